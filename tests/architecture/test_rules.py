@@ -65,7 +65,7 @@ LAZY = {
     "penstock/flows/production/payloads/keeping.py": "polars, only where payloads are written: a serve process loads it after its forks",
     "penstock/registry/documents/openssf.py": "OpenSSF's signatures, an optional dependency",
     "penstock/registry/gates/check.py": "polars, only where a table is read",
-    "penstock/registry/gates/kinds/leakage.py": "polars, only where it is checked",
+    "penstock/registry/gates/columns_alone.py": "polars, only where columns are compared",
     "penstock/registry/gates/kinds/robustness.py": "polars, only where it is checked",
     "penstock/registry/gates/kinds/schema.py": "pandera, only where it is checked",
     "penstock/registry/gates/times.py": "polars, only where a column of times is read",

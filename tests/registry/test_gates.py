@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,11 @@ class Rows:
 
     def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
         return self._labels, self._candidate, self._champion
+
+    def beside_constant(
+        self, metric: str, training: Mapping[str, int], table: str
+    ) -> tuple[Floats, Floats, Floats, str]:
+        raise NotImplementedError
 
     def candidate_scores(self) -> Floats:
         return self._candidate
@@ -247,3 +253,14 @@ def test_every_kind_of_an_entry_has_its_check_and_the_refusal_names_them_all() -
     assert all(find_gate(name).check for name in list_gates())
     with pytest.raises(Invalid, match="exactly one of `metric`, `champion`, `schema`"):
         gates("  - severity: warn")
+
+
+def test_an_approval_that_only_warns_says_that_doors_open_without_it(tmp_path: Path) -> None:
+    evidence = Evidence(tmp_path, {}, Rows(1, None))
+    asked = gates("  - {approval: {people: 1}}\n  - {approval: {people: 1}, severity: warn}\n")
+    blocks, warns = run_checks(asked, evidence)
+    assert blocks.sentence == "no door opens before 1 person other than the author approved it"
+    assert (
+        warns.sentence
+        == "not yet approved by 1 person other than the author; it only warns: doors open without"
+    )

@@ -142,3 +142,24 @@ def test_in_a_clone_what_is_not_pulled_counts_as_unchanged_while_the_remote_has_
     file = clone.root / ".github/workflows/penstock.yml"
     file.write_text(file.read_text() + "# penstock ci run --rev HEAD --deploy\n")
     assert parts(clone)["deploy"].state == "ok"
+
+
+def test_the_ci_file_at_gits_root_is_looked_at_for_a_project_below_it(
+    trained: Sample, tmp_path: Path
+) -> None:
+    git = Git(tmp_path / "mono")
+    shutil.copytree(trained.root, git.root / "late", ignore=shutil.ignore_patterns(".git"))
+    git.run("init", "--quiet")
+    for key, value in (("user.name", "ada"), ("user.email", "ada@example.org")):
+        git.run("config", key, value)
+    git.run("add", "--all")
+    git.run("commit", "--quiet", "--message", "Begin")
+    project = open_workspace(git.root / "late")
+    try:
+        assert {one.part: one.state for one in lint(project)}["commit"] == "ok"
+        for system, told in (("gitlab", ".gitlab-ci.yml"), ("github", ".github/")):
+            apply_ci_file(plan_ci_file(project, system, is_self_hosted=True))
+            found = {one.part: one for one in lint(project)}["commit"]
+            assert (found.state, told in found.sentence) == ("missing", True), found.sentence
+    finally:
+        project.close()

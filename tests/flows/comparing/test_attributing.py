@@ -224,3 +224,15 @@ def test_a_side_whose_own_pipeline_fails_is_named(tmp_path: Path) -> None:
     sides = find_side(project, "HEAD~1"), find_side(project, "HEAD")
     with pytest.raises(Refused, match="the pipeline of HEAD itself fails"):
         explain_difference(project, *sides, AttributionOptions())
+
+
+def test_a_side_whose_lock_is_stale_is_told_as_stale(tmp_path: Path) -> None:
+    project = make(tmp_path / "repo")
+    (project.root / "params.yaml").write_text("rate: 0.5\nseed: 3\n")
+    project.git.run("commit", "--quiet", "--all", "-m", "Not run")
+    sides = find_side(project, "HEAD~1"), find_side(project, "HEAD")
+    found = explain_difference(project, *sides, AttributionOptions())
+    assert [note for note in found.notes if "recorded" in note] == [
+        "HEAD gave auc 0.602 when it was recorded, 0.632 now: its dvc.lock is stale, of an earlier state of measure"
+    ]
+    project.close()

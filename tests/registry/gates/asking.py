@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from penstock.base.settings import parse_settings
+from penstock.flows.models.evidence.answers import Answers, class_names, compare_with_constant
 from penstock.project.settings import ProjectSettings
 from penstock.registry.entities import CheckResult
 from penstock.registry.gates.check import Evidence, Facts, Floats, Named
@@ -30,7 +33,9 @@ class Scored:
         scores: Floats,
         frame: pl.DataFrame | None = None,
         champion: Floats | None = None,
+        classes: tuple[Any, ...] | None = None,
     ) -> None:
+        self._classes = classes
         self._labels, self._scores, self._frame, self._champion = labels, scores, frame, champion
         self.champion = None if champion is None else "m/1"
 
@@ -48,6 +53,12 @@ class Scored:
 
     def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
         return self._labels, self._scores, self._champion
+
+    def beside_constant(
+        self, metric: str, training: Mapping[str, int], table: str
+    ) -> tuple[Floats, Floats, Floats, str]:
+        ours = Answers({"probability": self._scores}, self._classes)
+        return compare_with_constant(ours, class_names(self._labels), training, metric, "y", table)
 
     def require_columns(self, *names: str) -> None:
         assert self._frame is None or set(names) <= set(self._frame.columns)

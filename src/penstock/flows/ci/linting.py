@@ -96,8 +96,9 @@ def _file(project: Project, name: str) -> Check:
 
 
 def _committed(project: Project) -> Iterator[Check]:
-    """Yield what is not committed: a CI system sees commits alone."""
-    status = project.git.run_bytes("status", "--porcelain", "-z", "--", ".")
+    """Yield what is not committed, of the project and of the CI files at git's root: a CI system sees commits alone."""
+    files = [f":(top){relative}" for relative in FILES.values()]
+    status = project.git.run_bytes("status", "--porcelain", "-z", "--", ".", *files)
     paths = [entry[3:].decode(errors="replace") for entry in status.split(b"\0") if len(entry) > 3]
     if not paths:
         yield Check("commit", "ok", "everything is committed")

@@ -18,7 +18,7 @@ from penstock.flows.comparing.attribution import Attribution, Cell, attribution_
 from penstock.flows.comparing.parts import Part, find_parts
 from penstock.flows.comparing.seeding import Seeds, find_seeds
 from penstock.flows.comparing.sides import Side
-from penstock.flows.comparing.swapping import Ends, as_commit_of, measure, swapped_tree
+from penstock.flows.comparing.swapping import Ends, as_commit_of, measure, stale_stages, swapped_tree
 from penstock.flows.pipelines.looking import Silent
 from penstock.pipeline.running.reproducing import Watcher
 from penstock.project.project import Project
@@ -93,7 +93,9 @@ def explain_difference(
             parts, tuple(cells), orders_total=len(orders.orders), is_exact=orders.is_exact,
             repetitions=options.repetitions,
         )  # fmt: skip
-    found = _attribute(tuple(cells), parts, orders, options, (first, second))
+    found = _attribute(tuple(cells), parts, orders, options)
+    notes = tuple(_notes(project, cells, found.ends, (first, second), commits))
+    found = replace(found, notes=notes)
     return _keep(project, found, first, second)
 
 
@@ -156,7 +158,6 @@ def _attribute(
     parts: tuple[Part, ...],
     orders: Orders,
     options: AttributionOptions,
-    sides: tuple[Side, Side],
 ) -> Attribution:
     whole = tuple(part.name for part in parts)
     bottom, top = (next(one for one in cells if one.swapped == ends) for ends in ((), whole))
@@ -183,7 +184,6 @@ def _attribute(
             raise _cannot_say(cells) from None
     return Attribution(
         parts, cells, found, shares, used, len(orders.orders), orders.is_exact, options.repetitions,
-        tuple(_notes(cells, found, sides)),
     )  # fmt: skip
 
 
@@ -220,25 +220,35 @@ def _mean(cell: Cell, metric: str) -> float:
 
 
 def _notes(
-    cells: Sequence[Cell], ends: Mapping[str, tuple[float, float]], sides: tuple[Side, Side]
+    project: Project,
+    cells: Sequence[Cell],
+    ends: Mapping[str, tuple[float, float]],
+    sides: tuple[Side, Side],
+    commits: Sequence[str],
 ) -> list[str]:
-    notes = []
+    notes, stale = [], dict[str, tuple[str, ...]]()
     failed = [cell for cell in cells if any(one.failure for one in cell.measured)]
     for cell in failed:
         failure = next(one for one in cell.measured if one.failure)
         notes.append(f"with {' and '.join(cell.swapped)} of {sides[1].name}: {failure.failure}")
     is_repeated = len(cells[0].measured) > 1
     for metric, values in ends.items():
-        for side, again in zip(sides, values, strict=True):
+        for side, commit, again in zip(sides, commits, values, strict=True):
             recorded = side.metrics.get(metric)
             if (
                 recorded is not None
                 and not is_repeated
                 and abs(recorded - again) > SAME * max(1, abs(recorded))
             ):
+                if commit not in stale:
+                    stale[commit] = stale_stages(project, commit)
+                why = (
+                    f"its dvc.lock is stale, of an earlier state of {', '.join(stale[commit])}"
+                    if stale[commit]
+                    else "the pipeline has chance in it, or the machine differs"
+                )
                 notes.append(
-                    f"{side.name} gave {metric} {recorded:.6g} when it was recorded, {again:.6g} now: "
-                    "the pipeline has chance in it, or the machine differs"
+                    f"{side.name} gave {metric} {recorded:.6g} when it was recorded, {again:.6g} now: {why}"
                 )
     if not is_repeated:
         notes.append("each mixture was run once: --seed NAME --repetitions 5 tells how sure the shares are")

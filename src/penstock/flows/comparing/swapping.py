@@ -15,8 +15,10 @@ from penstock.flows.comparing.sides import Side
 from penstock.flows.pipelines.execution import load_metrics
 from penstock.flows.tracked.bring import bring_outputs
 from penstock.pipeline.definition import load_all_stages
+from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.runner import reproduce
 from penstock.pipeline.running.reproducing import ReproduceOptions, StageResult, Watcher
+from penstock.pipeline.status import stage_status
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree
 
@@ -81,6 +83,25 @@ def swapped_tree(project: Project, ends: Ends, swapped: frozenset[str]) -> Itera
             if part.kind != "code" and is_swapped != is_code_swapped:
                 _place(tree.git, ends.second if is_swapped else ends.first, part.files)
         yield tree
+
+
+def stale_stages(project: Project, commit: str) -> tuple[str, ...]:
+    """Return the stages of a commit whose inputs or command are not those that its dvc.lock has.
+
+    Raises:
+        NotFound: tracked data is neither in the cache nor on the remote.
+    """
+    with clean_worktree(project, commit, project.actor) as tree:
+        bring_outputs(tree, project.data)
+        stages = load_all_stages(tree.data)
+        locked = load_entries(tree.data.root, stages)
+        found = []
+        for stage in stages:
+            status = stage_status(tree.data, tree.data.root, stage, locked.get(stage.address))
+            inputs = [change for change in status.dependencies.values() if change != "deleted"]
+            if status.never_ran or status.command_changed or status.parameters or inputs:
+                found.append(stage.name)
+    return tuple(found)
 
 
 def measure(project: Project, tree: Project, watcher: Watcher, *, dry: bool = False) -> Measured:

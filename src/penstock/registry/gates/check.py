@@ -78,6 +78,18 @@ class HeldOut(Protocol):
         """
         ...
 
+    def beside_constant(
+        self, metric: str, training: Mapping[str, int], table: str
+    ) -> tuple[Floats, Floats, Floats, str]:
+        """Return truth, the scores of a classifier, those of one answer to every row, and that answer in words.
+
+        The answer is learned from the training labels of `table`, counted by their names.
+
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        ...
+
     @property
     def champion(self) -> str | None:
         """The champion's name, `model/number`, or None."""

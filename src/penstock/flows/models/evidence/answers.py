@@ -7,7 +7,7 @@ gives that of all: the log loss is the mean of -log p(truth), accuracy the share
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import polars as pl
 
 from penstock.base.errors import Invalid
 from penstock.flows.models.tables import table_inputs
-from penstock.records.classes import PROBABILITY, class_name
+from penstock.records.classes import PROBABILITY, class_name, probability_output
 from penstock.serving.loaders import ModelFiles, load_model
 
 Floats = npt.NDArray[np.float64]
@@ -67,8 +67,8 @@ def class_names(values: Array) -> list[str]:
     return [class_name(one) for one in values.tolist()]
 
 
-def require_known(truth: list[str], classes: tuple[Any, ...], column: str) -> None:
-    """Refuse labels of a class that the model does not know.
+def require_known(truth: Sequence[str], classes: tuple[Any, ...], column: str, table: str = "") -> None:
+    """Refuse labels, of a table that is named where it is not the held-out one, of a class that the model does not know.
 
     Raises:
         Invalid: there is one.
@@ -77,9 +77,9 @@ def require_known(truth: list[str], classes: tuple[Any, ...], column: str) -> No
     strange = sorted(set(truth) - set(known))
     if strange:
         raise Invalid(
-            f"label {column!r} has {strange[0][:40]!r}, which is none of the classes {', '.join(known)[:200]}",
+            f"label {column!r}{f' of {table}' if table else ''} has {strange[0][:40]!r}, which is none of the classes {', '.join(known)[:200]}",
             code="gate.bad_label",
-            hint="train the model on all classes, or leave such rows out of the held-out table",
+            hint="train the model on all classes, or leave such rows out of the table",
             column=column,
         )
 
@@ -107,6 +107,48 @@ def compare_by_classes(
         return is_last, scores[0], scores[1] if len(scores) > 1 else None
     scores = [_of_truth(one, truth, metric) for one in both]
     return np.ones(len(truth)), scores[0], scores[1] if len(scores) > 1 else None
+
+
+def compare_with_constant(
+    ours: Answers, truth: list[str], training: Mapping[str, int], metric: str, column: str, table: str
+) -> tuple[Floats, Floats, Floats, str]:
+    """Return truth, a classifier's scores, those of one answer to every row, and that answer in words.
+
+    It is learned from the training labels of `table`, counted by their names: the most frequent class for accuracy, else
+    the classes' shares. A model that tells no classes has the classes 0 and 1.
+
+    Raises:
+        Invalid: the metric says nothing of so many classes, or a label is none of them.
+    """
+    classes = ours.classes or (0, 1)
+    require_known(truth, classes, column)
+    require_known(tuple(training), classes, column, table)
+    names = [class_name(one) for one in classes]
+    shares = [training.get(one, 0) / sum(training.values()) for one in names]
+    most = len(names) - 1 - int(np.argmax(shares[::-1]))
+    if metric == "accuracy":
+        told, shares = f"constant answer {names[most]}", [float(one == most) for one in range(len(names))]
+    elif metric == "roc_auc":
+        told = "same score for all"
+    elif len(names) == 2:
+        told = f"constant {shares[1]:.4g}"
+    else:
+        parts = [f"{one[:40]} {share:.4g}" for one, share in zip(names, shares, strict=True)]
+        told = f"shares {', '.join(parts[:5])}{' …' if len(parts) > 5 else ''}"
+    if not (ours.classes and needs_classes(ours)):
+        labels = np.array([float(one == names[1]) for one in truth])
+        return labels, scores_of(ours), np.full(len(truth), shares[1]), told
+    outputs: dict[str, Array] = {"prediction": np.array([classes[most]] * len(truth), dtype=object)}
+    outputs |= (
+        {PROBABILITY: np.full(len(truth), shares[1])}
+        if len(names) == 2
+        else {
+            probability_output(one): np.full(len(truth), share)
+            for one, share in zip(classes, shares, strict=True)
+        }
+    )
+    labels, scores, constant = compare_by_classes(ours, Answers(outputs, classes), truth, metric)
+    return labels, scores, np.zeros(0) if constant is None else constant, told
 
 
 def _of_last(answers: Answers, last: str) -> Floats:

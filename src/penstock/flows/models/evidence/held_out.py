@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from penstock.flows.models.evidence.answers import (
     answer_rows,
     class_names,
     compare_by_classes,
+    compare_with_constant,
     known_classes,
     needs_classes,
     require_known,
@@ -135,6 +137,12 @@ class HeldOutTable:
 
     @cached_property
     def _answers(self) -> Answers:
+        if not self._frame.height:
+            raise Invalid(
+                f"{self._settings.test} has no rows to judge by",
+                code="gate.no_rows",
+                hint="see the stage that makes it: penstock show",
+            )
         return answer_rows(self._files, self._frame, self._settings.label)
 
     @cached_property
@@ -195,3 +203,15 @@ class HeldOutTable:
         truth = class_names(to_columns(self._frame, [column])[column])
         require_known(truth, known_classes(both), column)
         return compare_by_classes(ours, theirs, truth, metric)
+
+    def beside_constant(
+        self, metric: str, training: Mapping[str, int], table: str
+    ) -> tuple[Floats, Floats, Floats, str]:
+        """Return truth, the candidate's scores, those of one answer to every row, and that answer in words.
+
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        column = self._settings.label or ""
+        truth = class_names(to_columns(self._frame, [column])[column])
+        return compare_with_constant(self._answers, truth, training, metric, column, table)

@@ -1,21 +1,29 @@
-"""`baseline`: the model is surely better than no model: than the mean of the labels, or the most frequent one."""
+"""`baseline`: the model is surely better than no model: than the most frequent class, the classes' shares, the median."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
+from penstock.records.classes import class_name
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.significance import paired_bootstrap
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 class BaselineGate(msgspec.Struct, frozen=True, kw_only=True):
-    """The metric of the model against that of a constant: the mean of the training labels (their median for `mae`).
+    """The metric of the model against that of one answer to every row, learned from the training labels.
+
+    It is the most frequent class for accuracy, the classes' shares for log loss and Brier score, the median for `mae`.
 
     `train` is the table that the constant is learned from (default: the model's reference). The lower bound of the
     gain, by the paired bootstrap, lies above `min_gain`.
@@ -41,14 +49,28 @@ def check_baseline(gate: BaselineGate, evidence: Evidence) -> Outcome:
     """Compare on the held-out rows.
 
     Raises:
-        Invalid: the rows cannot be scored, or the training table is not named, has no rows, or none of the label.
+        Invalid: the rows cannot be scored; the training table is not named, has no rows, or none of the label; a label is
+            none of the model's classes, or for `mae` no number; the metric needs two classes and the rows are of one.
     """
-    labels, scores, _ = evidence.held_out.scored(gate.metric)
+    table = gate.train or evidence.require("reference")
+    column = _training_labels(evidence.table(table), evidence.require("label"), table)
+    if gate.metric == "mae":
+        labels, scores, _ = evidence.held_out.scored("mae")
+        _require_numbers(labels, column.name, "the held-out rows")
+        constant = float(np.median(_numbers(column, table)))
+        baseline, told = np.full(len(labels), constant), f"constant {constant:.4g}"
+    else:
+        training = Counter(class_name(one) for one in column.to_list())
+        labels, scores, baseline, told = evidence.held_out.beside_constant(gate.metric, training, table)
     n = len(labels)
     if n < gate.min_rows:
         return Outcome("error", f"{n} held-out rows are too few, {gate.min_rows} are needed", n=n)
-    constant = _constant(gate, evidence, labels)
-    baseline = np.full(n, constant)
+    if gate.metric == "roc_auc" and len(np.unique(labels)) < 2:
+        raise Invalid(
+            f"all {n} held-out rows are of one class, and roc_auc compares two",
+            code="gate.one_class",
+            hint="judge by rows of both classes",
+        )
     found = paired_bootstrap(
         gate.metric,
         labels,
@@ -61,21 +83,18 @@ def check_baseline(gate: BaselineGate, evidence: Evidence) -> Outcome:
     words = f"surely better by more than {gate.min_gain:g}"
     return Outcome(
         "pass" if found.low > gate.min_gain else "fail",
-        f"{gate.metric} {found.candidate:.4f} against {found.baseline:.4f} of the constant {constant:.4g}, "
+        f"{gate.metric} {found.candidate:.4f} against {found.baseline:.4f} of the {told}, "
         f"a gain of {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}], must be {words}",
         observed=found.difference,
         expected=words,
         n=n,
         interval=(found.low, found.high),
-        evidence={**asdict(found), "constant": constant, "seed": gate.seed},
+        evidence={**asdict(found), "constant": told, "seed": gate.seed},
     )
 
 
-def _constant(gate: BaselineGate, evidence: Evidence, labels: Floats) -> float:
-    """Return what is answered to every row: learned from the training labels, of classes by name from the held-out ones."""
-    label = evidence.require("label")
-    name = gate.train or evidence.require("reference")
-    frame = evidence.table(name)
+def _training_labels(frame: pl.DataFrame, label: str, name: str) -> pl.Series:
+    """Return the labels of the training table that are known."""
     if label not in frame.columns:
         raise Invalid(
             f"{name} has no column {label!r} to learn a constant from",
@@ -92,8 +111,24 @@ def _constant(gate: BaselineGate, evidence: Evidence, labels: Floats) -> float:
             hint="name a training table whose labels are known as `train:` of the baseline gate",
             column=label,
         )
-    values = column.cast(float).to_numpy() if column.dtype.is_numeric() else labels
-    return float(np.median(values) if gate.metric == "mae" else np.mean(values))
+    return column
+
+
+def _numbers(column: pl.Series, table: str) -> Floats:
+    numbers = column.cast(float, strict=False).fill_null(float("nan")).to_numpy()
+    _require_numbers(numbers, column.name, table)
+    return numbers
+
+
+def _require_numbers(values: Floats, label: str, where: str) -> None:
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise Invalid(
+            f"{bad} of {counted(len(values), 'label')} {label!r} of {where} are no finite numbers, as mae needs them",
+            code="gate.bad_label",
+            hint="leave such rows out where the table is made",
+            column=label,
+        )
 
 
 GATE = Gate(
