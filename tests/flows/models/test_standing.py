@@ -14,6 +14,7 @@ from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.models.views import view_version
 from penstock.http.app import build_server_app
+from penstock.http.pages.telling.formatting import short_id
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from penstock.registry.entities import Verdict
@@ -85,11 +86,12 @@ def test_versions_with_the_same_files_each_show_the_verdict_that_they_went_out_o
     assert (one.verdict and one.verdict.id, two.verdict and two.verdict.id) == (first.id, later.id)
     page = page_of(project, "late/1")
     assert "Verdict that it went out on" in page
-    assert page.index(first.id) < page.index("Judged again since") < page.index(later.id)
+    first_id, later_id = short_id(first.id), short_id(later.id)
+    assert page.index(first_id) < page.index("Judged again since") < page.index(later_id)
     assert "for late/2 , which has the same files" in page
     page = page_of(project, "late/2")
-    assert later.id in page
-    assert first.id not in page
+    assert later_id in page
+    assert first_id not in page
     assert "Judged again since" not in page
     commits = [known.version.provenance.commit or "" for known in (one, two)]
     assert all(text[:10] in page and text not in page for text in commits), page
