@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,22 @@ import pytest
 import sqlalchemy as sa
 
 from flows.production.endpoints import POLICY, World
+from patience import PATIENCE_S
 from penstock.base.store.database import Database
 from penstock.base.store.events import events
-from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.controlling.telling import AlertLoop
 from penstock.monitoring.alerts import alerts, deliveries
 from penstock.monitoring.findings import findings
 from penstock.monitoring.lease import Lease
 from penstock.monitoring.settings import Webhook
 from penstock.registry.tables import alias_moves, version_states
+from servers.quick_python import quick_python
 from servers.receiver import Receiver, run_receiver
 
 SLOW = POLICY.replace("window_s: 1", "window_s: 600")
 STRIDE = int(os.environ.get("PENSTOCK_KILL_STRIDE", "7"))
 """Every which write a kill comes before; 1 takes ten times as long as the suite has."""
-WRITES = ("INSERT", "UPDATE", "DELETE")
+KILLED = Path(__file__).with_name("killed.py")
 
 
 def begin(root: Path, url: str) -> None:
@@ -50,14 +52,6 @@ def begin(root: Path, url: str) -> None:
     world.project.close()
 
 
-def work(root: Path) -> None:
-    """Look once and post what there is to tell."""
-    world = World(root)
-    world.controller.tick()
-    AlertLoop(world.project).send_due()
-    world.project.close()
-
-
 def settle(root: Path) -> None:
     """Look and post until there is nothing more to do."""
     world = World(root)
@@ -72,22 +66,11 @@ def settle(root: Path) -> None:
 
 def killed_before(number: int, root: Path) -> bool:
     """Do the work in a process that is killed before its write or commit `number`; whether it got there."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            left = [number]
-
-            def count(_connection: Any, _cursor: Any = None, sql: str = WRITES[0], *_more: Any) -> None:
-                left[0] -= sql.startswith(WRITES)
-                if left[0] == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            sa.event.listen(sa.Engine, "before_cursor_execute", count)
-            sa.event.listen(sa.Engine, "commit", count)
-            work(root)
-        finally:
-            os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    ended = subprocess.run(
+        [quick_python(), KILLED, "look", str(number), root], check=False, timeout=PATIENCE_S
+    )
+    assert ended.returncode in {0, -signal.SIGKILL}
+    return ended.returncode != 0
 
 
 def state(database: Database) -> dict[str, Any]:
@@ -146,14 +129,10 @@ def test_a_kill_between_two_writes_changes_nothing_of_what_is_decided_and_told(t
 def test_a_lease_of_a_killed_process_is_free_at_once_and_one_of_a_running_process_is_not(
     world: World,
 ) -> None:
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        other = World(world.root)
-        with other.project.database.write() as connection:
-            os.write(write, b"1" if Controller(other.project).lease.acquire(connection) else b"0")
-        signal.pause()
-    assert os.read(read, 1) == b"1"
+    other = subprocess.Popen([quick_python(), KILLED, "hold", world.root], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    holder = int(other.stdout.readline())
+    assert holder
     mine = world.controller.lease
     foreign = Lease(mine.name, "1.5.elsewhere other:1", mine.ttl_s)
 
@@ -162,8 +141,9 @@ def test_a_lease_of_a_killed_process_is_free_at_once_and_one_of_a_running_proces
             return lease.acquire(connection)
 
     assert not acquire(mine), "its holder runs"
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    os.kill(holder, signal.SIGKILL)
+    assert other.wait(PATIENCE_S) == -signal.SIGKILL
+    other.stdout.close()
     assert acquire(mine)
     assert not acquire(foreign)
     with world.project.database.write() as connection:
