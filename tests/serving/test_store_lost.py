@@ -26,8 +26,10 @@ Changes = tuple[Callable[[], None], Callable[[], None]]
 
 
 def move_away(store: Path, to: Path) -> None:
+    """Move a store and its log away, the store first: who opens it meanwhile would begin another log by the name."""
     to.mkdir()
-    for file in store.parent.glob(f"{store.name}*"):
+    store.rename(to / store.name)
+    for file in store.parent.glob(f"{store.name}-*"):
         file.rename(to / file.name)
 
 

@@ -20,12 +20,11 @@ import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.numbers import storable
-from penstock.base.store.connection import StoreConnection, file_of
+from penstock.base.store.connection import open_store
 from penstock.base.store.head import HEAD, SCRIPT
 from penstock.records.limits import MAX_EXPERIMENT_NAME, MAX_PARAM_VALUE, MAX_TAG_VALUE
 from penstock.tracking.entities import NAME_TAG, MetricPoint, Run, RunStatus, StageRecord
 
-BUSY_TIMEOUT_S = 30
 _RUNNING = """
 SELECT runs.id, run_tags.value FROM runs JOIN run_tags ON run_tags.run_id = runs.id
 WHERE runs.status = 'RUNNING' AND run_tags.key = ?
@@ -78,7 +77,7 @@ def make_store(store: Path) -> None:
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(store, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # it holds hashes of passwords
-        with closing(_open(store)) as connection:
+        with closing(open_store(store)) as connection:
             connection.executescript(f"BEGIN IMMEDIATE;\n{SCRIPT.read_text()}\n{dated}\nCOMMIT;")
     except (OSError, sqlite3.Error):  # another process was sooner, or nobody may
         return
@@ -151,28 +150,12 @@ def _writing(store: Path) -> Iterator[sqlite3.Connection]:
         sqlite3.Error: the store is not there, does not answer, or refuses something.
         _UnusualError: it is of another program's version.
     """
-    with closing(_open(store)) as connection:
+    with closing(open_store(store)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("SELECT version_num FROM alembic_version").fetchone() != (HEAD,):
             raise _UnusualError
         yield connection
         connection.execute("COMMIT")
-
-
-def _open(store: Path) -> StoreConnection:
-    """Open a store that is there, as `base.store.database` does."""
-    url = f"{store.as_uri()}?mode=rw"
-    connection = sqlite3.connect(
-        url, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, factory=StoreConnection
-    )
-    connection.path, connection.file = store, file_of(store)
-    try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _write(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:

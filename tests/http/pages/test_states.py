@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -15,7 +16,7 @@ from starlette.testclient import TestClient
 
 from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
-from penstock.base.store import database as database_module
+from penstock.base.store import connection as connection_module
 from penstock.base.store.migrate import upgrade
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.production.controlling.health import ControllerHealth
@@ -291,11 +292,11 @@ def test_a_store_that_another_program_keeps_locked_is_told(
 ) -> None:
     place = Path(str(lone.project.database.engine.url.database))
     lone.project.database.close()
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_S", 0.01)
     project = Project(lone.project.places, lone.project.settings, "controller")
     client = TestClient(build_server_app(project, Looking(lone)), raise_server_exceptions=False)
     project.database.close()
-    other = database_module.sqlite3.connect(place, isolation_level=None)  # type: ignore[attr-defined]
+    other = sqlite3.connect(place, isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
     other.execute("CREATE TABLE mine (x)")

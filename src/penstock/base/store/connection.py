@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
 FileId = tuple[int, int]
+BUSY_TIMEOUT_S = 30
+"""How long a writer waits for another."""
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+"""What every connection to a store is set to, unless its URL asks for less."""
 
 
 def file_of(path: Path | None) -> FileId | None:
@@ -44,3 +49,30 @@ class StoreConnection(sqlite3.Connection):
         self.rollback()
         self._left_open.add(self.file)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # the end of the interpreter would close it too
+
+
+def open_store(path: Path | None, pragmas: Iterable[str] = PRAGMAS) -> StoreConnection:
+    """Open a store's file, or a store in memory; transactions are begun and ended by statements alone.
+
+    Raises:
+        sqlite3.OperationalError: the file is gone, or another came in its place meanwhile, or it cannot be opened.
+    """
+    file = file_of(path)
+    if path is not None and file is None:
+        raise sqlite3.OperationalError("its file is gone")
+    # one that is taken away in this very moment must not be made anew, empty, by being opened
+    where = ":memory:" if path is None else f"{path.as_uri()}?mode=rw"
+    connection = sqlite3.connect(
+        where, timeout=BUSY_TIMEOUT_S, factory=StoreConnection, uri=True, check_same_thread=False
+    )
+    connection.isolation_level = None  # the driver's own BEGIN comes too late for readers and writers
+    connection.path, connection.file = path, file
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")  # the first of them opens the file
+        if not connection.is_same_file:
+            raise sqlite3.OperationalError("its file is another one now, or gone")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

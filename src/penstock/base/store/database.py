@@ -21,9 +21,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from penstock.base.errors import Corrupt, Invalid, NotFound, Unavailable
-from penstock.base.store.connection import StoreConnection, file_of
+from penstock.base.store.connection import PRAGMAS, StoreConnection, open_store
 
-BUSY_TIMEOUT_S = 30
 READ_TIMEOUT_S = 30
 """PostgreSQL ends a reading statement that takes longer, so that no question occupies it for ever."""
 QUERY_CANCELED = "57014"
@@ -275,36 +274,21 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
             code="store.bad_url",
             hint="?synchronous=full (survives a power cut) or ?synchronous=normal (survives a kill)",
         )
+    pragmas = (*PRAGMAS, f"synchronous={synchronous}", "cache_size=-32000")
+
+    def open_file() -> sqlite3.Connection:
+        return open_store(path, pragmas)
+
     engine = sa.create_engine(
         url.difference_update_query(["synchronous"]),
-        connect_args={"timeout": BUSY_TIMEOUT_S, "factory": StoreConnection},
+        creator=open_file,
         pool_use_lifo=True,  # the connection that was used last has in its cache what is asked again
     )
-
-    def require_file(_dialect: object, _record: object, _args: object, _options: object) -> None:
-        if path is not None and not path.is_file():  # the driver would make an empty one
-            raise sqlite3.OperationalError("its file is gone")
-
-    def note_file(connection: StoreConnection, _record: Any) -> None:
-        connection.path, connection.file = path, file_of(path)
 
     def require_same_file(connection: StoreConnection, _record: Any, _proxy: object) -> None:
         if not connection.is_same_file:
             raise sa.exc.DisconnectionError("the store's file is another one now, or gone")
 
-    def configure(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN comes too late for readers and writers
-        for pragma in (
-            "journal_mode=WAL",
-            f"synchronous={synchronous}",
-            "foreign_keys=ON",
-            "cache_size=-32000",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    sa.event.listen(engine, "do_connect", require_file)
-    sa.event.listen(engine, "connect", configure)
-    sa.event.listen(engine, "connect", note_file)
     sa.event.listen(engine, "checkout", require_same_file)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -42,6 +42,8 @@ SURELY = 3.0
 """Standard errors by which a part must differ from nothing to be told of: looks come every half minute."""
 MATTERS = 0.25
 """Share of the drop below which a part is not told of, however sure it is: strata leave a little of the other part in it."""
+TOLD = 0.1
+"""Share of the largest part of a feature that another must have to be named beside it: chance gives each a little."""
 MEANS = ("accuracy", "brier", "log_loss", "mae", "mape")
 """Metrics that are means over rows, so that parts of them add up."""
 INSTEAD = {"rmse": ("mae",), "r2": ("mae",)}
@@ -218,7 +220,8 @@ def _strata(before: LabelledRows, recent: LabelledRows) -> tuple[Ints, Ints, boo
             edges.append(edge)
     bounds = np.array(edges[::-1])
     is_reached = float((later > np.sort(earlier)[-REACH]).mean()) <= UNREACHED
-    tell = tuple(names[place] for place, part in found.parts if part > 0.02)[:3]
+    largest = max((part for _, part in found.parts), default=0.0)
+    tell = tuple(names[place] for place, part in found.parts if part > max(0.02, TOLD * largest))[:3]
     of_before, of_recent = (
         np.searchsorted(bounds, one, side="right").astype(np.int64) for one in (earlier, later)
     )
