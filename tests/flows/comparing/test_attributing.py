@@ -236,3 +236,15 @@ def test_a_side_whose_lock_is_stale_is_told_as_stale(tmp_path: Path) -> None:
         "HEAD gave auc 0.602 when it was recorded, 0.632 now: its dvc.lock is stale, of an earlier state of measure"
     ]
     project.close()
+
+
+def test_a_metric_that_one_side_alone_gives_is_named(tmp_path: Path) -> None:
+    project = make(tmp_path / "repo")
+    script = tmp_path / "repo" / "measure.py"
+    script.write_text(script.read_text().replace('{"auc"', '{"f1": 0.5, "auc"'))
+    commit(project, "Three")
+    sides = find_side(project, "HEAD~1"), find_side(project, "HEAD")
+    found = explain_difference(project, *sides, AttributionOptions())
+    assert "only HEAD gives f1, so no difference of it is explained" in found.notes, found.notes
+    asked = explain_difference(project, *sides, AttributionOptions(metrics=("auc",)))
+    assert not any("f1" in one for one in asked.notes)

@@ -94,8 +94,10 @@ def explain_difference(
             repetitions=options.repetitions,
         )  # fmt: skip
     found = _attribute(tuple(cells), parts, orders, options)
-    notes = tuple(_notes(project, cells, found.ends, (first, second), commits))
-    found = replace(found, notes=notes)
+    notes = _notes(project, cells, found.ends, (first, second), commits)
+    if not options.metrics:
+        notes += _of_one_side(cells, found.ends, (first, second))
+    found = replace(found, notes=tuple(notes))
     return _keep(project, found, first, second)
 
 
@@ -253,6 +255,20 @@ def _notes(
     if not is_repeated:
         notes.append("each mixture was run once: --seed NAME --repetitions 5 tells how sure the shares are")
     return notes
+
+
+def _of_one_side(
+    cells: Sequence[Cell], ends: Mapping[str, tuple[float, float]], sides: tuple[Side, Side]
+) -> list[str]:
+    """Name the metrics that one side alone gives: there is no difference of them to explain."""
+    extreme = (min(cells, key=lambda one: len(one.swapped)), max(cells, key=lambda one: len(one.swapped)))
+    given = [{key for one in cell.measured for key in one.metrics} - ends.keys() for cell in extreme]
+    alone = [sorted(mine - other) for mine, other in (given, given[::-1])]
+    return [
+        f"only {side.name} gives {', '.join(names)}, so no difference of it is explained"
+        for side, names in zip(sides, alone, strict=True)
+        if names
+    ]
 
 
 def _keep(project: Project, found: Attribution, first: Side, second: Side) -> Attribution:
