@@ -110,6 +110,16 @@ def test_text_that_may_be_missing_may_be_and_dates_must_be_dates() -> None:
     assert to_columns(days, [Tensor("day", "BYTES", np.array(["2026-11-28"], dtype=object))])[1] == 1
 
 
+def test_a_boolean_that_may_be_missing_is_one_zero_or_nan() -> None:
+    flags = Signature((Column("f", "FP64", False, meaning="boolean"), Column("a", "FP64")), ())
+    columns, _ = to_columns(flags, [doubles("x", [[1.0, 5.0], [0.0, 5.0], [np.nan, 5.0]])])
+    assert columns["f"].tolist()[:2] == [1.0, 0.0] and np.isnan(columns["f"][2])
+    with pytest.raises(Invalid, match="'f' holds 5, and takes 1 for true, 0 for false and NaN"):
+        to_columns(flags, [doubles("x", [[5.0, 1.0]])])
+    assert refused(flags, doubles("f", [0.5, np.nan]), doubles("a", [1.0, 1.0])) == "serving.bad_data"
+    assert refused(flags, doubles("f", [np.inf]), doubles("a", [1.0])) == "serving.bad_data"
+
+
 def test_requests_are_joined_and_what_is_watched_are_columns() -> None:
     parts = [to_columns(WIDE, [doubles("x", np.full((rows, 64), float(rows)))])[0] for rows in (1, 2)]
     joined = join_columns(parts)

@@ -184,6 +184,8 @@ def _fitting(column: Column, tensor: Tensor) -> Array:
 
 def _checked(column: Column, values: Array) -> Array:
     """Return an input's values when a model can be asked about them: nothing missing where it is required."""
+    if column.meaning == "boolean":
+        _check_booleans(column, values)
     if values.dtype.kind == "f":
         if is_finite(values):
             return values
@@ -210,6 +212,17 @@ def is_finite(values: Array) -> bool:
     if values.size <= SQUARED_MAX and values.dtype == np.float64 and math.isfinite(np.vdot(values, values)):
         return True
     return bool(np.isfinite(values).all())
+
+
+def _check_booleans(column: Column, values: Array) -> None:
+    """Refuse a number that is neither true nor false, in a column of booleans that is sent as numbers to have NaN too."""
+    other = values[~np.isin(values, (0, 1)) & ~np.isnan(values)] if values.dtype.kind == "f" else values[:0]
+    if other.size:
+        raise bad_request(
+            f"input {column.name!r} holds {other[0]:g}, and takes 1 for true, 0 for false and NaN for what is missing",
+            "bad_data",
+            "send 1, 0 or NaN",
+        )
 
 
 def _check_times(column: Column, values: Array) -> None:
