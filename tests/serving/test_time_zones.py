@@ -19,6 +19,7 @@ from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
 from penstock.flows.models.folders import files_of_folder
 from penstock.flows.models.tables import table_inputs
+from penstock.records.signature import Column, Signature
 from penstock.records.zones import zone_name
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.fed import example_columns
@@ -113,6 +114,28 @@ def test_a_time_that_no_clock_tells_is_refused(tmp_path: Path, zone: str | None,
     assert caught.value.code == "serving.bad_data"
     rest = "9999-12-31T22:59:59Z" if zone == "Europe/Berlin" else "9999-12-31T23:59:59Z"
     assert to_columns(signature, [Tensor("at", "BYTES", np.array([rest], dtype=object))])[1] == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12026-01-01",
+        "-0001-01-01",
+        "0000-12-31",
+        "999999-01-01",
+        "290000-01-01",
+        "now",
+        "today",
+        "28.11.2026",
+        "1T11" * 20_000,
+        "2026-11-28T08:30:00" + "0" * 100_000 + "+01:00",
+    ],
+)
+def test_a_text_that_is_no_time_in_the_years_1_to_9999_is_refused_at_once(text: str) -> None:
+    for meaning in ("date", "datetime"):
+        at = Signature((Column("at", "BYTES", meaning=meaning),), ())  # type: ignore[arg-type]
+        with pytest.raises(Invalid, match=f"no {meaning}: .*years 1 to 9999"):
+            to_columns(at, [Tensor("at", "BYTES", np.array([text], dtype=object))])
 
 
 def test_a_table_s_own_zone_goes_along_with_its_times(tmp_path: Path) -> None:

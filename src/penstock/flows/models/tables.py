@@ -43,9 +43,22 @@ def _matrix(column: Column, frame: pl.DataFrame) -> Array:
 
 
 def time_texts(column: Column, series: pl.Series) -> pl.Series:
-    """Return dates or times as the text that an input takes, with their offset where they have a zone."""
+    """Return dates or times as the text that an input takes, with their offset where they have a zone.
+
+    Raises:
+        Invalid: they are times of a day, or durations (`data.no_times`).
+    """
+    if series.dtype not in (pl.Date, pl.Datetime):
+        raise Invalid(
+            f"column {column.name!r} holds {series.dtype}, and the model takes a {column.meaning}",
+            code="data.no_times",
+            hint=f"write {column.name!r} as dates, or dates with times, into the table",
+            column=column.name,
+        )
     if column.meaning == "date":
         return series.dt.strftime("%Y-%m-%d")
+    if series.dtype == pl.Date:
+        series = series.cast(pl.Datetime)
     has_zone = isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None
     return series.dt.strftime(f"%Y-%m-%dT%H:%M:%S%.6f{'%:z' if has_zone else ''}")
 

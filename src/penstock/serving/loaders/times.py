@@ -14,9 +14,12 @@ from penstock.records.signature import Column
 from penstock.records.zones import zone_called
 from penstock.serving.loaders.model import Array
 
+MAX_TEXT = 64
+"""Characters of a text that may be a time: a longer one is none, and is not looked at."""
 _WITH_OFFSET = re.compile(r".*\d[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)", re.ASCII)
-
-
+_OF_A_YEAR = re.compile(r"\s*(?:\d{4}(?!\d).*|nat)?", re.ASCII | re.IGNORECASE)
+"""A year of four digits first, or nothing; numpy takes `now`, and years of any length, which do not fit."""
+_FIRST, _LAST = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:59:59.999999", "us")
 _FIRST_SAFE, _LAST_SAFE = np.datetime64("0001-01-03", "us"), np.datetime64("9999-12-30", "us")
 """Between these every clock tells a moment in the years 1 to 9999."""
 
@@ -35,6 +38,8 @@ def as_times(values: Iterable[Any], zone: str = "") -> Array:
         ['2026-11-28T06:30:00.000000', 'NaT']
     """
     times = np.array([_without_offset(value) for value in values], dtype="datetime64[us]")
+    if (outside := times[(times < _FIRST) | (times > _LAST)]).size:
+        raise ValueError(f"{outside[0]} lies outside the years 1 to 9999")
     if zone:
         for time in times[(times < _FIRST_SAFE) | (times > _LAST_SAFE)].tolist():
             _check_told(time, zone)
@@ -48,7 +53,7 @@ def names_offset(value: Any) -> bool:
         >>> names_offset("2026-11-28T08:30:00+02:00"), names_offset("2026-11-28T08:30:00")
         (True, False)
     """
-    return isinstance(value, str) and _WITH_OFFSET.fullmatch(value) is not None
+    return isinstance(value, str) and len(value) <= MAX_TEXT and _WITH_OFFSET.fullmatch(value) is not None
 
 
 def zones_of(columns: Iterable[Column]) -> dict[str, tzinfo]:
@@ -73,12 +78,16 @@ def zones_of(columns: Iterable[Column]) -> dict[str, tzinfo]:
 
 def _without_offset(value: Any) -> Any:
     """Return a text in UTC without its offset, of which numpy warns on every value."""
-    if not isinstance(value, str) or not _WITH_OFFSET.fullmatch(value):
+    if not isinstance(value, str):
+        return value
+    if not names_offset(value):
+        if len(value) > MAX_TEXT or not _OF_A_YEAR.fullmatch(value):
+            raise ValueError(f"{value[:MAX_TEXT]!r} is no date or time in the years 1 to 9999")
         return value
     try:
         return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
-        raise ValueError(f"{value[:64]!r} lies outside the years 1 to 9999 in UTC") from None
+        raise ValueError(f"{value[:MAX_TEXT]!r} lies outside the years 1 to 9999 in UTC") from None
 
 
 def _check_told(time: Any, zone: str) -> None:

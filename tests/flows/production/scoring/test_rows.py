@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date, time, timedelta
 
 import polars as pl
 import pytest
 
 from flows.production.scoring.bench import Bench, bench, read
 from penstock.base.errors import PenstockError
+from penstock.flows.production.scoring.rows import rows_of
+from penstock.flows.production.scoring.wanted import Part
+from penstock.records.signature import Column, Signature
 from serving.fixtures import released_root
 
 __all__ = ["bench", "released_root"]
@@ -89,3 +93,33 @@ def test_what_cannot_be_read_is_refused_in_words_of_ours_and_leaves_nothing_behi
         assert not list(bench.folder.glob("*.parts"))
     (bench.folder / "in.jsonl").write_text(json.dumps(LINE) + "\n")
     assert bench("in.jsonl").answered == 1
+
+
+def asked(column: Column, values: pl.Series) -> tuple[list[object], dict[int, str]]:
+    found = rows_of(Part(pl.DataFrame({column.name: values}), {}), Signature((column,), ()), ())
+    return found.columns[column.name].tolist(), found.reasons
+
+
+def test_an_optional_boolean_is_true_false_or_missing() -> None:
+    column = Column("flag", "FP64", False, meaning="boolean")
+    numbers, reasons = asked(column, pl.Series([0.0, 1.0, 2.0, None, 0.5]))
+    assert reasons == {2: "flag is neither true nor false", 4: "flag is neither true nor false"}
+    assert numbers[:2] == [0.0, 1.0] and len(numbers) == 3
+    assert asked(column, pl.Series(["true", "7", ""]))[1] == {1: "flag is neither true nor false"}
+    assert asked(column, pl.Series([True, None, False]))[1] == {}
+    required = Column("flag", "BOOL")
+    assert asked(required, pl.Series(["true", "0", "x"])) == ([True, False], {2: "flag is no number"})
+    assert asked(required, pl.Series([0.0, 3.0]))[1] == {1: "flag is neither true nor false"}
+    assert asked(required, pl.Series([1, 0])) == ([True, False], {})
+
+
+def test_dates_are_times_and_what_is_no_date_is_told() -> None:
+    at = Column("at", "BYTES", meaning="datetime")
+    texts, reasons = asked(at, pl.Series([date(2026, 11, 28), date(1, 1, 1)]))
+    assert reasons == {} and texts == ["2026-11-28T00:00:00.000000", "0001-01-01T00:00:00.000000"]
+    far = pl.Series([10**15, 10**9]).cast(pl.Datetime("ms"))  # the year 33658
+    assert asked(at, far)[1] == {0: "at is no datetime"}
+    for odd in (pl.Series([time(8, 30)]), pl.Series([timedelta(hours=1)])):
+        with pytest.raises(PenstockError, match=r"column 'at' holds .* the model takes a datetime") as error:
+            asked(at, odd)
+        assert error.value.code == "data.no_times"
