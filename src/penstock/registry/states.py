@@ -21,10 +21,15 @@ from penstock.registry.verdicts import get_verdict
 
 Holds = Callable[[Verdict], bool]
 State = Literal["rolled_back", "cleared"]
+MOST_TOLD = 3
+"""So many earlier rollbacks of a version are told in a sentence."""
 
 
 class VersionState(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to a version. `cause` is the evidence: endpoint, revision, findings."""
+    """What happened to a version. `cause` is the evidence: endpoint, revision, findings.
+
+    `earlier` are the rollbacks of the version before this one, newest first, where it was read from the store.
+    """
 
     model: str
     number: int
@@ -34,17 +39,63 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     reason: str
     cause: dict[str, Any] = {}
+    earlier: tuple[VersionState, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        """The name of the version that it happened to."""
+        return f"{self.model}/{self.number}"
+
+    @property
+    def endpoint(self) -> str:
+        """Where it was rolled back; empty where nothing says so."""
+        return str(self.cause.get("endpoint", ""))
+
+    @property
+    def why(self) -> str:
+        """The reason; of several rollbacks each with its endpoint, the newest first, then those that have findings."""
+        if not self.earlier:
+            return self.reason
+        shown = sorted(self.earlier, key=lambda one: not one.cause.get("findings"))[:MOST_TOLD]
+        left_out = len(self.earlier) - len(shown)
+        told = [f"{one.endpoint and f'on {one.endpoint} '}by {one.actor}: {one.reason}" for one in shown]
+        more = f"; and {left_out} more" if left_out else ""
+        return f"{self.placed}; before, {'; '.join(told)}{more}"
+
+    @property
+    def placed(self) -> str:
+        """The reason of this rollback alone, with its endpoint."""
+        return f"{self.reason} (on {self.endpoint})" if self.endpoint else self.reason
+
+    @property
+    def each(self) -> tuple[VersionState, ...]:
+        """This rollback and those before it, each alone, newest first."""
+        return (msgspec.structs.replace(self, earlier=()), *self.earlier)
 
     @property
     def sentence(self) -> str:
         """The state in words."""
         word = "rolled back" if self.state == "rolled_back" else "cleared"
-        return f"{word} on {format_ms(self.time_ms)} by {self.actor}: {self.reason}"
+        return f"{word} on {format_ms(self.time_ms)} by {self.actor}: {self.why}"
+
+    def is_of(self, version: ModelVersion) -> bool:
+        """Whether it happened to a version itself, not to another with the same files."""
+        return (self.model, self.number) == (version.model, version.number)
+
+    def whose(self, version: ModelVersion) -> str:
+        """Return whose rollback it is, before the words `rolled back` of a version: `was`, or whose files it has."""
+        return "was" if self.is_of(version) else f"has the files of {self.ref}, which was"
+
+    def why_of(self, version: ModelVersion) -> str:
+        """Return the reason that a version is not let out for, and whose files it has where it was not out itself."""
+        return self.why if self.is_of(version) else f"it {self.whose(version)} rolled back: {self.why}"
 
 
 def add_state(connection: sa.Connection, state: VersionState) -> None:
     """Write what happened to a version, in the caller's transaction; the event is the caller's."""
-    connection.execute(version_states.insert().values(msgspec.to_builtins(state)))
+    values = msgspec.to_builtins(state)
+    del values["earlier"]
+    connection.execute(version_states.insert().values(values))
 
 
 def list_rolled_back(
@@ -58,8 +109,18 @@ def list_rolled_back(
     query = sa.select(version_states).order_by(version_states.c.id)
     if model is not None:
         query = query.where(version_states.c.model == model)
-    newest = {(row["model"], row["number"]): _state(row) for row in connection.execute(query).mappings()}
-    found = {key: one for key, one in newest.items() if one.state == "rolled_back"}
+    newest: dict[tuple[str, int], VersionState] = {}
+    before: dict[tuple[str, int], list[VersionState]] = {}
+    for row in connection.execute(query).mappings():
+        key = (row["model"], row["number"])
+        if key in newest and newest[key].state == "rolled_back":
+            before.setdefault(key, []).insert(0, newest[key])
+        newest[key] = _state(row)
+    found = {
+        key: msgspec.structs.replace(one, earlier=tuple(before.get(key, ())))
+        for key, one in newest.items()
+        if one.state == "rolled_back"
+    }
     return {key: one for key, one in found.items() if not _passed_since(connection, one, holds)}
 
 
@@ -84,12 +145,13 @@ def same_rolled_back(
     found: Mapping[tuple[str, int], VersionState], version: ModelVersion
 ) -> VersionState | None:
     """Return why a version is among those rolled back, itself or under another number of its model; or None."""
-    same = (
+    same = [
         one
         for one in found.values()
         if version.digest and (one.model, one.digest) == (version.model, version.digest)
-    )
-    return found.get((version.model, version.number)) or next(same, None)
+    ]
+    newest = max(same, key=lambda one: one.time_ms, default=None)
+    return found.get((version.model, version.number)) or newest
 
 
 def require_not_rolled_back(
@@ -107,7 +169,7 @@ def require_not_rolled_back(
     found = find_rolled_back(connection, version, holds)
     if found is not None:
         raise Refused(
-            f"{version.ref} cannot be {what}: it was {found.sentence}",
+            f"{version.ref} cannot be {what}: it {found.whose(version)} {found.sentence}",
             code="registry.rolled_back",
             hint=f"--force --reason TEXT says why it may; penstock gate run {version.ref} counts under gates or data that it "
             "has not passed before",

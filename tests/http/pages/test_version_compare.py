@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from penstock.flows.chain.outings import Outing
+from penstock.flows.chain.outings import LiveOn, Outing
 from penstock.flows.models.views import view_version
 from penstock.http.app import build_server_app
 from penstock.http.pages.telling.comparing import numbers_row, texts_row
@@ -98,8 +98,23 @@ def test_the_rows_tell_features_live_numbers_and_checks_and_what_was_rolled_back
         second, rolled_back=bad, version=msgspec.structs.replace(second.version, metrics={"roc_auc": 0.9})
     )
     told = [
-        Told(first, Outing(standing="live", live={"roc_auc": 0.68}), {"depth": "3"}, plain),
-        Told(second, Outing(standing="rolled back", live={"roc_auc": 0.52}), {"depth": "4"}, cheat),
+        Told(
+            first,
+            Outing(
+                standing="live", live=(LiveOn(endpoint="delay", label_count=500, metrics={"roc_auc": 0.68}),)
+            ),
+            {"depth": "3"},
+            plain,
+        ),
+        Told(
+            second,
+            Outing(
+                standing="rolled back",
+                live=(LiveOn(endpoint="delay", label_count=500, metrics={"roc_auc": 0.52}),),
+            ),
+            {"depth": "4"},
+            cheat,
+        ),
     ]
     rows = {(one.kind, one.name): one for one in compare_versions(told)}
     assert rows["feature", "dep_delay"].texts == ("–", "FP64, may be missing")

@@ -356,6 +356,10 @@ def _split(name: str) -> tuple[str, str]:
     return registered, label
 
 
+def _state_words(version: ModelVersion, back: VersionState) -> str:
+    return back.sentence if back.is_of(version) else f"{back.whose(version)} {back.sentence}"
+
+
 def _render(version: ModelVersion, back: VersionState | None) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
@@ -367,7 +371,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
         f"digest    sha256 {version.digest}"
         if version.digest
         else f"source    {version.source}, not kept here",
-        *([f"state     {back.sentence}"] if back else []),
+        *([f"state     {_state_words(version, back)}"] if back else []),
         f"commit    {origin.commit or 'none'}{' with uncommitted changes' if origin.dirty_digest else ''}",
         f"run       {origin.run_id or 'none'}",
         f"lock      {origin.lock_digest or 'none'}",

@@ -67,11 +67,15 @@ def make_card(found: VersionView, signature: Signature | None, outing: Outing, t
             lines += [f"## {title}", "", *_table(("name", "type", "required"), map(_column, columns)), ""]
     if version.metrics:
         rows = [
-            (name, format_number(value), format_number(outing.live[name]) if name in outing.live else "–")
+            (
+                name,
+                format_number(value),
+                *(format_number(one.metrics[name]) if name in one.metrics else "–" for one in outing.live),
+            )
             for name, value in sorted(version.metrics.items())
         ]
-        live = f"live, {counted(outing.label_count, 'label')}" if outing.label_count else "live"
-        lines += ["## Scores", "", *_table(("metric", "held-out data", live), rows), ""]
+        live = [f"live on {one.endpoint}, {counted(one.label_count, 'label')}" for one in outing.live]
+        lines += ["## Scores", "", *_table(("metric", "held-out data", *live), rows), ""]
     if found.verdict is not None:
         lines += [f"## Gates: {'passed' if found.verdict.passed else 'refused'}", ""]
         lines += [f"- {one.status}: {escape(one.sentence)}" for one in found.verdict.checks]
@@ -95,8 +99,12 @@ def escape(text: str) -> str:
 
 
 def _state(found: VersionView, outing: Outing) -> str:
-    if found.rolled_back is not None:
-        return f"**Rolled back:** {escape(found.rolled_back.reason)}"
+    state = found.rolled_back
+    if state is not None:
+        still = f" {escape(outing.still)}" if outing.still else ""
+        if state.is_of(found.version):
+            return f"**Rolled back:** {escape(state.why)}.{still}"
+        return f"It {escape(f'{state.whose(found.version)} rolled back: {state.why}')}.{still}"
     words = {
         "live": "It is live on",
         "canary": "It is a canary on",

@@ -22,13 +22,18 @@ NodeKind = Literal[
 VERSIONS = 12
 """So many versions of a subject are followed, the newest first: data may have reached hundreds."""
 REVISIONS = 4
+ROLLBACKS = 3
+"""So many rollbacks of a version have a box of their own, the newest."""
 NO_RECORD = "no record of it"
 RUNS = 24
 
 
 @dataclass(frozen=True)
 class Node:
-    """One thing of the chain. `state` is `bad` for a rollback and what it took out, `good` for a passed verdict."""
+    """One thing of the chain. `state` is `bad` for a rollback and what it took out, `good` for a passed verdict.
+
+    `said` is what a sentence of the whole chain says of it, empty where it says nothing.
+    """
 
     kind: NodeKind
     key: str
@@ -36,6 +41,7 @@ class Node:
     note: str = ""
     state: Literal["", "good", "bad"] = ""
     path: str = ""
+    said: str = ""
 
     @property
     def id(self) -> str:
@@ -133,7 +139,9 @@ def _add_version(
     for source in sources:
         graph.edges |= {(source, target): None for target in before}
     out = outcomes.rolled_back(version)
-    note = "rolled back" if out else f"sha256 {version.digest[:12]}" if version.digest else ""
+    note = f"sha256 {version.digest[:12]}" if version.digest else ""
+    if out is not None:
+        note = "rolled back" if out.is_of(version) else f"has the files of {out.ref}"
     node = Node("model version", version.ref, version.ref, note, "bad" if out else "")
     return graph.add(node, *(before or sources))
 
@@ -178,9 +186,16 @@ def _add_outcome(
     for revision in [*shown[:1], *shown[1:][-(REVISIONS - 1) :]]:
         key = f"{revision.endpoint}#{revision.number}"
         last = graph.add(Node("deployment", key, key, _role(revision, version.number)), at)
-    state_of = outcomes.rolled_back(version)
-    if state_of is not None:
-        graph.add(Node("rollback", version.ref, "rolled back", state_of.reason, "bad", version.ref), last)
+    newest = outcomes.rolled_back(version)
+    if newest is None:
+        return
+    said = f"{version.ref} {newest.whose(version)} rolled back: {newest.why}"
+    label = "rolled back" if newest.is_of(version) else f"as {newest.ref}"
+    for one in (newest, *newest.earlier[: ROLLBACKS - 1]):
+        where = f" on {one.endpoint}" if one.endpoint and newest.earlier else ""
+        key = version.ref if one is newest else f"{version.ref} {one.time_ms}"
+        told = said if one is newest else ""
+        graph.add(Node("rollback", key, f"{label}{where}", one.reason, "bad", one.ref, told), last)
 
 
 def _role(revision: Revision, number: int) -> str:

@@ -327,7 +327,9 @@ def _state_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
     state = outcomes.rolled_back(version)
     if state is None:
         return []
-    return [Link(kind="rollback", key=version.ref, text=state.sentence, details={"cause": state.cause})]
+    whose = "" if state.is_of(version) else f"{version.ref} {state.whose(version)} "
+    told = [(one, f"{whose}{one.sentence}") for one in state.each]
+    return [Link(kind="rollback", key=one.ref, text=text, details={"cause": one.cause}) for one, text in told]
 
 
 def _version_link(version: ModelVersion) -> Link:

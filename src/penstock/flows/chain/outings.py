@@ -18,18 +18,41 @@ LABELLED = (60, 5_000)
 """So many windows with labels, and so many labels, are enough to tell a version's live quality."""
 
 
+MOST_ENDPOINTS = 5
+"""Of so many endpoints the live quality of a version is told: those that serve it now, then the newest."""
+
+
+class LiveOn(msgspec.Struct, frozen=True, kw_only=True):
+    """What labels said of a version on the traffic of one endpoint, by metric."""
+
+    endpoint: str
+    label_count: int
+    metrics: dict[str, float]
+
+
 class Outing(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one version. `endpoints` serve it now, or did, newest first.
 
-    `live` is its quality by metric on labelled live traffic of the newest endpoint, over `label_count` labels.
+    `live` is its quality on labelled live traffic, of each endpoint that has labels of it.
     """
 
     standing: Standing = "never out"
     endpoints: tuple[str, ...] = ()
     since_ms: int | None = None
     percent: float | None = None
-    live: dict[str, float] = {}
-    label_count: int = 0
+    live: tuple[LiveOn, ...] = ()
+
+    @property
+    def still(self) -> str:
+        """That it answers, and where, in the words for one that may not go out; empty where it does not."""
+        if self.standing not in {"live", "canary"}:
+            return ""
+        share = f"{self.percent:g} % of " if self.percent is not None and len(self.endpoints) == 1 else ""
+        return f"It answers {share}{', '.join(self.endpoints)} all the same."
+
+    def live_values(self, metric: str) -> list[tuple[LiveOn, float]]:
+        """Return a metric's live values, each with where labels told it."""
+        return [(one, one.metrics[metric]) for one in self.live if metric in one.metrics]
 
 
 def view_outings(
@@ -62,22 +85,31 @@ def view_outings(
             else "never out"
         )
         newest = max(revisions, key=lambda one: one.created_ms)
-        names = [one.endpoint for one in now] or list(
+        ever = list(
             dict.fromkeys(
                 one.endpoint for one in sorted(revisions, key=lambda one: one.created_ms, reverse=True)
             )
         )
-        told = find_live_quality(connection, names[0], key[1], LABELLED)
+        names = [one.endpoint for one in now] or ever
         share = canary[0].canary.percent if canary and canary[0].canary else None
         found[key] = Outing(
             standing=standing,
             endpoints=tuple(names),
             since_ms=_since_ms(now[0].endpoint, key, revisions) if now else newest.created_ms,
             percent=100.0 if stable else share,
-            live=told.metrics,
-            label_count=told.label_count,
+            live=_live(connection, list(dict.fromkeys([*names, *ever]))[:MOST_ENDPOINTS], key[1]),
         )
     return found
+
+
+def _live(connection: sa.Connection, endpoints: Sequence[str], version: int) -> tuple[LiveOn, ...]:
+    """Return what labels said of a version, of each of these endpoints that has labels of it."""
+    told = [(name, find_live_quality(connection, name, version, LABELLED)) for name in endpoints]
+    return tuple(
+        LiveOn(endpoint=name, label_count=one.label_count, metrics=one.metrics)
+        for name, one in told
+        if one.label_count
+    )
 
 
 def _since_ms(endpoint: str, key: tuple[str, int], revisions: Sequence[Revision]) -> int:

@@ -35,7 +35,10 @@ class ChainPages:
             "lineage.html",
             chain=chain,
             is_cut=len({one.key for one in chain.links if one.kind == "model version"}) >= MOST,
-            is_bad=any(one.kind == "rollback" for one in graph.nodes.values()),
+            is_bad=any(
+                one.kind == "rollback" and f"model version:{one.path}" in graph.nodes
+                for one in graph.nodes.values()
+            ),
             answer=sentence_of(chain.kind, graph),
             drawing=draw_chain(graph, node_address),
             links=linked(chain.links),

@@ -123,7 +123,7 @@ class ListPages:
         refused, refused_ref, why = None, "", ""
         for place, run in enumerate(runs):
             states = [
-                (version.ref, state)
+                (version, state)
                 for version in list_versions_of_run(connection, run.id)
                 if (state := find_rolled_back(connection, version)) is not None
             ]
@@ -131,8 +131,9 @@ class ListPages:
                 runs = runs[place:]
                 break
             if refused is None:
-                refused, (refused_ref, state) = run, states[0]
-                why = state.reason
+                refused, (refused_version, state) = run, states[0]
+                refused_ref = refused_version.ref
+                why = state.why_of(refused_version)
         value = runs[0].metrics[metric]
         if len(found) >= LOOKED_AT and list(found.values())[-1] == value:  # who else shares it?
             found = best_runs(connection, ids, table.asked.filter, metric, COUNTED + 1)

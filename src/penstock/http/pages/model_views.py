@@ -13,10 +13,9 @@ from starlette.responses import RedirectResponse, Response
 
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid
-from penstock.base.numbers import counted
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
-from penstock.flows.chain.outings import Outing, view_outings
+from penstock.flows.chain.outings import view_outings
 from penstock.flows.models.aliases import AliasPolicy, plan_move
 from penstock.flows.models.evidence.approving import (
     Standing,
@@ -24,7 +23,7 @@ from penstock.flows.models.evidence.approving import (
     require_approver,
     require_unsaid,
 )
-from penstock.flows.models.evidence.doors import Doors, ask_doors
+from penstock.flows.models.evidence.doors import ask_doors
 from penstock.flows.models.evidence.standing import list_judged_again
 from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_newest, view_versions
@@ -36,14 +35,14 @@ from penstock.http.pages.decisions.offers import Offer, offer
 from penstock.http.pages.looks import Looks
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
-from penstock.http.pages.telling.conditions import Condition
 from penstock.http.pages.telling.differences import beside
-from penstock.http.pages.telling.formatting import cut, segment
-from penstock.http.pages.telling.serving import serves_now, tell_serving, tell_takeovers
+from penstock.http.pages.telling.formatting import segment
+from penstock.http.pages.telling.serving import serves_now
+from penstock.http.pages.telling.versions import answer_of, answer_of_models, measures_of
 from penstock.http.pages.version_compare_views import parameters_of
 from penstock.http.subjects import explain_subject, named_version
 from penstock.project.project import Project
-from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
+from penstock.records.metric_names import METRICS
 from penstock.records.signature import Signature
 from penstock.registry.aliases import find_alias, find_alias_at, list_alias_moves, list_moved_aliases
 from penstock.registry.entities import CHAMPION, AliasMove, ModelVersion
@@ -61,31 +60,6 @@ COLUMNS = 4
 DAY_MS = 86_400_000
 NAMED = 5
 """So many versions are named in a sentence."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric of a version: offline, live, and what the champion has; the difference is to the champion."""
-
-    name: str
-    offline: float | None
-    live: float | None
-    champion: float | None
-    is_loss: bool | None
-
-    @property
-    def difference(self) -> float | None:
-        """How much more than the champion's the offline value is."""
-        if self.offline is None or self.champion is None:
-            return None
-        return self.offline - self.champion
-
-    @property
-    def is_better(self) -> bool | None:
-        """Whether it is better than the champion's; None where nobody knows which is better."""
-        if not self.difference or self.is_loss is None:
-            return None
-        return (self.difference < 0) is self.is_loss
 
 
 class ModelPages:
@@ -231,68 +205,6 @@ def metric_columns(rows: list[VersionView]) -> list[str]:
     return sorted(names, key=lambda name: (name not in METRICS, name != "roc_auc", name))[:COLUMNS]
 
 
-def answer_of_models(
-    count: int, shown: Sequence[VersionView], outings: Mapping[tuple[str, int], Outing]
-) -> str:
-    """Return in a sentence which versions answer now, which are tried, and which wait for a person; empty without models."""
-    if not count:
-        return ""
-    standing = [(one, outings[(one.version.model, one.version.number)]) for one in shown]
-
-    def named(word: str) -> str:
-        told = [
-            f"{cut(one.version.ref, 60)} on {', '.join(cut(name) for name in outing.endpoints[:NAMED])}"
-            for one, outing in standing
-            if outing.standing == word
-        ]
-        return ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
-
-    held = [cut(one.version.ref, 60) for one in shown if one.held and one.held.waits]
-    live = named("live")
-    sentences = [f"{counted(count, 'model')}. " + (f"Live: {live}." if live else "None of them is live.")]
-    if named("canary"):
-        sentences.append(f"Tried as a canary: {named('canary')}.")
-    if held:
-        sentences.append(f"Waiting for a person: {', '.join(held[:NAMED])}.")
-    return " ".join(sentences)
-
-
-def answer_of(
-    found: VersionView,
-    outing: Outing,
-    doors: Doors,
-    takeovers: Sequence[Takeover] = (),
-    serving: Sequence[Condition] = (),
-) -> str:
-    """Return whether a version may go out, in one sentence, by what the doors and the endpoints that serve its model say of it."""
-    ref, verdict, shut = found.version.ref, doors.verdict, doors.shut
-    if found.rolled_back is not None:
-        return f"{ref} may not go out: {found.rolled_back.reason}"
-    if serves_now(outing):
-        return tell_serving(ref, outing, serving)
-    if found.held is not None and (shut is None or found.held.waits):
-        also = (
-            f" It would be refused besides: {shut.message.partition(': ')[2] or shut.message}."
-            if shut
-            else ""
-        )
-        return f"{found.held.sentence}.{also}"
-    is_judged = shut is None or shut.code != "gate.no_passing_verdict"
-    if shut is not None and (is_judged or (verdict is not None and verdict.passed)):
-        return f"{ref} may not go out: {shut.message.partition(': ')[2] or shut.message}"
-    if verdict is None:
-        return f"Nobody knows whether {ref} may go out: no gate has judged it."
-    if not verdict.passed:
-        why = "; ".join(one.sentence for one in verdict.blocking[:2])
-        return f"{ref} may not go out: {why}"
-    if any(one.refusal for one in takeovers):
-        return tell_takeovers(ref, verdict.summary, takeovers)
-    if not verdict.checks:
-        return f"{ref} may go out, but nothing was checked: no gates are set."
-    before = " It was live before." if outing.standing == "was live" else " Nothing served it yet."
-    return f"{ref} may go out: {verdict.summary}.{before} Its files are read when it is promoted."
-
-
 def _deploying(project: Project, version: ModelVersion, takeovers: Sequence[Takeover]) -> str:
     """Return the command that lets a version out, to an endpoint that takes it; empty where none of them would."""
     fitting = [one.endpoint for one in takeovers if not one.refusal]
@@ -306,21 +218,6 @@ def _deploying(project: Project, version: ModelVersion, takeovers: Sequence[Take
         if fitting
         else ""
     )
-
-
-def measures_of(version: ModelVersion, outing: Outing, champion: ModelVersion | None) -> list[Measure]:
-    """Return the metrics of a version, those that are known live first."""
-    names = sorted(version.metrics, key=lambda name: (name not in outing.live, name not in METRICS, name))
-    return [
-        Measure(
-            name,
-            version.metrics.get(name),
-            outing.live.get(name),
-            champion.metrics.get(name) if champion else None,
-            name in LOWER_IS_BETTER if name in METRICS else None,
-        )
-        for name in names
-    ]
 
 
 def _champion(connection: sa.Connection, version: ModelVersion) -> ModelVersion | None:

@@ -147,15 +147,32 @@ def parameters_of(connection: sa.Connection, version: ModelVersion) -> dict[str,
 def _numbers_of(told: Sequence[Told], judged: Sequence[str]) -> list[Compared]:
     """Return a row for each metric offline, below it one live where labels told it; what was rolled back is never best."""
     out = [one.is_rolled_back for one in told]
-    offline, live = ([one.version.metrics for one in told], [one.outing.live for one in told])
-    names = {name for one in (*offline, *live) for name in one}
-    known_live = {name for one in live for name in one}
+    offline = [one.version.metrics for one in told]
+    places = list(dict.fromkeys(place.endpoint for one in told for place in one.outing.live))
+    live = {
+        place: [
+            {
+                name: value
+                for on in one.outing.live
+                if on.endpoint == place
+                for name, value in on.metrics.items()
+            }
+            for one in told
+        ]
+        for place in places
+    }
+    known_live = {name for values in live.values() for one in values for name in one}
+    names = {name for one in offline for name in one} | known_live
     rows: list[Compared] = []
     for name in sorted(names, key=lambda one: (one not in judged, one not in known_live, one)):
-        for kind, values in (("offline", offline), ("live", live)):
+        kinds = [("offline", name, offline)]
+        kinds += [
+            ("live", f"{name} on {place}" if len(places) > 1 else name, live[place]) for place in places
+        ]
+        for kind, title, values in kinds:
             if any(name in one for one in values):
                 found = [one.get(name) for one in values]
-                rows.append(numbers_row(kind, name, found, loss=is_loss(name), never_best=out))
+                rows.append(numbers_row(kind, title, found, loss=is_loss(name), never_best=out))
     return rows
 
 

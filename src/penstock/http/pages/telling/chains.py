@@ -16,7 +16,7 @@ def sentence_of(kind: str, graph: ChainGraph) -> str:
     versions, runs = kinds.get("model version", []), kinds.get("run", [])
     commits, data = kinds.get("commit", []), kinds.get("data", [])
     deployments = kinds.get("deployment", [])
-    told = [f"{one.key} was rolled back: {one.note}".rstrip(".") for one in kinds.get("rollback", [])[-2:]]
+    told = [one.said.rstrip(".") for one in kinds.get("rollback", []) if one.said][-2:]
     if kind in {"data", "commit"}:
         what = "It" if kind == "commit" else f"Its {_count(len(data), 'content')}"
         used = f"{what} went into {_count(len(runs), 'run')}"
