@@ -21,6 +21,7 @@ from penstock.serving.workers import (
     State,
     WorkerRevision,
     beat,
+    end_worker,
     keep_registered,
     register_worker,
     report_revision,
@@ -62,7 +63,7 @@ class WorkerReports:
     def end(self) -> None:
         """Say that the process has ended."""
         with self._database.write() as connection:
-            beat(connection, self.worker, 0)
+            end_worker(connection, self.worker, now_ms())
 
     def report(self, revision: Revision, state: State, message: str) -> None:
         """Say what the process does about a revision.

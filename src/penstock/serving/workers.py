@@ -123,10 +123,27 @@ def keep_registered(
 
 
 def beat(connection: sa.Connection, worker_id: int, time_ms: int) -> None:
-    """Say that the worker lives. `time_ms` 0 says that it has ended."""
+    """Say that the worker lives. `time_ms` 0 says that it does not beat, a negative one that it ended then."""
     connection.execute(
         serving_workers.update().where(serving_workers.c.id == worker_id).values(seen_ms=time_ms)
     )
+
+
+def end_worker(connection: sa.Connection, worker_id: int, time_ms: int) -> None:
+    """Say that the worker has ended, and when: it is seen no more, and what it served is answered for until then."""
+    beat(connection, worker_id, -time_ms)
+
+
+def last_heard_ms(connection: sa.Connection) -> dict[str, int]:
+    """Return when a process that served an endpoint was last heard of, also one that has ended; by endpoint."""
+    last = sa.func.max(sa.func.abs(serving_workers.c.seen_ms))
+    query = (
+        sa.select(worker_revisions.c.endpoint, last)
+        .join_from(worker_revisions, serving_workers, serving_workers.c.id == worker_revisions.c.worker_id)
+        .where(serving_workers.c.url != NO_URL, serving_workers.c.seen_ms != 0)
+        .group_by(worker_revisions.c.endpoint)
+    )
+    return {str(endpoint): int(time_ms) for endpoint, time_ms in connection.execute(query)}
 
 
 def report_revision(connection: sa.Connection, worker_id: int, report: WorkerRevision) -> None:

@@ -12,10 +12,11 @@ import msgspec
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-from penstock.flows.production.controlling.deciding import FAILED, HELD, NOT_ROLLED_BACK, calls_for_rollback
+from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.leading import why_nobody_acts
 from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
+from penstock.flows.production.traffic.rollouts import RolloutView, list_undone, view_rollout
 from penstock.flows.production.unwritable import why_unwritable
 from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.estimating.estimated import Estimated
@@ -28,7 +29,14 @@ from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.predictions.waiting import Waiting, tell_waiting
-from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers, states_by_place
+from penstock.serving.workers import (
+    ToldOf,
+    Worker,
+    last_heard_ms,
+    list_told_endpoints,
+    list_workers,
+    states_by_place,
+)
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "refusing", "down"]
 HEALTHS: tuple[Health, ...] = ("breached", "down", "refusing", "unjudged", "idle", "watching", "healthy")
@@ -84,18 +92,6 @@ class FindingView(msgspec.Struct, frozen=True, kw_only=True):
     is_inconclusive: bool = False
 
 
-class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a canary is: what its step has seen, what it waits for, what holds it."""
-
-    percent: float
-    next_percent: float | None
-    request_count: int
-    label_count: int
-    waits_for: tuple[str, ...]
-    blocked: tuple[str, ...]
-    sentence: str
-
-
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint now. `servers` are the places where it is served, `ADDRESS on HOST`, with their state; `shadow_failures` say why shadows fail, by
     process, `server_notes` what else they tell of what they serve. `lost_servers` are places where one served it and ended without a word, by when it was seen last.
@@ -104,7 +100,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
     traffic ended. `refused` are the requests of the last hour that reached no model, since they were not right.
     `undone` says what is wanted and not done, and why: a rollback, a canary's next share. `nobody_acts` says that no
-    controller runs, or one that has not looked for long.
+    controller runs, or one that has not looked for long. `down_ms` is since when nothing answers for it, where that is so and known.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 
@@ -130,6 +126,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     labels: Waiting = Waiting()
     undone: tuple[str, ...] = ()
     nobody_acts: str = ""
+    down_ms: int | None = None
 
     @property
     def refused_sentence(self) -> str:
@@ -184,6 +181,7 @@ def overview(
         revisions = [one for one in list_endpoints(connection) if only in (None, one.endpoint)]
         known = list_workers(connection, now_ms() - LOST_MS)
         told = list_told_endpoints(connection)
+        heard = last_heard_ms(connection)
         refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
         labels = tell_waiting(connection, now_ms())
         nobody_acts = why_nobody_acts(connection, now_ms())
@@ -215,6 +213,7 @@ def overview(
                 refused=refused.get(revision.endpoint, ()),
                 labels=labels.get(revision.endpoint, Waiting()),
                 nobody_acts=nobody_acts,
+                down_ms=_down_ms(view, heard, told),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )
         )
@@ -230,6 +229,14 @@ def view_endpoint(project: Project, name: str) -> EndpointView:
     with project.database.read() as connection:
         get_revision(connection, name)
     return next(one for one in overview(project, only=name))
+
+
+def _down_ms(view: EndpointView, heard: Mapping[str, int], told: Mapping[str, ToldOf]) -> int | None:
+    """Return when an endpoint was last answered for, of one that nothing answers for now; None where nobody knows."""
+    if view.health != "down" or view.servers:
+        return None
+    last = told.get(view.name)
+    return max((one for one in (heard.get(view.name), last and last.time_ms) if one), default=None)
 
 
 def _lost(workers: Sequence[Worker], alive: Collection[str], endpoint: str) -> dict[str, int]:
@@ -265,7 +272,6 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
     if canary is not None and seen.canary is not None:
         routes.append(_route(seen, canary.version, canary.percent, seen.canary))
     health, why = _health(seen, servers, told)
-    progress = seen.progress
     return EndpointView(
         name=seen.endpoint,
         model=revision.model,
@@ -292,21 +298,9 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
         ),
         servers=servers,
         policy=seen.policy.number,
-        rollout=RolloutView(
-            percent=progress.percent,
-            next_percent=progress.next_percent,
-            request_count=progress.request_count,
-            label_count=progress.label_count,
-            waits_for=progress.waits_for,
-            blocked=progress.blocked,
-            sentence=progress.sentence,
-        )
-        if progress
-        else None,
+        rollout=view_rollout(seen),
         problem="; ".join(seen.problems),
-        undone=tuple(
-            one.summary for one in seen.history.alerts if one.name in (NOT_ROLLED_BACK, HELD, FAILED)
-        ),
+        undone=tuple(one.summary for one in list_undone(seen)),
         looked_ms=seen.time_ms,
         last_traffic_s=max(
             (one.last_s for one in (seen.stable, seen.canary) if one is not None and one.last_s is not None),

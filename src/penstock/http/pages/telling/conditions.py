@@ -28,13 +28,24 @@ DECISIONS = frozenset(
         "retrain.nothing",
     }
 )
+TICK_MS = 10_000
+"""So long before its alert may have been decided what was decided about a breach: both are written in one look."""
+SINCE_WORDS = {
+    "idle": "when the last traffic ended",
+    "down": "when its last serve process was heard of",
+    "silent": "when its service last told of calls",
+}
 AGED_MS = 120_000
 """What was judged on traffic that ended before that is not told as what is so now."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What is told of an endpoint. `done` are the newest decisions about it, newest first."""
+    """What is told of an endpoint. `done` are the newest decisions about it, newest first.
+
+    `before` are those that are older than a breach, about which then nothing of `done` may be. `since_words` say what
+    happened at `since_ms` where that is not plain.
+    """
 
     view: EndpointView
     state: State
@@ -45,6 +56,8 @@ class Condition:
     is_old: bool
     done: tuple[Event, ...]
     command: str
+    before: tuple[Event, ...] = ()
+    since_words: str = ""
 
     @property
     def rank(self) -> tuple[int, str]:
@@ -74,29 +87,39 @@ def condition_of(
     ended = [1000 * one.end_s for one in breached or view.findings if one.end_s]
     traffic_ms = max(ended, default=None)
     is_old = traffic_ms is not None and time_ms - traffic_ms > AGED_MS
+    since_ms = min(one.starts_ms for one in still) if still else _since_ms(view, alerts)
+    decided = _done(events)
+    is_breach = bool(still) or (view.health == "breached" and bool(alerts))
+    from_ms = since_ms - TICK_MS if is_breach and since_ms is not None else 0
+    done = tuple(one for one in decided if one.time_ms >= from_ms)
     return Condition(
         view=view,
         state=state("breached", "warn") if still else _state(view, breached),
-        wrong=_still_open(view, still) if still else _wrong(view, breached),
+        wrong=_still_open(view, still) if still else _wrong(view, breached, open_ones),
         more=max(0, len(breached) - 1) if view.health == "breached" else max(0, len(still) - 1),
-        since_ms=min(one.starts_ms for one in still) if still else _since_ms(view, alerts),
+        since_ms=since_ms,
         traffic_ms=traffic_ms,
         is_old=is_old,
-        done=_done(events),
+        done=done,
+        before=decided[len(done) :],
+        since_words="" if still else SINCE_WORDS.get("silent" if view.is_silent else view.health, ""),
         command=f"penstock monitor status {shlex.quote(view.name)}"
         if still
         else _command(view, breached, _nowhere_to_go(events)),
     )
 
 
-def _wrong(view: EndpointView, breached: Sequence[FindingView]) -> str:
-    """Return why an endpoint is not healthy; of one that is down also what was wrong with its last traffic."""
+def _wrong(view: EndpointView, breached: Sequence[FindingView], alerts: Sequence[Alert]) -> str:
+    """Return why an endpoint is not healthy; of one that is down also what was wrong with its last traffic, or still is told."""
     if _is_held(view) and view.rollout is not None:
         return f"the rollout goes no further: {'; '.join(view.rollout.blocked)}"
     if view.health == "healthy":
         return ""
     if view.health == "down" and breached:
         return f"{view.health_reason}; its last traffic breached a limit: {breached[0].sentence}"
+    if view.health in {"down", "refusing"} and alerts:
+        more = f", and {len(alerts) - 1} more" if len(alerts) > 1 else ""
+        return f"{view.health_reason}; the alert is still open: {alerts[0].summary}{more}"
     return view.health_reason
 
 
@@ -150,12 +173,14 @@ def _is_held(view: EndpointView) -> bool:
 
 
 def _since_ms(view: EndpointView, alerts: Sequence[Alert]) -> int | None:
-    """Return since when it is so: the oldest open alert, else the newest traffic of an endpoint that is idle."""
+    """Return since when it is so: the oldest open alert, the newest traffic of one that is idle, the end of one that is down."""
     if view.health in {"breached", "unjudged"} and alerts:
         return min(one.starts_ms for one in alerts)
     if view.health == "healthy":
         return view.since_ms
-    if view.health in {"idle", "down"} and view.last_traffic_s is not None:
+    if view.health == "down":
+        return view.down_ms
+    if view.health == "idle" and view.last_traffic_s is not None:
         return 1000 * view.last_traffic_s
     return None
 
