@@ -202,7 +202,7 @@ def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
             kind="event",
             key=str(event.id),
             text=f"{format_ms(event.time_ms)} {event.summary}",
-            details={"cause": event.cause},
+            details={"event": event.kind, "cause": event.cause},
         )
         for event in reversed(events)
     ]

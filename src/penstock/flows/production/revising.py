@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.store.events import record_event
 from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
+from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.policies import PolicyBody, policy_or_none_yet, put_policy
 from penstock.monitoring.ruling import kept_by_rules
@@ -27,6 +28,7 @@ from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.deployments import Revision, RevisionDraft, append_revision
+from penstock.serving.workers import list_told_endpoints, list_workers
 
 ROLLED_BACK = "PenstockRolledBack"
 PROMOTED = "PenstockPromoted"
@@ -84,7 +86,15 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
             if current is None or current.version != plan.draft.stable:
                 was = f", {alias[0]}/{current.version} now" if current else ""
                 told.append(f"{alias[0]}@{alias[1]}{was}, becomes {alias[0]}/{plan.draft.stable}")
+    if not _is_served(connection, plan.endpoint):
+        told.append("no serve process runs that would take it over: penstock serve starts one")
     return [*told, *plan.warnings]
+
+
+def _is_served(connection: sa.Connection, endpoint: str) -> bool:
+    """Whether a serve process lives, or a service of the user's own answers for an endpoint."""
+    alive = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+    return bool(alive) or endpoint in list_told_endpoints(connection)
 
 
 def write_deployment(connection: sa.Connection, project: Project, plan: DeploymentPlan) -> Revision:

@@ -19,7 +19,14 @@ from penstock.base.store.outside import told_outside
 from penstock.flows.observing.drifting import DriftOverTime, view_drift
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.measuring import USUAL_METRICS
-from penstock.flows.production.overview import FRESH_MS, LOST_MS, SLOW_MS, latest_look, overview
+from penstock.flows.production.overview import (
+    FRESH_MS,
+    LOST_MS,
+    SLOW_MS,
+    EndpointView,
+    latest_look,
+    overview,
+)
 from penstock.flows.production.shadows import list_shadows
 from penstock.flows.production.traffic.promoting import plan_promotion_of_canary
 from penstock.flows.production.traffic.rolling_back import plan_rollback
@@ -54,6 +61,7 @@ MOST_WINDOWS = 1000
 DRIFT_ROWS = 30
 """So many measures of drift are told, the nearest to their limits; the page of drift has every feature."""
 SOME_FEATURES = 40
+OF_DRIFT = frozenset({"drift", "multivariate"})
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "all": 0}
 """What the time range of the address may be, in seconds; 0 for the newest windows, however old."""
 
@@ -159,6 +167,7 @@ class EndpointPages:
             drift=drift[:DRIFT_ROWS],
             untold=[one.finding for one in drift if one.finding.unjudged is not None],
             goals=goals,
+            alerting=_alerting(view),
             drift_count=len(drift),
             is_judged=seen is not None,
             shadows=shadows or [],
@@ -189,6 +198,7 @@ class EndpointPages:
         with self._project.database.read() as connection:
             revision = get_revision(connection, name)
             policy = policy_or_none_yet(connection, name, revision.model)
+            alerts = list_open_alerts(connection, name)
         limits = [one.drift.psi_max for one in policy.settings.guardrails if one.drift is not None]
         limit = min(limits) if limits else DriftLimit().psi_max
         is_all = bool(query["all"])
@@ -219,6 +229,7 @@ class EndpointPages:
             is_all=is_all,
             chosen=chosen,
             drawing=heat_map(drift, limit),
+            alerts=[one for one in alerts if one.labels.get("kind") in OF_DRIFT],
         )
 
 
@@ -274,6 +285,12 @@ def _goal(
     if version not in kept:
         return "deleted"
     return "rolled back" if version in out else "open"
+
+
+def _alerting(view: EndpointView | None) -> set[tuple[str, str, str]]:
+    """Return the breaches that only alert, by kind, name and route."""
+    found = view.findings if view else ()
+    return {(one.kind, one.name, one.route) for one in found if one.breached and one.action == "alert"}
 
 
 def _guardrails(findings: Sequence[Finding]) -> list[Finding]:

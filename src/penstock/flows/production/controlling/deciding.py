@@ -23,6 +23,8 @@ BREACHED = "PenstockGuardrailBreached"
 NOT_ROLLED_BACK = "PenstockNotRolledBack"
 HELD = "PenstockRolloutHeld"
 FAILED = "PenstockActionFailed"
+NAMED = 3
+"""So many breaches are named in a reason."""
 RECENT = ("errors", "latency", "outputs", *OF_THE_DATA)
 """Kinds that are judged on the newest traffic; labels are of predictions of long ago."""
 
@@ -365,16 +367,23 @@ def _merit(look: Look, findings: list[Finding]) -> dict[str, Any]:
 def _merits(look: Look, progress: Progress) -> str:
     canary = [one for one in look.findings if one.route == "canary"]
     unjudged = [one for one in canary if one.unjudged is not None]
+    breached = [one for one in canary if one.breached]  # none that calls for a rollback: that goes first
     shown = next((one.sentence for one in canary if one.kind == "quality" and one.unjudged is None), "")
     version = look.revision.canary.version if look.revision.canary else look.revision.stable
     kept = (
         f"kept what was judged ({counted(len(unjudged), 'guardrail was', 'guardrails were')} not, as the policy allows)"
         if unjudged
+        else "kept every guardrail that acts"
+        if breached
         else "kept every guardrail"
     )
+    names = ", ".join(f"{one.kind} of {one.name}" for one in breached[:NAMED])
+    more = f" and {len(breached) - NAMED} more" if len(breached) > NAMED else ""
+    verb = "is" if len(breached) == 1 else "are"
+    alerts = f"; {names}{more} {verb} breached, which only alerts" if breached else ""
     return (
         f"{look.revision.model}/{version} {kept} at {progress.percent:g} % over "
-        f"{counted(look.step.request_count, 'request')} and {counted(look.step.label_count, 'label')}"
+        f"{counted(look.step.request_count, 'request')} and {counted(look.step.label_count, 'label')}{alerts}"
         + (f": {shown}" if shown else "")
     )
 

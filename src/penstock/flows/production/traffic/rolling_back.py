@@ -22,7 +22,7 @@ def plan_rollback(
     reason: str | None = None,
     actor: str | None = None,
 ) -> DeploymentPlan:
-    """Plan to take a canary away; without one, to serve what was stable before, or revision `to`.
+    """Plan to take a canary away; without one, to serve what was stable before, or in revision `to`.
 
     A version that was rolled back is gone back to only where `to` names its revision.
 
@@ -41,7 +41,7 @@ def plan_rollback(
         rules = find_rules(connection, endpoint, current.model)
     if target is not None:
         stable, model = target.stable, target.model
-        summary = f"{endpoint} is back at revision {target.number}: {model}/{stable}"
+        summary = f"{endpoint} is back at {model}/{stable}, which was stable in revision {target.number}"
     elif current.canary is not None:
         stable, model = current.stable, current.model
         summary = back_words(current, model, stable)
@@ -74,7 +74,8 @@ def plan_rollback(
         if rules is None
         else kept_by_rules(model, rules, (stable,))
     )
-    warnings = (*takeover_warnings(project, current, model, stable), *plan.warnings)
+    gone = _not_back(target) if target is not None else ()
+    warnings = (*takeover_warnings(project, current, model, stable), *gone, *plan.warnings)
     return replace(plan, warnings=(*warnings, kept) if kept else warnings)
 
 
@@ -113,6 +114,16 @@ def make_rollback(
         out=out,
         warnings=_dropped_shadows(current, model, stable),
     )
+
+
+def _not_back(target: Revision) -> tuple[str, ...]:
+    """Say what else answered in a revision that is gone back to, and does not come back: only its stable version does."""
+    gone = [f"{target.model}/{one}, a shadow then, does not come back" for one in target.shadows]
+    canary = target.canary
+    if canary is not None:
+        ref = f"{target.model}/{canary.version}"
+        gone.insert(0, f"{ref}, its canary with {canary.percent:g} % then, does not come back")
+    return tuple(gone)
 
 
 def _dropped_shadows(current: Revision, model: str, stable: int) -> tuple[str, ...]:
