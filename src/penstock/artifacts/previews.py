@@ -90,10 +90,15 @@ def read_rows(name: str, text: str, *, is_whole: bool) -> Rows | None:
     delimiter = "\t" if name.lower().endswith(".tsv") else ","
     reader = csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter)
     try:
-        found = [tuple(_cut(cell) for cell in row) for row in islice(reader, ROWS + 2)]
+        told = (row for row in reader if row)
+        found = [tuple(_cut(cell) for cell in row) for row in islice(told, ROWS + 2)]
     except csv.Error:
         return None
-    return _rows(found[0], found[1:], is_whole=is_whole) if found else None
+    try:
+        more = sum(1 for _ in told) if is_whole else 0
+    except csv.Error:
+        is_whole, more = False, 0
+    return _rows(found[0], found[1:], more, is_whole=is_whole) if found else None
 
 
 def read_parquet(data: bytes) -> Rows | str:
@@ -118,8 +123,9 @@ def read_parquet(data: bytes) -> Rows | str:
 
 def _of_records(lines: str, *, is_whole: bool) -> Rows | None:
     records: list[dict[str, Any]] = []
+    told = [one for one in lines.splitlines() if one.strip()]
     try:
-        for line in islice((one for one in lines.splitlines() if one.strip()), ROWS + 1):
+        for line in told[: ROWS + 1]:
             record = json.loads(line)
             if not isinstance(record, dict):
                 return None
@@ -127,7 +133,8 @@ def _of_records(lines: str, *, is_whole: bool) -> Rows | None:
     except (ValueError, RecursionError):
         return None
     names = tuple(dict.fromkeys(name for one in records for name in one))
-    return _rows(names, [tuple(_texts(one, names)) for one in records], is_whole=is_whole) if names else None
+    rows = [tuple(_texts(one, names)) for one in records]
+    return _rows(names, rows, len(told) - len(rows), is_whole=is_whole) if names else None
 
 
 def _texts(record: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
@@ -136,11 +143,12 @@ def _texts(record: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
         yield _cut(value if isinstance(value, str) else "" if value is None else json.dumps(value))
 
 
-def _rows(names: tuple[str, ...], rows: list[tuple[str, ...]], *, is_whole: bool) -> Rows:
+def _rows(names: tuple[str, ...], rows: list[tuple[str, ...]], more: int, *, is_whole: bool) -> Rows:
+    """Return what is shown of rows, `more` of which were only counted."""
     width = max([len(names), *map(len, rows)])
     shown = tuple(row[:COLUMNS] for row in rows[:ROWS])
     is_cut = not is_whole or len(rows) > ROWS or width > COLUMNS
-    return Rows(names[:COLUMNS], shown, (), len(rows) if not is_cut else None, width, is_cut)
+    return Rows(names[:COLUMNS], shown, (), len(rows) + more if is_whole else None, width, is_cut)
 
 
 def _cut(text: str) -> str:

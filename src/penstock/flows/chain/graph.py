@@ -154,7 +154,7 @@ def _add_run(connection: sa.Connection, graph: ChainGraph, run_id: str, *, is_ve
     row = next(iter(tracking.list_rows(connection, [run_id])), None)
     if row is None:  # a client may name a run of another server
         return graph.add(Node("run", run_id, run_id[:10], "not kept here"))
-    node = Node("run", row.id, row.name or row.id[:10], row.status.lower())
+    node = Node("run", row.id, row.name if row.name and row.name.strip() else row.id[:10], row.status.lower())
     if is_version:
         return graph.add(node)
     run = tracking.get_run(connection, row.id)

@@ -76,6 +76,7 @@ def _environment(project_name: str, base: str) -> Environment:
         "ago": told.ago,
         "because": because,
         "best_known": best_known,
+        "called": told.called,
         "column": told.column,
         "counted": counted,
         "cut": told.cut,

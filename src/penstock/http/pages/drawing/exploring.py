@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.http.pages.telling.formatting import cut, short, visible
+from penstock.http.pages.telling.formatting import called, cut, short, visible
 from penstock.tracking.entities import Run
 
 Spec = dict[str, Any]
@@ -218,7 +218,7 @@ def _titles(dimensions: Sequence[Dimension]) -> list[str]:
 
 
 def _name(run: Run) -> str:
-    return cut(run.name or run.id, 40)
+    return cut(called(run.name, run.id), 40)
 
 
 def _told(value: float | str) -> float | str:

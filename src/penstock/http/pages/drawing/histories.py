@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from penstock.base.numbers import counted, format_axis
-from penstock.http.pages.drawing.axes import Tick, axis, clock, time_ticks
+from penstock.http.pages.drawing.axes import Tick, axis, clock, labels_apart, time_ticks
 from penstock.http.pages.drawing.charts import (
     BOTTOM,
     HEIGHT,
@@ -19,9 +20,57 @@ from penstock.http.pages.drawing.charts import (
     Scales,
     Series,
 )
-from penstock.http.pages.telling.formatting import short
+from penstock.http.pages.telling.formatting import number, short
 
 MAX_DOTS = 60
+MOST_BREAKS = 5
+"""So many places where a curve is no number are marked."""
+LARGEST = 1e300
+"""What is beyond stands for infinity."""
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """A curve in the parts that can be drawn. `breaks` are the steps from which it is no number, and what it is there."""
+
+    parts: tuple[tuple[tuple[int, float], ...], ...]
+    breaks: tuple[tuple[int, str], ...]
+    is_ended: bool
+
+    def sentence(self, where: Sequence[str]) -> str:
+        """Say where it is no number, the last of it first where the curve ends so.
+
+        Args:
+            where: the breaks' steps in words.
+        """
+        told = [f"{word} at {at}" for (_, word), at in zip(self.breaks, where, strict=True)]
+        if self.is_ended:
+            told = [f"{self.breaks[-1][1]} since {where[-1]}", *told[:-1]]
+        return ", ".join(told[:MOST_BREAKS]) + (
+            f" and {len(told) - MOST_BREAKS} more times" if len(told) > MOST_BREAKS else ""
+        )
+
+
+def stretches(points: Sequence[tuple[int, float]]) -> Stretches:
+    """Part a curve where it is NaN or infinite.
+
+    Example:
+        >>> stretches([(0, 1.0), (1, math.nan), (2, 3.0)]).breaks
+        ((1, 'NaN'),)
+    """
+    parts: list[list[tuple[int, float]]] = []
+    breaks: list[tuple[int, str]] = []
+    before = ""
+    for step, value in points:
+        word = "" if math.isfinite(value) and abs(value) < LARGEST else number(value)
+        if word and word != before:
+            breaks.append((step, word))
+        elif not word:
+            if before or not parts:
+                parts.append([])
+            parts[-1].append((step, value))
+        before = word
+    return Stretches(tuple(tuple(one) for one in parts), tuple(breaks), bool(before))
 
 
 def history_chart(
@@ -36,17 +85,25 @@ def history_chart(
         >>> history_chart("loss", [(0, 1.0), (10, 0.5)]).summary
         'loss over 2 points; newest 0.5'
     """
-    told = [(step, value) for step, value in points if math.isfinite(value) and abs(value) < 1e300]
+    known = stretches(points)
+    told = [one for part in known.parts for one in part]
     if len(told) < 2:
         return None
-    first, last = told[0][0], told[-1][0]
+    first, last = points[0][0], points[-1][0]
     low, high, y_values = axis(min(value for _, value in told), max(value for _, value in told))
     across = (WIDTH - LEFT - RIGHT) / max(1, last - first)
     up = (HEIGHT - TOP - BOTTOM) / (high - low)
-    places = [
-        (round(LEFT + (step - first) * across, 1), round(HEIGHT - BOTTOM - (value - low) * up, 1))
-        for step, value in told
-    ]
+
+    def x_of(step: int) -> float:
+        return round(LEFT + (step - first) * across, 1)
+
+    def y_of(value: float) -> float:
+        return round(HEIGHT - BOTTOM - (value - low) * up, 1)
+
+    places = [(x_of(step), y_of(value)) for step, value in told]
+    noun = "step" if unit == "by step" else "point"
+    where = [clock(step, "MD") if is_time else f"{noun} {step:,}" for step, _ in known.breaks]
+    broken = known.sentence(where)
     dots = (
         tuple(
             Bar(x, y, 0, 0, f"{clock(step, 'MD') if is_time else step}: {short(value)}")
@@ -64,16 +121,29 @@ def history_chart(
     return Chart(
         title=title,
         unit=unit,
-        series=(Series("stable", lines=(" ".join(f"{x},{y}" for x, y in places),), dots=dots),),
+        series=(
+            Series(
+                "stable",
+                lines=tuple(
+                    " ".join(f"{x_of(step)},{y_of(value)}" for step, value in part)
+                    for part in known.parts
+                    if len(part) > 1
+                ),
+                dots=dots,
+            ),
+        ),
         x_ticks=tuple(
-            Tick(round(LEFT + (step - first) * across, 1), text, 1000 * step if is_time else None, form)
-            for step, text, form in ticks
+            Tick(x_of(step), text, 1000 * step if is_time else None, form) for step, text, form in ticks
         ),
         y_ticks=tuple(
-            Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)
+            Tick(y_of(value), text)
             for value, text in zip(y_values, format_axis(y_values, short), strict=True)
         ),
-        marks=(),
-        summary=f"{title} over {counted(len(told), 'point')}; newest {short(told[-1][1])}",
+        marks=labels_apart(
+            [Tick(x_of(step), word) for step, word in known.breaks[:MOST_BREAKS]], WIDTH - RIGHT
+        ),
+        summary=f"{title} over {counted(len(told), 'point')}; newest {short(told[-1][1])}"
+        + (f"; {broken}" if broken else ""),
+        newest=(("stable", broken.partition(",")[0]),) if known.is_ended else (),
         scales=Scales(first * scale, max(last, first + 1) * scale, low, high, is_time=is_time),
     )

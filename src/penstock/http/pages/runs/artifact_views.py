@@ -23,7 +23,7 @@ from penstock.http.mlflow.files.proxy import join_root
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
-from penstock.http.pages.telling.formatting import segment
+from penstock.http.pages.telling.formatting import called, segment
 from penstock.project.project import Project
 from penstock.registry.references import resolve_version
 from penstock.tracking import runs as tracking
@@ -161,7 +161,7 @@ class ArtifactPages(FilePages):
             self._artifacts.tree.open(join_root(root, path)),
             (
                 ("Runs", "/runs"),
-                (run.name or run.id, address),
+                (called(run.name, run.id), address),
                 (folder or "artifacts", f"{address}?{urlencode({**own, 'path': folder})}#files"),
             ),
             f"{address}/raw?{urlencode({**own, 'path': path})}",

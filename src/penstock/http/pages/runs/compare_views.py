@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.numbers import counted, format_axis
-from penstock.http.pages.drawing.axes import Tick, axis
+from penstock.http.pages.drawing.axes import Tick, axis, labels_apart
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
+from penstock.http.pages.drawing.histories import MOST_BREAKS, stretches
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.runs.explore_views import EXPLORED, explore, named_runs
@@ -27,7 +28,6 @@ from penstock.tracking.entities import Run
 from penstock.tracking.metrics import Stored
 from penstock.tracking.thinning import Curve, list_thinned_curves
 
-ENDLESS = 1e300
 MOST = 8
 """So many runs stand beside each other."""
 CURVES = 9
@@ -207,7 +207,9 @@ def smoothed(points: Points, weight: float) -> Points:
     found: list[tuple[int, float]] = []
     total = share = 0.0
     for step, value in points:
-        if math.isfinite(value):
+        if not math.isfinite(value):
+            found.append((step, value))
+        else:
             total = weight * total + (1 - weight) * value
             share = weight * share + (1 - weight)
             found.append((step, total / share))
@@ -222,42 +224,51 @@ def overlay(
     Args:
         is_logarithmic: whether the vertical axis is; then only what is above zero is drawn.
     """
-    drawn = {place: _drawn(points, is_logarithmic) for place, points in curves.items()}
-    told = {place: points for place, points in drawn.items() if len(points) > 1}
+    known = {place: stretches(points) for place, points in curves.items()}
+    drawn = {place: [_drawn(part, is_logarithmic) for part in one.parts] for place, one in known.items()}
+    told = {place: parts for place, parts in drawn.items() if sum(map(len, parts)) > 1}
     if not told:
         return None
-    steps = [step for points in told.values() for step, _ in points]
-    values = [value for points in told.values() for _, value in points]
+    breaks = sorted({one for place in told for one in known[place].breaks})[:MOST_BREAKS]
+    steps = [step for parts in told.values() for points in parts for step, _ in points]
+    steps += [step for step, _ in breaks]
+    values = [value for parts in told.values() for points in parts for _, value in points]
     first, last = min(steps), max(steps)
     low, high, y_values = axis(min(values), max(values))
     across = (WIDTH - LEFT - RIGHT) / max(1, last - first)
     up, bottom = (HEIGHT - TOP - BOTTOM) / (high - low), HEIGHT - BOTTOM
     lines = {  # written without a call for each of thousands of points
-        place: " ".join(
-            f"{LEFT + (step - first) * across:.1f},{bottom - (value - low) * up:.1f}"
-            for step, value in points
+        place: tuple(
+            " ".join(
+                f"{LEFT + (step - first) * across:.1f},{bottom - (value - low) * up:.1f}"
+                for step, value in points
+            )
+            for points in parts
+            if len(points) > 1
         )
-        for place, points in told.items()
+        for place, parts in told.items()
     }
     ticks = sorted({first, (first + last) // 2, last})
     shown = [10**value for value in y_values] if is_logarithmic else y_values
     return Chart(
         title=title,
         unit=f"{unit}{', logarithmic' if is_logarithmic else ''}",
-        series=tuple(Series(f"c{place}", lines=(line,)) for place, line in lines.items()),
+        series=tuple(Series(f"c{place}", lines=one) for place, one in lines.items()),
         x_ticks=tuple(Tick(round(LEFT + (step - first) * across, 1), f"{step:,}") for step in ticks),
         y_ticks=tuple(
             Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)
             for value, text in zip(y_values, format_axis(shown, short), strict=True)
         ),
-        marks=(),
+        marks=labels_apart(
+            [Tick(round(LEFT + (step - first) * across, 1), word) for step, word in breaks], WIDTH - RIGHT
+        ),
         summary=f"{title} of {counted(len(told), 'run')}",
         scales=Scales(first, max(last, first + 1), low, high, is_logarithmic=is_logarithmic),
     )
 
 
 def _drawn(points: Points, is_logarithmic: bool) -> Points:
-    """Return what can be drawn of points, as the vertical axis has it; NaN and what stands for infinity cannot."""
+    """Return what can be drawn of finite points, as the vertical axis has it."""
     if is_logarithmic:
-        return [(step, math.log10(value)) for step, value in points if 0 < value < ENDLESS]
-    return [(step, value) for step, value in points if -ENDLESS < value < ENDLESS]
+        return [(step, math.log10(value)) for step, value in points if value > 0]
+    return points

@@ -17,7 +17,7 @@ from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.queries import Query, listed, refusal
 from penstock.http.pages.runs.unknown import tell_unknown
 from penstock.http.pages.telling.differences import beside
-from penstock.http.pages.telling.formatting import column, cut, seconds
+from penstock.http.pages.telling.formatting import called, column, cut, seconds
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
@@ -337,7 +337,7 @@ def commit_of(run: Run) -> str:
 
 def name_of(run: Run) -> str:
     """Return what a run is called, its id where nobody named it."""
-    return run.name or run.id[:10]
+    return called(run.name, run.id[:10])
 
 
 def differing(one: Run, other: Run) -> list[tuple[str, str, str]]:

@@ -58,6 +58,16 @@ def visible(value: Any) -> Any:
     return value
 
 
+def called(name: str | None, key: str) -> str:
+    """Return what something is called, its id where its name shows nothing.
+
+    Example:
+        >>> called("best", "5f2c9f0a"), called(" ", "5f2c9f0a")
+        ('best', '5f2c9f0a')
+    """
+    return name if name and name.strip() else key
+
+
 def number(value: Any) -> str:
     """Render a number for people: thousands apart, four digits that matter; none, NaN and ∞ are three things.
 

@@ -62,6 +62,8 @@ def name(text: Any, length: int = 40) -> Markup:
     """Return a name, without its middle where it is longer than that many characters; the whole is its title."""
     whole = str(visible(str(text)))
     title = escape(whole)
+    if whole and not whole.strip():  # a link of a blank can be neither seen nor clicked
+        return Markup(f'<bdi title="{title}">“{escape(cut(whole, length))}”</bdi>')
     return Markup(
         f'<bdi title="{title}">{title if len(whole) <= length else escape(cut(whole, length))}</bdi>'
     )
