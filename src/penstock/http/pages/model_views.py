@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid
 from penstock.flows.chain.cards import make_card
+from penstock.flows.chain.comparable import why_incomparable
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import view_outings
 from penstock.flows.models.aliases import AliasPolicy, plan_move
@@ -156,6 +157,7 @@ class ModelPages:
             verdict = doors.verdict if found.went_out_ms is None else found.verdict
             judged_again = list_judged_again(connection, version, verdict)
             differences = [] if champion is None else _differences(connection, version, champion)
+            apart = why_incomparable(self._project, connection, [version, champion] if champion else [])
         signature = find_signature(self._project, version.model, version.number)
         takeovers = view_takeovers(self._project, version)
         serving = self._looks.conditions(outing.endpoints[:NAMED]) if serves_now(outing) else []
@@ -180,7 +182,8 @@ class ModelPages:
             approving=self._approving(actor_of(request), version, people) if may and people.asked else (),
             comment=query_of(request)["comment"],
             signature=signature,
-            measures=measures_of(version, outing, champion),
+            measures=measures_of(version, outing, champion, is_comparable=not apart),
+            apart=apart,
             differences=differences,
             size=sum(file.size for file in version.manifest.files),
             links=_links(chain),

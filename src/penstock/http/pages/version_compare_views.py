@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.base.errors import NotFound
+from penstock.flows.chain.comparable import why_incomparable
 from penstock.flows.chain.outings import Outing, view_outings
 from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView
@@ -71,11 +72,14 @@ class VersionComparePages:
         told = self._told(model, numbers[:MOST])
         gates = self._project.readable_settings.gates
         judged = [one.settings.name for one in gates if one.kind == "metric"]
-        rows = compare_versions(told, judged) if len(told) > 1 else []
+        with self._project.database.read() as connection:
+            apart = why_incomparable(self._project, connection, [one.version for one in told])
+        rows = compare_versions(told, judged, is_comparable=not apart) if len(told) > 1 else []
         return self._renderer.page(
             "compare_versions.html",
             model=model,
             told=told,
+            apart=apart,
             rows=[one for one in rows if one.differs],
             same=[one for one in rows if not one.differs],
             count=len(numbers),
@@ -100,15 +104,18 @@ class VersionComparePages:
             ]
 
 
-def compare_versions(told: Sequence[Told], judged: Sequence[str] = ()) -> list[Compared]:
+def compare_versions(
+    told: Sequence[Told], judged: Sequence[str] = (), *, is_comparable: bool = True
+) -> list[Compared]:
     """Return every fact of versions as rows: production, numbers offline and live, gates, features, parameters, data, code.
 
     Args:
         judged: the metrics that gates judge, which come first.
+        is_comparable: whether the offline numbers are of the same rows; else none of them is the best.
     """
     versions = [one.version for one in told]
     rows = [texts_row("production", "state", [one.outing.standing for one in told])]
-    rows += _numbers_of(told, judged)
+    rows += _numbers_of(told, judged, is_comparable)
     checks = [
         {_check_name(one.kind, one.name): one.status for one in told_one.view.verdict.checks}
         if told_one.view.verdict
@@ -144,7 +151,7 @@ def parameters_of(connection: sa.Connection, version: ModelVersion) -> dict[str,
         return {}
 
 
-def _numbers_of(told: Sequence[Told], judged: Sequence[str]) -> list[Compared]:
+def _numbers_of(told: Sequence[Told], judged: Sequence[str], is_comparable: bool) -> list[Compared]:
     """Return a row for each metric offline, below it one live where labels told it; what was rolled back is never best."""
     out = [one.is_rolled_back for one in told]
     offline = [one.version.metrics for one in told]
@@ -172,7 +179,8 @@ def _numbers_of(told: Sequence[Told], judged: Sequence[str]) -> list[Compared]:
         for kind, title, values in kinds:
             if any(name in one for one in values):
                 found = [one.get(name) for one in values]
-                rows.append(numbers_row(kind, title, found, loss=is_loss(name), never_best=out))
+                never = out if is_comparable or kind == "live" else [True for _ in told]
+                rows.append(numbers_row(kind, title, found, loss=is_loss(name), never_best=never))
     return rows
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.base.errors import Conflict
+from penstock.flows.chain.comparable import why_incomparable
 from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move, plan_promotion
 from penstock.flows.models.evidence.approving import decide_approval
 from penstock.flows.models.evidence.holds import list_holds
@@ -73,11 +74,13 @@ class AliasPages:
             if plan.previous is not None and not plan.changes_nothing:
                 before = get_version(connection, model, plan.previous, deleted=True)
             held = list_holds(connection, [plan.version]).get((model, plan.version.number))
+            apart = why_incomparable(self._project, connection, [plan.version, before] if before else [])
             served = [one for one in list_endpoints(connection) if one.model == model]
         return self._renderer.page(
             "promote.html",
             plan=plan,
             before=before,
+            apart=apart,
             metrics=sorted({*plan.version.metrics, *(before.metrics if before else ())}),
             served=served,
             refusals=[one for one in view_takeovers(self._project, plan.version) if one.refusal],

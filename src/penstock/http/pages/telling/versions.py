@@ -29,6 +29,7 @@ class Measure:
     live: tuple[float | None, ...]
     champion: float | None
     is_loss: bool | None
+    is_comparable: bool = True
 
     @property
     def difference(self) -> float | None:
@@ -39,8 +40,8 @@ class Measure:
 
     @property
     def is_better(self) -> bool | None:
-        """Whether it is better than the champion's; None where nobody knows which is better."""
-        if not self.difference or self.is_loss is None:
+        """Whether it is better than the champion's; None where nobody knows which is better, or both are of other rows."""
+        if not self.difference or self.is_loss is None or not self.is_comparable:
             return None
         return (self.difference < 0) is self.is_loss
 
@@ -108,8 +109,14 @@ def answer_of(
     return f"{ref} may go out: {verdict.summary}.{before} Its files are read when it is promoted."
 
 
-def measures_of(version: ModelVersion, outing: Outing, champion: ModelVersion | None) -> list[Measure]:
-    """Return the metrics of a version, those that are known live first."""
+def measures_of(
+    version: ModelVersion, outing: Outing, champion: ModelVersion | None, *, is_comparable: bool = True
+) -> list[Measure]:
+    """Return the metrics of a version, those that are known live first.
+
+    Args:
+        is_comparable: whether its offline numbers and the champion's are of the same rows.
+    """
     told = {name for one in outing.live for name in one.metrics}
     names = sorted(version.metrics, key=lambda name: (name not in told, name not in METRICS, name))
     return [
@@ -119,6 +126,7 @@ def measures_of(version: ModelVersion, outing: Outing, champion: ModelVersion | 
             tuple(one.metrics.get(name) for one in outing.live),
             champion.metrics.get(name) if champion else None,
             name in LOWER_IS_BETTER if name in METRICS else None,
+            is_comparable,
         )
         for name in names
     ]
