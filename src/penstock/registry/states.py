@@ -52,11 +52,16 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.cause.get("endpoint", ""))
 
     @property
+    def told_earlier(self) -> list[VersionState]:
+        """Those rollbacks before this one that are told of, newest first, but that those with findings go before."""
+        return sorted(self.earlier, key=lambda one: not one.cause.get("findings"))[:MOST_TOLD]
+
+    @property
     def why(self) -> str:
         """The reason; of several rollbacks each with its endpoint, the newest first, then those that have findings."""
         if not self.earlier:
             return self.reason
-        shown = sorted(self.earlier, key=lambda one: not one.cause.get("findings"))[:MOST_TOLD]
+        shown = self.told_earlier
         left_out = len(self.earlier) - len(shown)
         told = [f"{one.endpoint and f'on {one.endpoint} '}by {one.actor}: {one.reason}" for one in shown]
         more = f"; and {left_out} more" if left_out else ""

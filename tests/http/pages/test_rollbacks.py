@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 
 from flows.production.endpoints import POLICY, World, scored
 from penstock.base.errors import Refused
+from penstock.flows.chain.graph import build_graph
+from penstock.flows.chain.lineage import explain
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import make_rollback, plan_rollback
 from penstock.http.app import build_server_app
@@ -123,6 +125,16 @@ def test_every_rollback_of_a_version_stays_told_with_its_endpoint(client: TestCl
     for told in ("Ada did not like it", EVIDENCE, "churn", "rolls"):
         assert told in page, told
     assert page.index("Ada did not like it") < page.index(EVIDENCE)  # the newest first
+
+
+def test_a_rollback_hangs_on_the_deployment_that_it_ended(world: World) -> None:
+    graph = build_graph(world.project, explain(world.project, "m/2"))
+    ended = {
+        (before.partition(":")[2].partition("#")[0], graph.nodes[after].note.partition(":")[0])
+        for before, after in graph.edges
+        if graph.nodes[after].kind == "rollback"
+    }
+    assert ended == {("churn", "on churn"), ("rolls", "on rolls")}
 
 
 def test_the_evidence_of_each_rollback_can_be_opened(client: TestClient) -> None:

@@ -22,8 +22,6 @@ NodeKind = Literal[
 VERSIONS = 12
 """So many versions of a subject are followed, the newest first: data may have reached hundreds."""
 REVISIONS = 4
-ROLLBACKS = 3
-"""So many rollbacks of a version have a box of their own, the newest."""
 NO_RECORD = "no record of it"
 RUNS = 24
 
@@ -180,22 +178,23 @@ def _add_outcome(
         state: Literal["", "good", "bad"] = "" if out else "good" if verdict.passed else "bad"
         graph.add(Node("verdict", f"{version.ref} {verdict.id}", word, verdict.id, state, version.ref), at)
         at = f"verdict:{version.ref} {verdict.id}"
-    last = at
+    last, served = at, {}
     shown = [one for one in deployed if version.model == one.model and version.number in one.versions]
     shown.sort(key=lambda one: (one.created_ms, one.number))
     for revision in [*shown[:1], *shown[1:][-(REVISIONS - 1) :]]:
         key = f"{revision.endpoint}#{revision.number}"
         last = graph.add(Node("deployment", key, key, _role(revision, version.number)), at)
+        served[revision.endpoint] = last
     newest = outcomes.rolled_back(version)
     if newest is None:
         return
     said = f"{version.ref} {newest.whose(version)} rolled back: {newest.why}"
     label = "rolled back" if newest.is_of(version) else f"as {newest.ref}"
-    for one in (newest, *newest.earlier[: ROLLBACKS - 1]):
-        where = f" on {one.endpoint}" if one.endpoint and newest.earlier else ""
-        key = version.ref if one is newest else f"{version.ref} {one.time_ms}"
-        told = said if one is newest else ""
-        graph.add(Node("rollback", key, f"{label}{where}", one.reason, "bad", one.ref, told), last)
+    for place, one in enumerate((newest, *newest.told_earlier)):
+        note = f"on {one.endpoint}: {one.reason}" if one.endpoint and newest.earlier else one.reason
+        key = f"{version.ref} {place}" if place else version.ref
+        node = Node("rollback", key, label, note, "bad", one.ref, "" if place else said)
+        graph.add(node, served.get(one.endpoint, last))
 
 
 def _role(revision: Revision, number: int) -> str:
