@@ -110,6 +110,17 @@ def test_text_that_may_be_missing_may_be_and_dates_must_be_dates() -> None:
     assert to_columns(days, [Tensor("day", "BYTES", np.array(["2026-11-28"], dtype=object))])[1] == 1
 
 
+@pytest.mark.parametrize("zone", ["", "Europe/Berlin"])
+@pytest.mark.parametrize("text", [None, "", "NaT"])
+def test_a_time_that_is_missing_is_missing_in_any_words(zone: str, text: str | None) -> None:
+    def signature(*, required: bool) -> Signature:
+        return Signature((Column("at", "BYTES", required, meaning="datetime", zone=zone),), ())
+
+    sent = Tensor("at", "BYTES", np.array(["2026-11-28T08:30:00Z", text], dtype=object))
+    assert refused(signature(required=True), sent) == "serving.missing_value"
+    assert to_columns(signature(required=False), [sent])[1] == 2
+
+
 def test_a_boolean_that_may_be_missing_is_one_zero_or_nan() -> None:
     flags = Signature((Column("f", "FP64", False, meaning="boolean"), Column("a", "FP64")), ())
     columns, _ = to_columns(flags, [doubles("x", [[1.0, 5.0], [0.0, 5.0], [np.nan, 5.0]])])

@@ -16,7 +16,7 @@ from penstock.monitoring.estimating.losses import keep_losses
 from penstock.monitoring.rowwise.learned import learn
 from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.variation import reference_profile
-from penstock.pipeline.parameters import load_values, numbers
+from penstock.pipeline.parameters import load_metrics
 from penstock.project.environment import environment
 from penstock.project.project import Project
 from penstock.registry.documents.slsa import seal_provenance
@@ -44,7 +44,7 @@ def register_model(
     code = capture_code(project)
     with project.database.read() as connection:
         run = find_run_of_lock(connection, code.lock_digest) if code.lock_digest else None
-    metrics = numbers(load_values(project.root / settings.metrics)) if settings.metrics else {}
+    metrics = load_metrics(project.root / settings.metrics) if settings.metrics else {}
     store_model(project, candidate.folder, candidate.manifest)
     draft = ModelVersion(
         model=name or settings.name,
