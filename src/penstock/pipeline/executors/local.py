@@ -116,9 +116,9 @@ def run_task(task: Task, say: Callable[[str], None], note: Callable[[Command], b
     try:
         for text in task.commands:
             command = Command(text, task.root / task.directory, task.variables)
-            if not note(command):
-                command.end()
             with noted(task.root, task.name, command.group):
+                if not note(command):
+                    command.end()
                 clock.watch(command)
                 code = command.follow(say)
             if clock.is_out:
