@@ -86,13 +86,15 @@ def _force(known: set[str], find: Callable[[], set[str]]) -> None:
     deadline = time.monotonic() + FORCED_S
     while time.monotonic() < deadline:
         stopped: set[str] = set()
-        known = known | find() | descendants(known)
-        while (new := _send(known - stopped, signal.SIGSTOP)) and time.monotonic() < deadline:
-            stopped |= new
+        try:
             known = known | find() | descendants(known)
+            while (new := _send(known - stopped, signal.SIGSTOP)) and time.monotonic() < deadline:
+                stopped |= new
+                known = known | find() | descendants(known)
+        finally:
+            _send(known, signal.SIGKILL)  # also where it is interrupted: nothing stays stopped
         if not stopped:
             return
-        _send(stopped | new, signal.SIGKILL)
         time.sleep(0.01)
 
 
