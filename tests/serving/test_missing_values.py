@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 import penstock
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
 from penstock.flows.models.folders import files_of_folder
@@ -123,7 +124,7 @@ def served(database: Database, tmp_path: Path) -> Iterator[Served]:
     process = make_process(database, source)
     process.start()
     with (
-        httpx.Client(base_url=process.url, timeout=60) as client,
+        httpx.Client(base_url=process.url, timeout=PATIENCE_S) as client,
         grpc.insecure_channel(address(process)) as channel,
     ):
         infer = channel.unary_unary(
@@ -163,7 +164,7 @@ def test_what_is_missing_reaches_the_model_through_every_door(served: Served) ->
                     message.raw_input_contents.append(values.tobytes())
                 else:
                     made.contents.fp64_contents.extend(values.ravel().tolist())
-            assert len(served.rpc(message, timeout=60).outputs) == 2, (name, is_raw)
+            assert len(served.rpc(message, timeout=PATIENCE_S).outputs) == 2, (name, is_raw)
         table = [nulls(row) for row in X[:20]]
         split = {"dataframe_split": {"columns": NAMES, "data": table}}
         body = {"instances": table} if name.endswith("tensor") else split
@@ -199,7 +200,9 @@ def test_where_nothing_was_missing_null_is_refused_with_what_would_allow_it(
     process.start()
     try:
         tensor = {"name": "input-0", "datatype": "FP64", "shape": [1, 3], "data": [0.0, None, 1.0]}
-        answer = httpx.post(f"{process.url}/v2/models/whole/infer", json={"inputs": [tensor]}, timeout=60)
+        answer = httpx.post(
+            f"{process.url}/v2/models/whole/infer", json={"inputs": [tensor]}, timeout=PATIENCE_S
+        )
     finally:
         process.stop()
     assert (answer.status_code, answer.json()["code"]) == (400, "serving.missing_value")

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.errors import Corrupt, Invalid, Unavailable
 from penstock.base.store.database import Database, connect
 from penstock.http.errors import error_response
@@ -26,7 +27,7 @@ def test_labels_that_find_no_store_are_told_to_come_again(
     server: ServeProcess, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = Path(str(database.engine.url.database))
-    with httpx.Client(base_url=f"{server.url}/v2/models/delay", timeout=60) as client:
+    with httpx.Client(base_url=f"{server.url}/v2/models/delay", timeout=PATIENCE_S) as client:
         made = client.post("/infer", json=request_body()).raise_for_status().json()["id"]
         file.rename(file.with_suffix(".away"))
         try:

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 import penstock
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
 from penstock.flows.models.folders import files_of_folder
@@ -80,7 +81,9 @@ def test_a_request_in_any_offset_is_the_same_moment_and_one_without_is_refused(
 
     def ask(text: str) -> httpx.Response:
         tensor = {"name": "at", "datatype": "BYTES", "shape": [1], "data": [text]}
-        return httpx.post(f"{process.url}/v2/models/hours/infer", json={"inputs": [tensor]}, timeout=60)
+        return httpx.post(
+            f"{process.url}/v2/models/hours/infer", json={"inputs": [tensor]}, timeout=PATIENCE_S
+        )
 
     try:
         for text in ("2026-07-01T12:00:00Z", "2026-07-01T14:00:00+02:00", "2026-07-01T07:00:00-05:00"):
