@@ -115,6 +115,19 @@ def test_the_rows_tell_features_live_numbers_and_checks_and_what_was_rolled_back
     assert (best["offline", "roc_auc"], best["live", "roc_auc"]) == ({1}, {0})
 
 
+def test_versions_of_one_commit_with_other_changes_differ(project: Project) -> None:
+    told = []
+    for number, digest in ((1, "1f" * 32), (2, "2e" * 32), (2, None)):
+        view = view_version(project, "late", number)
+        origin = msgspec.structs.replace(view.version.provenance, commit="c" * 40, dirty_digest=digest)
+        version = msgspec.structs.replace(view.version, provenance=origin)
+        told.append(Told(msgspec.structs.replace(view, version=version), Outing(), {}, None))
+    rows = {(one.kind, one.name): one for one in compare_versions(told)}
+    assert not rows["code", "commit"].differs
+    changes = rows["code", "uncommitted changes"]
+    assert (changes.differs, changes.texts) == (True, ("yes, 1f1f1f1f", "yes, 2e2e2e2e", "no"))
+
+
 def test_rows_of_numbers_share_their_decimals_and_know_no_best_where_nobody_does() -> None:
     assert numbers_row("metric", "x", [1.5, None], loss=True, never_best=[False, False]).texts == (
         "1.500",
