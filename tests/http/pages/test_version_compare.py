@@ -80,7 +80,8 @@ def test_the_rows_tell_features_live_numbers_and_checks_and_what_was_rolled_back
     project: Project,
 ) -> None:
     plain = Signature((Column("carrier", "BYTES"), Column("hour", "INT64")), ())
-    cheat = Signature((*plain.inputs, Column("dep_delay", "FP64", required=False)), ())
+    pixels = Column("pixels", "FP32", required=False, shape=(-1, 8))
+    cheat = Signature((*plain.inputs, Column("dep_delay", "FP64", required=False), pixels), ())
     first, second = (view_version(project, "late", one) for one in (1, 2))
     bad = VersionState(
         model="late",
@@ -103,6 +104,7 @@ def test_the_rows_tell_features_live_numbers_and_checks_and_what_was_rolled_back
     ]
     rows = {(one.kind, one.name): one for one in compare_versions(told)}
     assert rows["feature", "dep_delay"].texts == ("–", "FP64, may be missing")
+    assert rows["feature", "pixels"].texts == ("–", "FP32, values may be missing")
     assert not rows["feature", "hour"].differs
     assert rows["parameter", "depth"].texts == ("3", "4")
     assert rows["offline", "roc_auc"].texts == ("0.7000", "0.9000")

@@ -168,8 +168,9 @@ def _each(kind: str, values: Sequence[Mapping[str, str]]) -> list[Compared]:
 def _features(signature: Signature | None) -> dict[str, str]:
     if signature is None:
         return {}
+    missing = {True: "values may be missing", False: "may be missing"}
     return {
-        one.name: one.datatype if one.required else f"{one.datatype}, may be missing"
+        one.name: one.datatype if one.required else f"{one.datatype}, {missing[one.must_be_sent]}"
         for one in signature.inputs
     }
 
