@@ -18,11 +18,13 @@ from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
+from penstock.http.pages import model_views
 from penstock.http.pages.telling.markdown import markdown
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
+from penstock.records.signature import Column, Signature
 from penstock.registry.aliases import list_alias_moves
 from penstock.registry.notes import describe_version
 from penstock.serving.deployments import get_revision
@@ -118,6 +120,32 @@ def test_a_version_shows_its_schema_and_how_it_differs_from_the_champion(client:
     assert "takes hour INT64 yes" in schema
     assert "gives" in schema
     assert 'id="differences"' in text
+
+
+def test_a_tensor_that_is_always_sent_is_required_on_page_and_card(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = (
+        Column("pixels", "FP32", required=False, shape=(-1, 8)),
+        Column("mask", "FP32", shape=(-1, 8)),
+        Column("age", "FP64", required=False),
+    )
+    monkeypatch.setattr(model_views, "find_signature", lambda *_: Signature(inputs, ()))
+    text = client.get("/models/late/2").text
+    schema = words_of(text.split('id="schema"')[1].split("</section>")[0])
+    for told in (
+        "takes pixels FP32 [-1, 8] yes, values may be missing",
+        "takes mask FP32 [-1, 8] yes takes",
+        "takes age FP64 no",
+    ):
+        assert told in schema, schema
+    card = client.get("/models/late/2/card.md").text.replace("\\", "")
+    for told in (
+        "| pixels | FP32 [-1, 8] | yes, values may be missing |",
+        "| mask | FP32 [-1, 8] | yes |",
+        "| age | FP64 | no |",
+    ):
+        assert told in card, card
 
 
 def test_a_page_tells_what_an_alias_was_at_a_time(client: TestClient, project: Project) -> None:

@@ -13,7 +13,7 @@ from penstock.base.clock import now_ms
 from penstock.base.store.events import Event
 from penstock.flows.production.overview import EndpointView, FindingView
 from penstock.http.pages.runs.compare_views import compare_runs
-from penstock.http.pages.runs.tables import commit_of
+from penstock.http.pages.runs.tables import commit_of, differing
 from penstock.http.pages.telling.conditions import because, best_known, condition_of
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import ago, column, cut, number, seconds, short, visible
@@ -223,9 +223,29 @@ def test_metrics_that_runs_share_are_compared_first_and_a_run_with_changes_says_
     second = replace(second, metrics={"shared": 2.5, "zeal": 1.0})
     rows = compare_runs([first, second])
     assert [one.name for one in rows if one.kind == "metric"] == ["shared", "zeal", "alone"]
-    assert commit_of(first) == "d738f522d7 + changes"
+    assert commit_of(first) == "d738f522d7 + changes 00000000"
     (code,) = [one for one in rows if one.kind == "code"]
     assert code.differs, "one of them ran with changes that nobody committed"
+
+
+def test_other_changes_that_nobody_committed_differ() -> None:
+    first, second, same = (
+        Run(
+            id=name * 32,
+            experiment="e",
+            name=name,
+            status="FINISHED",
+            start_ms=0,
+            commit="c" * 40,
+            dirty_digest=digest * 32,
+        )
+        for name, digest in (("a", "1f"), ("b", "2e"), ("c", "1f"))
+    )
+    told = [("commit", "cccccccccc + changes 1f1f1f1f", "cccccccccc + changes 2e2e2e2e")]
+    assert differing(first, second) == told
+    assert differing(first, same) == []
+    (code,) = [one for one in compare_runs([first, second]) if one.kind == "code"]
+    assert code.differs
 
 
 def test_a_state_tells_with_its_word_what_was_waived() -> None:

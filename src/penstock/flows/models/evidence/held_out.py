@@ -66,7 +66,7 @@ class HeldOutTable:
     def _table(self) -> Path:
         if self._settings.test is None or self._settings.label is None:
             raise Invalid(
-                "a champion check needs the held-out table and its label",
+                "this check needs the held-out table and its label",
                 code="gate.no_held_out",
                 hint="write `test:` and `label:` under `model:` in penstock.yaml",
             )
@@ -155,7 +155,7 @@ class HeldOutTable:
             if error.code != DOES_NOT_LOAD:
                 raise
             raise Invalid(
-                f"{error.message}; `severity: warn` on the champion check lets a version pass without this comparison",
+                f"{error.message}; `severity: warn` on this check lets a version pass without it",
                 code=DOES_NOT_LOAD,
                 hint="load it where it was trained, with the same package versions",
             ) from None

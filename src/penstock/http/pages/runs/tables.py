@@ -17,7 +17,7 @@ from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.queries import Query, listed, refusal
 from penstock.http.pages.runs.unknown import tell_unknown
 from penstock.http.pages.telling.differences import beside
-from penstock.http.pages.telling.formatting import column, cut, seconds
+from penstock.http.pages.telling.formatting import column, cut, seconds, short_id
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
@@ -331,8 +331,9 @@ def _offered(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def commit_of(run: Run) -> str:
-    """Return the commit that a run began from, in short, and whether it ran with changes that nobody committed."""
-    return (run.commit or "–")[:10] + (" + changes" if run.commit and run.dirty_digest else "")
+    """Return the commit that a run began from, in short, and which changes that nobody committed it ran with."""
+    changes = f" + changes {short_id(run.dirty_digest)}" if run.commit and run.dirty_digest else ""
+    return (run.commit or "–")[:10] + changes
 
 
 def name_of(run: Run) -> str:
