@@ -73,16 +73,17 @@ def test_a_version_that_is_asked_for_by_number_is_judged_on_the_route_it_has(sta
 
 def test_a_version_that_rules_alone_serve_is_listed_with_the_others(stage: Stage) -> None:
     rules = (RuleSettings(parameter="country", equals="DE", version=3),)
-    stage.serve("a", times(1), times(2), times(3), canary=50.0, rules=rules_of(TrafficSettings(rules=rules)))
+    functions = [times(number) for number in range(1, 5)]
+    stage.serve("a", *functions, canary=50.0, shadows=(4,), rules=rules_of(TrafficSettings(rules=rules)))
     model = f"{stage.url}/v2/models/a"
-    assert httpx.get(model, timeout=PATIENCE_S).json()["versions"] == ["1", "2", "3"]
+    assert httpx.get(model, timeout=PATIENCE_S).json()["versions"] == ["1", "2", "3", "4"]
     index = httpx.post(f"{stage.url}/v2/repository/index", json={}, timeout=PATIENCE_S).json()
-    assert [one["version"] for one in index] == ["1", "2", "3"]
+    assert [one["version"] for one in index] == ["1", "2", "3", "4"]
     counted = httpx.get(f"{model}/stats", timeout=PATIENCE_S).json()["model_stats"]
-    assert [one["version"] for one in counted] == ["1", "2", "3"]
+    assert [one["version"] for one in counted] == ["1", "2", "3", "4"]
     unknown = httpx.post(f"{model}/versions/9/infer", json=body(1.0), timeout=PATIENCE_S).json()
     assert unknown["code"] == "serving.version_unknown"
-    assert unknown["hint"].startswith("it serves 1, 2, 3;")
+    assert unknown["hint"].startswith("it serves 1, 2, 3, 4;")
 
 
 def test_a_route_key_in_a_header_keeps_a_caller_where_the_parameter_would(stage: Stage) -> None:
