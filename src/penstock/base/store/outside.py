@@ -22,8 +22,11 @@ HINTS = {
 }
 
 
-def told_outside(error: PenstockError) -> PenstockError:
+def told_outside(error: PenstockError, *, is_logged: bool = True) -> PenstockError:
     """Return an error as a door tells it: of the store without its address, host and user, any other as it is.
+
+    Args:
+        is_logged: write what is not told into the log; False where the caller does.
 
     Example:
         >>> from penstock.base.errors import Corrupt
@@ -33,7 +36,8 @@ def told_outside(error: PenstockError) -> PenstockError:
     sentence = SENTENCES.get(error.code)
     if sentence is None or error.message.startswith(sentence):
         return error
-    logger.warning("%s", error.message)
+    if is_logged:
+        logger.warning("%s", error.message)
     if LOCKED in error.message:
         sentence = f"{sentence}: another program keeps it locked"
     told = type(error)(sentence, code=error.code, hint=f"{HINTS[error.code]}; the server's log says more")
