@@ -44,3 +44,10 @@ def told_outside(error: PenstockError, *, is_logged: bool = True) -> PenstockErr
     if isinstance(error, Unavailable):
         told.fields["retry_after_s"] = RETRY_AFTER_S
     return told
+
+
+def words_outside(error: Exception, *, is_logged: bool = True) -> str:
+    """Say in words what failed, as `told_outside` does; of what is no error of ours its type too."""
+    if isinstance(error, PenstockError):
+        return told_outside(error, is_logged=is_logged).message
+    return f"{type(error).__name__}: {error}"
