@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.store.remembered import Remembered, digest_of
+from penstock.base.store.remembered import Key, Remembered, key_of
 from penstock.monitoring.windows import list_rows, merge_windows, unpack
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
@@ -68,14 +67,14 @@ def view_windows(
             connection, endpoint, revision=revision, limit=limit, since_s=since_s, with_features=False
         )
     asked = frozenset(metrics)
-    return [_known.get(_digest(one, asked), partial(_view, one, asked)) for one in found]
+    return [_known.get(_key(one, asked), partial(_view, one, asked)) for one in found]
 
 
 _known = Remembered[WindowView](KEPT)
 
 
-def _digest(rows: tuple[sa.Row[Any], ...], metrics: frozenset[str]) -> bytes:
-    return digest_of([*sorted(metrics), len(rows), *chain.from_iterable(rows)])
+def _key(rows: tuple[sa.Row[Any], ...], metrics: frozenset[str]) -> Key:
+    return (metrics, *map(key_of, rows))
 
 
 def _view(rows: tuple[sa.Row[Any], ...], metrics: frozenset[str]) -> WindowView:

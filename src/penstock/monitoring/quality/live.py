@@ -9,7 +9,7 @@ from functools import partial, reduce
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.store.remembered import Remembered, digest_of
+from penstock.base.store.remembered import Remembered, key_of
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.windows import SKETCHES, Window, WindowKey, merge_windows, unpack, windows
 from penstock.records.metric_names import METRICS
@@ -88,7 +88,7 @@ def find_live_quality(
     reach_s = _reach(connection, wanted, enough)
     query = sa.select(windows.c.quality).where(wanted, windows.c.start_s >= reach_s)
     parts = tuple(connection.execute(query).scalars())
-    return _known.get(digest_of(parts), partial(_told, parts))
+    return _known.get(key_of(parts), partial(_told, parts))
 
 
 _known = Remembered[LiveQuality](KEPT)
