@@ -19,6 +19,7 @@ from penstock.base.background import Background
 from penstock.base.errors import NotFound, PenstockError, Unavailable
 from penstock.base.store.clock import keep_in_step, tell_difference
 from penstock.base.store.database import Database
+from penstock.base.store.outside import words_outside
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
@@ -371,7 +372,8 @@ class ServeProcess:
                 what = (revision.number, rules)
                 if self._attempts.note(revision.endpoint, what, message):
                     self._tell(revision, message, defect)
-                self._reports.report(revision, state, message or told)
+                outside = told if problem is None else words_outside(problem, is_logged=False)
+                self._reports.report(revision, state, outside)
         return problem
 
     def _tell(self, revision: Revision, failure: str, defect: Exception | None) -> None:

@@ -99,7 +99,16 @@ class Call:
             self._tell({}, failure.code.rpartition(".")[2])
         else:
             failure.fields.pop("route")  # no failure of the version's
+        if failure.code == "serving.deadline":
+            failure.hint = f"give it more time ({self._bound(limit_s, asked_s)}), or send fewer rows"
         return failure
+
+    def _bound(self, limit_s: float, asked_s: float) -> str:
+        """Say what set the time that a request had."""
+        if asked_s < limit_s:
+            return "parameter `timeout`, in microseconds, or the deadline of the gRPC call"
+        limits = self.engine.limits_of(self.served.revision.endpoint)
+        return f"{limits.timeout_setting} is {limits.timeout_s:g} s"
 
     def _has_waited(self) -> bool:
         return time.perf_counter() - self.started_s >= ABANDONED_S
