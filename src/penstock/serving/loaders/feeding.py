@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
-from penstock.serving.loaders.model import Array, Columns, Matrix, Rows, numpy_dtype
+from penstock.serving.loaders.model import Array, Columns, Matrix, Rows
 from penstock.serving.loaders.times import as_times, zones_of
 
 Feed = Callable[[Columns, int], Any]
@@ -157,21 +156,3 @@ class _PandasFeed:
         if column.datatype == "BYTES":
             return self._pandas.Series(values, dtype=self._text)
         return values
-
-
-def fit_output(values: Any, column: Column, row_count: int) -> Array:
-    """Return a model's answer in the shape and datatype of an output.
-
-    Raises:
-        ValueError: it is nothing, of another number of rows, or of complex numbers, for which the wire has no word.
-    """
-    array = np.asarray(values)
-    if array.ndim == 0 and array.item() is None:
-        raise ValueError(f"the model gave None for {column.name!r}, not {counted(row_count, 'value')}")
-    if array.dtype.kind == "c":
-        raise ValueError(
-            f"the model gave complex numbers for {column.name!r}: give their real and imaginary parts apart"
-        )
-    if column.shape == (-1,):
-        array = array.reshape(row_count)
-    return array.astype(numpy_dtype(column.datatype), copy=False)
