@@ -85,3 +85,16 @@ class Steps:
             12.0: {"whole": np.array([2**63] * count, dtype=np.uint64)},
         }
         return {**usual, **changed.get(kind, {})}
+
+
+class Telling:
+    """A model that fails for negative rows as libraries in C++ do, with a stack and paths of the server."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return sums, or fail."""
+        if np.min(rows) < 0:
+            raise RuntimeError(
+                "[12:00:00] /workspace/src/data/tree.h:29: Check failed: it is negative\n"
+                "Stack trace:\n  [bt] (0) /srv/venv/lib/python3.11/site-packages/lib.so(+0x11) [0x7f]\n"
+            )
+        return np.asarray(rows).sum(axis=1)

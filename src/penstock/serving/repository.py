@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from penstock.base.errors import Invalid, NotFound, Unavailable
+from penstock.base.errors import Invalid, NotFound, Unavailable, described
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
@@ -340,7 +340,7 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
         model.predictor.predict(columns, row_count)  # the first call also pays for lazy imports
         outputs = model.predict(columns, row_count)
     except (Exception, SystemExit) as error:  # a model's own code may raise anything
-        raise _failed(files, f"{type(error).__name__}: {error}") from error
+        raise _failed(files, described(error)) from error
     for column in model.signature.outputs:
         values = outputs.get(column.name)
         if values is None or not _has_shape(values, column, row_count):

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from penstock.base.errors import Invalid, PenstockError
+from penstock.base.errors import Invalid, PenstockError, described
 from penstock.records.classes import PROBABILITY
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.answers import as_array, check_wire, fit_output, fits
-from penstock.serving.loaders.feeding import Feed, make_feed
+from penstock.serving.loaders.feeding import Feed, find_unknown_category, make_feed
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Rows, datatype_of, numpy_dtype
 
 Answer = Mapping[str, Array]
@@ -128,7 +128,7 @@ class FedPredictor:
             if files.example is None:
                 return ()
             raise Invalid(
-                f"{files.name} version {files.version} failed its self-test: {type(error).__name__}: {error}",
+                f"{files.name} version {files.version} failed its self-test: {described(error)}",
                 code="serving.self_test_failed",
                 hint="predict the same rows where the model was trained",
                 model=files.name,
@@ -145,8 +145,14 @@ class FedPredictor:
                 self._found_datatypes[column.name] = datatype_of(values.dtype)
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
-        """Return every output of the signature."""
-        answer = self._flavour.answer(self.model, self.feed(columns, row_count), self._wanted)
+        """Return every output of the signature; raises Invalid for a category that the model does not know."""
+        try:
+            answer = self._flavour.answer(self.model, self.feed(columns, row_count), self._wanted)
+        except Exception as error:
+            unknown = find_unknown_category(error, columns)
+            if unknown is None:
+                raise
+            raise unknown from error
         return {column.name: fit_output(answer[own], column, row_count) for column, own in self.outputs}
 
 

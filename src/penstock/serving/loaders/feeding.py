@@ -6,17 +6,27 @@ them: 20 and 30 MB.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, Rows
 from penstock.serving.loaders.times import as_times, zones_of
 
 Feed = Callable[[Columns, int], Any]
+UNKNOWN_CATEGORY = "serving.unknown_category"
+"""A request's fault, found by the model: it holds a category that the model was not trained with."""
+_CATEGORY_WORDS = re.compile(
+    r"Found a category not in the training set for the \d+\w\w \(0-based\) column: `(?P<one>.*?)`"
+    r"|Found unknown categories \[(?P<many>.*?)\] in column \d+ during transform",
+    re.DOTALL,
+)
+"""How XGBoost 3 (`data/cat_container.h`) and scikit-learn 1 (`preprocessing/_encoders.py`) say it."""
 _POLARS = {
     "BOOL": "Boolean",
     "FP16": "Float32",
@@ -156,3 +166,21 @@ class _PandasFeed:
         if column.datatype == "BYTES":
             return self._pandas.Series(values, dtype=self._text)
         return values
+
+
+def find_unknown_category(error: Exception, columns: Columns) -> Invalid | None:
+    """Return the error for a caller whose rows hold a category that the model does not know, where its library said that."""
+    words = _CATEGORY_WORDS.search(str(error)[:4000])
+    if words is None:
+        return None
+    told = words["many"] if words["one"] is None else repr(words["one"])
+    for name, values in columns.items():
+        for value in values.flat if values.dtype.kind == "O" else ():
+            if value is not None and repr(value) in told:
+                return Invalid(
+                    f"input {name!r} holds {value[:64]!r}, a category that the model was not trained with",
+                    code=UNKNOWN_CATEGORY,
+                    hint="send one that it knows; a model that new ones may reach is trained to take them, such as "
+                    "with OneHotEncoder(handle_unknown='ignore')",
+                )
+    return None
