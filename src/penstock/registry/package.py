@@ -186,11 +186,11 @@ def write_description(
     """Write a folder's `MLmodel` file; the same model gives the same bytes."""
     document: dict[str, Any] = {
         "flavors": {name: dict(options) for name, options in flavours.items()},
-        "signature": signature_document(signature),
+        "signature": signature_document(signature, rows),
     }
     if (folder / EXAMPLE_FILE).exists():
-        document["saved_input_example_info"] = example_information(signature)
-    metadata = {**({ROWS_KEY: rows} if rows != "polars" else {}), **meanings_document(signature)}
+        document["saved_input_example_info"] = example_information(signature, rows)
+    metadata = {**({ROWS_KEY: rows} if rows != "polars" else {}), **meanings_document(signature, rows)}
     if metadata:
         document["metadata"] = metadata
     write_atomic(folder / MODEL_FILE, yaml.safe_dump(document, sort_keys=True, allow_unicode=True).encode())

@@ -21,8 +21,9 @@ from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
 from penstock.records.signature import Column, Datatype
 from penstock.serving.loaders.answers import as_answer, as_array, fit_output
+from penstock.serving.repository import ModelRepository
 from serving.models import FolderSource, deploy
-from serving.own_models import Steps
+from serving.own_models import Silent, Steps
 
 HELD: list[tuple[Any, Datatype, list[Any]]] = [
     ([1, 2], "FP64", [1.0, 2.0]),
@@ -150,3 +151,11 @@ def test_a_folder_that_tells_whole_numbers_of_a_model_of_fractions_is_served_as_
     assert predictor.signature.outputs == (Column("prediction", "FP64"),)
     found = predictor.predict({"input-0": rows}, 3)["prediction"]
     assert np.allclose(found, model.predict(rows))
+
+
+def test_a_model_that_knows_nothing_of_its_example_is_served_and_batched(tmp_path: Path) -> None:
+    for number, rows in enumerate(([[0.0, 1.0], [1.0, 2.0]], [[0.0, 1.0], [0.0, 2.0]], [[0.0, 1.0]])):
+        penstock.save_model(Silent(), tmp_path / f"{number}", inputs=rows)
+        files = files_of_folder(tmp_path / f"{number}", "silent", number + 1, "d")
+        model = ModelRepository(lambda *_, found=files: found).load_version("silent", number + 1)
+        assert model.is_batchable

@@ -147,7 +147,7 @@ def describe(
 ) -> None:
     """Write what a folder says of its files."""
     if example:
-        write_example(folder, signature, example)
+        write_example(folder, signature, example, rows)
     flavours = {flavour.name: options}
     other = flavour.python_function(options)
     if other is not None:
