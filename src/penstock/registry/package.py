@@ -46,6 +46,8 @@ class ModelDescription(msgspec.Struct, frozen=True):
     signature: Signature
     example: dict[str, list[Any]] | None = None
     rows: str = "polars"
+    is_mlflows: bool = False
+    """Whether a client of MLflow wrote it; Penstock's own asks a model about its example before it writes that."""
 
 
 def scan_model(folder: Path) -> Manifest:
@@ -113,6 +115,7 @@ def describe_model(folder: Path) -> ModelDescription:
         signature = parse_signature(document.get("signature") or {}, document.get("metadata") or {})
         example = read_example(folder, signature)
         rows = _rows(document, signature)
+        is_mlflows = "mlflow_version" in document
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Invalid(
             f"{path} cannot be used: {_words(error)}",
@@ -124,7 +127,7 @@ def describe_model(folder: Path) -> ModelDescription:
         raise Invalid(
             f"{path} cannot be used: it names no flavour", code="registry.bad_model", path=str(path)
         )
-    return ModelDescription(flavours, signature, example, rows)
+    return ModelDescription(flavours, signature, example, rows, is_mlflows)
 
 
 def parse_description(data: bytes) -> Signature:
