@@ -56,6 +56,8 @@ def as_datatype(array: Array, column: Column) -> Array:
     target = numpy_dtype(column.datatype)
     if array.dtype == target and target.kind != "O":
         return array
+    if target.kind != "O" and _is_wider(target, array.dtype):
+        return array.astype(target)
     if array.dtype.kind == "c":
         raise ValueError(
             f"the model gave complex numbers for {column.name!r}: give their real and imaginary parts apart"
@@ -75,6 +77,13 @@ def as_datatype(array: Array, column: Column) -> Array:
     if is_lost.any():
         raise _misfit(column, array[is_lost][0].item())
     return made
+
+
+def _is_wider(target: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether a type holds every number of another; of 64 bits FP64 does not, whatever numpy calls safe."""
+    if dtype.kind in "iu" and target.kind == "f" and dtype.itemsize >= target.itemsize:
+        return False
+    return dtype.kind in "biuf" and np.can_cast(dtype, target, "safe")
 
 
 def fits(array: Array, column: Column) -> bool:
