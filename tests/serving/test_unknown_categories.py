@@ -19,6 +19,7 @@ from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import list_windows
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
+from penstock.serving.loaders.feeding import find_unknown_category
 from serving.models import FolderSource, deploy
 from serving.own_models import Telling
 
@@ -78,6 +79,28 @@ def test_a_category_that_the_model_does_not_know_is_the_callers(
     served.stop()
     with database.read() as connection:
         assert sum(one.error_count for one in list_windows(connection, "m")) == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "columns", "words"),
+    [
+        ("[np.int64(7)]", {"z": np.array([17, 7]), "c": np.array(["7"], object)}, "input 'z' holds '7'"),
+        (
+            "[7.0]",
+            {"a": np.array([7]), "b": np.array([7.0]), "c": np.array([1])},
+            "input 'a' or 'b' holds '7'",
+        ),
+        ("['it', 'is']", {"c": np.array([None, "is"], object)}, "input 'c' holds 'is'"),
+        ("['it']", {"c": np.array(["is"], object), "z": np.array([1.0])}, None),
+    ],
+)
+def test_the_inputs_that_hold_the_category_are_named(
+    told: str, columns: dict[str, np.ndarray], words: str | None
+) -> None:
+    error = ValueError(f"Found unknown categories {told} in column 0 during transform")
+    found = find_unknown_category(error, columns)
+    assert (found is None) if words is None else (found is not None and found.message.startswith(words))
+    assert find_unknown_category(ValueError("it failed"), columns) is None
 
 
 def test_an_answer_holds_no_stack_and_no_path_of_the_server(

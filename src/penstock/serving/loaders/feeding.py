@@ -27,6 +27,7 @@ _CATEGORY_WORDS = re.compile(
     re.DOTALL,
 )
 """How XGBoost 3 (`data/cat_container.h`) and scikit-learn 1 (`preprocessing/_encoders.py`) say it."""
+_NUMBER = re.compile(r"(?<![\w.'])-?\d+(?:\.\d*)?(?![\w'])")
 _POLARS = {
     "BOOL": "Boolean",
     "FP16": "Float32",
@@ -174,13 +175,22 @@ def find_unknown_category(error: Exception, columns: Columns) -> Invalid | None:
     if words is None:
         return None
     told = words["many"] if words["one"] is None else repr(words["one"])
-    for name, values in columns.items():
-        for value in values.flat if values.dtype.kind == "O" else ():
-            if value is not None and repr(value) in told:
-                return Invalid(
-                    f"input {name!r} holds {value[:64]!r}, a category that the model was not trained with",
-                    code=UNKNOWN_CATEGORY,
-                    hint="send one that it knows; a model that new ones may reach is trained to take them, such as "
-                    "with OneHotEncoder(handle_unknown='ignore')",
-                )
-    return None
+    numbers = [float(number) for number in _NUMBER.findall(told)]
+    held = {name: _first_held(values, told, numbers) for name, values in columns.items()}
+    found = {name: value for name, value in held.items() if value is not None}
+    if not found:
+        return None
+    names = " or ".join(map(repr, found))
+    return Invalid(
+        f"input {names} holds {str(next(iter(found.values())))[:64]!r}, a category that the model was not trained with",
+        code=UNKNOWN_CATEGORY,
+        hint="send one that it knows; a model that new ones may reach is trained to take them, such as "
+        "with OneHotEncoder(handle_unknown='ignore')",
+    )
+
+
+def _first_held(values: Array, told: str, numbers: Sequence[float]) -> Any:
+    """Return the first value that is among those told; None where none is."""
+    if values.dtype.kind == "O":
+        return next((value for value in values.flat if value is not None and repr(value) in told), None)
+    return next(iter(values[np.isin(values, numbers)].tolist()), None) if numbers else None
