@@ -183,7 +183,7 @@ def find_unknown_category(error: Exception, columns: Columns) -> Invalid | None:
     names = " or ".join(map(repr, found))
     return Invalid(
         f"input {names} holds {str(next(iter(found.values())))[:64]!r}, a category that the model was not trained with",
-        code=UNKNOWN_CATEGORY,
+        code="serving.unknown_category",
         hint="send one that it knows; a model that new ones may reach is trained to take them, such as "
         "with OneHotEncoder(handle_unknown='ignore')",
     )
