@@ -10,7 +10,7 @@ import pytest
 
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Signature
-from penstock.serving.loaders.feeding import fit_output
+from penstock.serving.loaders.answers import fit_output
 from penstock.serving.loaders.model import Matrix, join_columns
 from penstock.serving.loaders.times import as_times
 from penstock.serving.matching import iterate_columns, to_columns

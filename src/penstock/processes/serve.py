@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from penstock.base.background import Background
-from penstock.base.errors import NotFound, PenstockError, Unavailable
+from penstock.base.errors import NotFound, PenstockError, Unavailable, described
 from penstock.base.store.clock import keep_in_step, tell_difference
 from penstock.base.store.database import Database
 from penstock.base.store.outside import words_outside
@@ -363,7 +363,7 @@ class ServeProcess:
         except PenstockError as error:
             problem, state = error, "waiting" if isinstance(error, Unavailable) else "failed"
         except Exception as error:  # noqa: BLE001 - a model may raise anything; it is told
-            message = f"{type(error).__name__}: {error}"[:500]
+            message = described(error)
             problem, state, defect = PenstockError(message, code="serving.load_failed"), "failed", error
         message = "" if problem is None else problem.message
         with self._reporting:

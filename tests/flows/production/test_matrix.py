@@ -187,7 +187,7 @@ def test_a_clock_that_jumps_leaves_no_endpoint_unwatched(world: World, jump_ms: 
 def test_of_two_controllers_one_acts_and_a_locked_store_delays_it_by_a_look(world: World) -> None:
     failing(world, (1, 2))
     second = Controller(world.project, remembers=False)
-    with patch.object(responding, "carry_out", side_effect=Unavailable("locked", code="store.unavailable")):
+    with patch.object(responding, "carry_out", side_effect=Unavailable("database is locked", code="store.unavailable")):
         assert world.controller.tick() == 1
         assert second.tick() == 0
     assert world.current().stable == 2
