@@ -111,7 +111,8 @@ class PipelinePages:
                 None,
             )
         report = found or find_report(self._project, commit or text)
-        return self._renderer.page("ci_run.html", report=report)
+        metrics = beside_each_other(report.metrics, report.champion_metrics, sorted(report.metrics))
+        return self._renderer.page("ci_run.html", report=report, metrics=metrics)
 
 
 def answer_of(steps: list[StepView]) -> str:

@@ -16,6 +16,7 @@ from penstock.http.pages.telling import formatting as told
 from penstock.http.pages.telling import fragments
 from penstock.http.pages.telling.conditions import because, best_known
 from penstock.http.pages.telling.markdown import markdown
+from penstock.http.pages.telling.measures import version_numbers
 from penstock.http.pages.telling.states import plain_words, state, tone
 from penstock.records.metric_names import METRICS
 
@@ -91,7 +92,6 @@ def _environment(project_name: str, base: str) -> Environment:
         "segment": told.segment,
         "sentence": told.sentence,
         "short_id": told.short_id,
-        "signed": told.signed,
         "size": told.size,
         "state": state,
         "tone": tone,
@@ -103,6 +103,7 @@ def _environment(project_name: str, base: str) -> Environment:
         "judgeable": METRICS.__contains__,
     }
     made.globals["fragments"] = fragments
+    made.globals["version_numbers"] = version_numbers
     made.globals["project_name"] = project_name
     made.globals["base"] = base
     return made

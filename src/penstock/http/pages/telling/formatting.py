@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,9 @@ SKEW_MS = 60_000
 """So far may the clocks of two machines be apart."""
 DAY_S = 86_400
 NAME_LENGTH = 40
+MOST_DECIMALS = 6
+ORDINARY = 1e-4
+"""A smaller share of the greatest number of a column does not decide its decimals."""
 _OPENING = frozenset(
     [
         "a",
@@ -79,46 +82,70 @@ def number(value: Any) -> str:
 
 
 def column(values: Sequence[float | None]) -> list[str]:
-    """Render the numbers of a column with the same decimals: four digits of the greatest matter.
+    """Render the numbers of a column with the same decimals: four digits of the greatest matter, two of the least.
 
-    Where that would leave nothing of the smallest, each is rendered by itself.
+    A thousand and more is told whole, and what the decimals would leave nothing of is rendered by itself.
 
     Example:
-        >>> column([0.71234, 0.5, None, math.nan]), column([10769.0, 0.25])
-        (['0.7123', '0.5000', '–', 'NaN'], ['10,769', '0.25'])
+        >>> column([0.71234, 0.5, None, math.nan]), column([10769.0, 0.25]), column([0.4, 0.04679, 1e-13])
+        (['0.7123', '0.5000', '–', 'NaN'], ['10,769', '0.2500'], ['0.4000', '0.0468', '1e-13'])
     """
-    finite = [abs(one) for one in values if one is not None and math.isfinite(one) and not is_endless(one)]
-    greatest = max(finite, default=0.0)
-    if greatest >= 1e15 or 0 < greatest < 1e-4:
-        return [number(one) for one in values]
-    is_whole = all(one == int(one) for one in finite)
-    digits = 0 if is_whole else max(0, 3 - (math.floor(math.log10(greatest)) if greatest >= 1 else -1))
-    smallest = min((one for one in finite if one), default=1.0)
-    if not is_whole and smallest < 10 ** (1 - digits):
-        return [number(one if one is None else float(one)) for one in values]
+    decimals = _decimals([abs(one) for one in values if one is not None and _is_finite(one)])
+    return [_fixed(one, decimals) for one in values]
+
+
+def columns(rows: Iterable[Sequence[float | None]]) -> list[list[str]]:
+    """Render rows of numbers that are read beside each other, all with the same decimals.
+
+    Example:
+        >>> columns([[0.716, 0.7184], [0.06467, None]])
+        [['0.7160', '0.7184'], ['0.0647', '–']]
+    """
+    kept = [list(row) for row in rows]
+    texts = iter(column([one for row in kept for one in row]))
+    return [[next(texts) for _ in row] for row in kept]
+
+
+def signed_column(values: Sequence[float | None]) -> list[str]:
+    """Render differences with their signs and the same decimals.
+
+    Example:
+        >>> signed_column([0.01231, -0.002355, 4.801e-05, 0.0, None])
+        ['+0.012310', '−0.002355', '+0.000048', '±0', '–']
+    """
+    texts = column([None if one is None else abs(one) for one in values])
     return [
-        f"{one:,.{digits}f}"
-        if one is not None and math.isfinite(one) and not is_endless(one)
-        else number(one if one is None else float(one))
-        for one in values
+        text if one is None or math.isnan(one) else "±0" if one == 0 else f"{'+' if one > 0 else '−'}{text}"
+        for one, text in zip(values, texts, strict=True)
     ]
+
+
+def _is_finite(value: float) -> bool:
+    return math.isfinite(value) and not is_endless(value)
+
+
+def _decimals(sizes: Sequence[float]) -> int:
+    """Return how many decimals numbers of these sizes are told with."""
+    part = [one for one in sizes if 0 < one < 1000]
+    if all(one == int(one) for one in sizes) or not part or (len(part) < len(sizes) and 10 <= min(part)):
+        return 0
+    greatest = max(part)
+    least = min(one for one in part if one >= greatest * ORDINARY)
+    wanted = 3 - math.floor(math.log10(greatest))
+    return min(
+        MOST_DECIMALS, max(0, wanted if greatest > 1 else max(4, wanted), 1 - math.floor(math.log10(least)))
+    )
+
+
+def _fixed(value: float | None, decimals: int) -> str:
+    if value is None or not _is_finite(value) or abs(value) >= 1000 or 0 < abs(value) < 10**-decimals:
+        return number(None if value is None else float(value))
+    return f"{value:,.{decimals}f}"
 
 
 def short(value: float) -> str:
     """Render a number for an axis: three digits that matter."""
     return number(value) if abs(value) >= 1000 or not math.isfinite(value) else f"{value:.3g}"
-
-
-def signed(difference: float) -> str:
-    """Render a difference with its sign.
-
-    Example:
-        >>> signed(0.0123), signed(-2000.0), signed(0.0)
-        ('+0.0123', '−2,000', '±0')
-    """
-    if difference == 0:
-        return "±0"
-    return f"{'+' if difference > 0 else '−'}{number(abs(difference))}"
 
 
 def percent(ratio: float) -> str:
