@@ -127,7 +127,7 @@ def _is_finite(value: float) -> bool:
 def _decimals(sizes: Sequence[float]) -> int:
     """Return how many decimals numbers of these sizes are told with."""
     part = [one for one in sizes if 0 < one < 1000]
-    if all(one == int(one) for one in sizes) or not part or (len(part) < len(sizes) and 10 <= min(part)):
+    if all(one == int(one) for one in sizes) or not part or (len(part) < len(sizes) and min(part) >= 10):
         return 0
     greatest = max(part)
     least = min(one for one in part if one >= greatest * ORDINARY)
