@@ -5,20 +5,23 @@ The horizontal axis is time as it passed: where nothing came there is a gap.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.base.numbers import format_axis
 from penstock.flows.production.windows import WindowView
-from penstock.http.pages.drawing.axes import Tick, axis, clock, labels_apart, time_ticks
+from penstock.http.pages.drawing.axes import Tick, axis, clock, labels_apart, ticks_apart, time_ticks
 from penstock.http.pages.telling.formatting import short
 
 WIDTH, HEIGHT = 420, 200
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 22, 26
+LEFT, RIGHT, TOP, BOTTOM = 50, 10, 22, 26
 ROUTES = ("stable", "canary")
 GAP = 4.5
 """A line is not drawn over more than so many windows without traffic."""
+LETTER = 6.5
+"""So wide is a letter of a label."""
 FAR = 4.0
 """A limit that is beyond so many times the greatest value is told, not drawn: it would flatten the values."""
 
@@ -74,11 +77,21 @@ class Frame:
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit that the values are judged by, in the chart's unit; `at` is where it is, None beyond the chart."""
+    """A limit that the values are judged by, in the chart's unit, since a moment.
+
+    `at` is where it is, None where it is not drawn, and `untold` why; it is drawn from `begin`, and labelled where no
+    value is.
+    """
 
     value: float
     text: str
+    since_s: float = 0.0
     at: float | None = None
+    untold: str = "beyond the chart"
+    begin: float = LEFT
+    label_x: float = WIDTH - RIGHT
+    label_y: float = 0.0
+    is_label_end: bool = True
 
 
 @dataclass(frozen=True)
@@ -158,27 +171,34 @@ def _chart(
     frame = frame or Frame.of([window for window, _ in told])
     low, high = _range(told, bars)
     greatest = max(abs(high), abs(low))
-    if limit is not None and (greatest == 0 or abs(limit.value) <= FAR * greatest):
+    if limit is not None and limit.since_s >= frame.end_s:
+        limit = replace(limit, untold="set after this traffic")
+    elif limit is not None and (greatest == 0 or abs(limit.value) <= FAR * greatest):
         low, high = min(low, limit.value), max(high, limit.value)
-        limit = Limit(limit.value, limit.text, 0.0)
+        limit = replace(limit, at=0.0)
     low, high, y_values = axis(low, high, bars=bars)
     scale = (HEIGHT - TOP - BOTTOM) / (high - low)
 
     def y_of(number: float) -> float:
         return round(HEIGHT - BOTTOM - (number - low) * scale, 1)
 
-    if limit is not None and limit.at is not None:
-        limit = Limit(limit.value, limit.text, y_of(limit.value))
     draw = _bars if bars else _lines
     routes = [route for route in ROUTES if any(window.route == route for window, _ in told)]
+    series = tuple(draw(route, told, frame, y_of) for route in routes)
+    if limit is not None and limit.at is not None:
+        begin = frame.x_of(max(limit.since_s, frame.begin_s))
+        limit = _labelled(replace(limit, at=y_of(limit.value), begin=begin), series)
     newest = told[-1]
     return Chart(
         title=title,
         unit=unit,
-        series=tuple(draw(route, told, frame, y_of) for route in routes),
-        x_ticks=tuple(
-            Tick(frame.x_of(moment), clock(moment, form), 1000 * moment, form)
-            for moment, form in time_ticks(frame.begin_s, frame.end_s)
+        series=series,
+        x_ticks=ticks_apart(
+            (
+                Tick(frame.x_of(moment), clock(moment, form), 1000 * moment, form)
+                for moment, form in time_ticks(frame.begin_s, frame.end_s)
+            ),
+            WIDTH,
         ),
         y_ticks=tuple(
             Tick(y_of(number), text)
@@ -191,6 +211,35 @@ def _chart(
         newest=tuple((route, short(_newest(told, route))) for route in routes),
         scales=Scales(1000 * frame.begin_s, 1000 * frame.end_s, low, high, is_time=True, has_range=True),
     )
+
+
+def _labelled(limit: Limit, series: Sequence[Series]) -> Limit:
+    """Return a limit with its label above or below it, at its end or its beginning: where the fewest values are."""
+    at, length = limit.at or 0.0, LETTER * len(f"limit {limit.text}")
+    marks = [(dot.x, dot.y) for one in series for dot in one.dots]
+    marks += [mark for one in series for line in one.lines for mark in _along(line)]
+    right = WIDTH - RIGHT
+    places: list[tuple[bool, int, int, float, float, bool]] = []
+    for is_end in (True, False):
+        x = max(right, limit.begin + length) if is_end else min(limit.begin + 2, right - length)
+        x = min(x, right)
+        for y in (at - 4, at + 12):
+            left = x - length if is_end else x
+            hit = sum(left - 4 <= one <= left + length + 4 and y - 12 <= up <= y + 4 for one, up in marks)
+            is_outside = not TOP + 8 <= y <= HEIGHT - BOTTOM
+            places.append((is_outside, hit, len(places), x, y, is_end))
+    _, _, _, x, y, is_end = min(places)
+    return replace(limit, label_x=round(x, 1), label_y=round(y, 1), is_label_end=is_end)
+
+
+def _along(line: str) -> list[tuple[float, float]]:
+    """Return points along a line, close enough to say what lies on it."""
+    corners = [(float(x), float(y)) for x, y in (pair.split(",") for pair in line.split())]
+    found = []
+    for (x, y), (to_x, to_y) in itertools.pairwise(corners):
+        count = max(1, math.ceil(max(abs(to_x - x), abs(to_y - y)) / LETTER))
+        found += [(x + (to_x - x) * part / count, y + (to_y - y) * part / count) for part in range(count + 1)]
+    return found
 
 
 def _newest(told: Told, route: str) -> float:

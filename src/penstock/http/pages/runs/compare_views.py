@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.numbers import counted, format_axis
-from penstock.http.pages.drawing.axes import Tick, axis
+from penstock.http.pages.drawing.axes import Tick, axis, step_ticks, ticks_apart
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
@@ -239,13 +239,14 @@ def overlay(
         )
         for place, points in told.items()
     }
-    ticks = sorted({first, (first + last) // 2, last})
     shown = [10**value for value in y_values] if is_logarithmic else y_values
     return Chart(
         title=title,
         unit=f"{unit}{', logarithmic' if is_logarithmic else ''}",
         series=tuple(Series(f"c{place}", lines=(line,)) for place, line in lines.items()),
-        x_ticks=tuple(Tick(round(LEFT + (step - first) * across, 1), f"{step:,}") for step in ticks),
+        x_ticks=ticks_apart(
+            (Tick(LEFT + (step - first) * across, f"{step:,}") for step in step_ticks(first, last)), WIDTH
+        ),
         y_ticks=tuple(
             Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)
             for value, text in zip(y_values, format_axis(shown, short), strict=True)

@@ -144,8 +144,15 @@ def _fixed(value: float | None, decimals: int) -> str:
 
 
 def short(value: float) -> str:
-    """Render a number for an axis: three digits that matter."""
-    return number(value) if abs(value) >= 1000 or not math.isfinite(value) else f"{value:.3g}"
+    """Render a number for an axis: three digits that matter.
+
+    Example:
+        >>> short(0.5), short(7.5e-05), short(12_000.0)
+        ('0.5', '7.5e-5', '12,000')
+    """
+    if abs(value) >= 1000 or not math.isfinite(value):
+        return number(value)
+    return f"{value:.3g}".replace("e-0", "e-")
 
 
 def percent(ratio: float) -> str:
