@@ -21,6 +21,7 @@ from penstock.http.pages.telling.formatting import (
     column,
     columns,
     cut,
+    natural,
     number,
     seconds,
     short,
@@ -31,7 +32,7 @@ from penstock.http.pages.telling.fragments import show
 from penstock.http.pages.telling.markdown import markdown
 from penstock.http.pages.telling.measures import beside_each_other
 from penstock.http.pages.telling.states import state, tone
-from penstock.http.pages.telling.timeline import group_events
+from penstock.http.pages.telling.timeline import answer_of_events, group_events
 from penstock.monitoring.alerts import Alert
 from penstock.tracking.entities import Run
 from tables import table
@@ -263,3 +264,22 @@ def test_metrics_of_versions_beside_each_other_have_the_same_decimals() -> None:
     )
     assert [row[1:3] for row in rows] == [("0.7184", "0.7160"), ("0.1549", "0.0647")]
     assert [row[3] for row in rows] == ["+0.00240", "+0.09023"]
+
+
+def test_events_are_told_in_a_sentence_what_went_wrong_first() -> None:
+    events = [
+        event(3, "endpoint.rolled_back"),
+        event(2, "guardrail.breached"),
+        event(1, "guardrail.breached"),
+    ]
+    assert answer_of_events(events) == (
+        "3 events. What went wrong: 2 × limit breached, 1 × rolled back. The newest: s."
+    )
+    assert answer_of_events(events[:0]) == ""
+    assert "nothing went wrong" in answer_of_events([event(1, "model.registered")])
+
+
+@given(st.lists(st.text(max_size=12), max_size=8))
+def test_names_are_sorted_with_the_numbers_in_them_by_size(names: list[str]) -> None:
+    assert sorted(reversed(names), key=natural) == sorted(names, key=natural)
+    assert sorted(["m112", "m0", "m14", "m105"], key=natural) == ["m0", "m14", "m105", "m112"]

@@ -158,7 +158,7 @@ class EndpointPages:
             windows=list(reversed(windows)),
             guardrails=_guardrails(findings),
             drift=drift[:DRIFT_ROWS],
-            untold=[one.finding for one in drift if one.finding.unjudged is not None],
+            untold=[one for one in findings if one.kind == "drift" and one.unjudged is not None],
             goals=goals,
             drift_count=len(drift),
             is_judged=seen is not None,

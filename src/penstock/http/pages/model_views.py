@@ -72,7 +72,7 @@ class ModelPages:
         self._looks = looks
         self._renderer = renderer
 
-    def models(self, _request: Request) -> Response:
+    def models(self, request: Request) -> Response:
         """Every model with its newest versions, and those that have a name or answer."""
         with self._project.database.read() as connection:
             names = search_models(connection, RegistrySearch(limit=MODELS))
@@ -91,6 +91,7 @@ class ModelPages:
             columns={name: metric_columns(rows) for name, rows in groups.items()},
             outings=outings,
             totals=totals,
+            server=self._renderer.address_of(request),
         )
 
     def model(self, request: Request) -> Response:
@@ -334,6 +335,11 @@ class AskedAlias:
     time_ms: int | None = None
     version: int | None = None
     problem: str = ""
+
+    @property
+    def is_to_come(self) -> bool:
+        """Whether the time is after now, so that nobody can know."""
+        return self.time_ms is not None and self.time_ms > now_ms()
 
 
 def _asked_alias(connection: sa.Connection, model: str, query: Mapping[str, str]) -> AskedAlias | None:

@@ -36,6 +36,7 @@ POINTS = 120
 FILES = 500
 VERSIONS = 50
 CHILDREN = 100
+NO_STEPS = "in the order logged: no steps"
 NOTE_TAG = "mlflow.note.content"
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
@@ -158,4 +159,4 @@ def curve_of(points: Sequence[Stored]) -> tuple[list[tuple[int, float]], str]:
         (place, math.nan if is_nan else value) for place, (_, value, _, _, is_nan) in enumerate(points)
     ]
     each = max(1, len(numbered) // POINTS)
-    return [*numbered[:-1:each], *numbered[-1:]], "by time"
+    return [*numbered[:-1:each], *numbered[-1:]], NO_STEPS
