@@ -8,6 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from penstock.flows.production.windows import WindowView
 from penstock.http.pages.drawing.axes import Tick, labels_apart, step_ticks, time_ticks
@@ -190,22 +191,30 @@ def test_the_label_of_a_limit_lies_where_no_point_is() -> None:
     assert limit.label_y <= chart.height
 
 
-def test_a_limit_is_drawn_only_from_when_it_holds() -> None:
+def test_a_limit_is_drawn_only_while_it_holds() -> None:
     windows = [window(10 * place) for place in range(11)]
-    since = line_chart("p99", "ms", windows, lambda one: one.p99_ms, None, Limit(12.0, "12 ms", since_s=55.0))
+    since = line_chart(
+        "p99",
+        "ms",
+        windows,
+        lambda one: one.p99_ms,
+        None,
+        Limit(12.0, "12 ms", spans_s=((0.0, 25.0), (55.0, 999.0))),
+    )
     later = line_chart(
-        "p99", "ms", windows, lambda one: one.p99_ms, None, Limit(12.0, "12 ms", since_s=500.0)
+        "p99", "ms", windows, lambda one: one.p99_ms, None, Limit(12.0, "12 ms", spans_s=((500.0, 999.0),))
     )
     assert since is not None
     assert later is not None
     assert since.limit is not None
-    assert since.limit.begin == (since.left + since.right) / 2
+    middle, quarter = (since.left + since.right) / 2, (since.right - since.left) * 25 / 110 + since.left
+    assert since.limit.lines == ((since.left, pytest.approx(quarter, abs=0.1)), (middle, since.right))
     assert later.limit is not None
     assert later.limit.at is None
     assert later.limit.untold == "set after this traffic"
 
 
-def test_a_limit_against_the_version_itself_holds_since_it_is_stable() -> None:
+def test_a_limit_against_the_version_itself_holds_while_it_is_stable() -> None:
     first, second = (
         Revision(
             endpoint="d", endpoint_id=1, number=number, model="late", stable=number, canary=None, shadows=(), steps=(),
@@ -228,6 +237,9 @@ def test_a_limit_against_the_version_itself_holds_since_it_is_stable() -> None:
     ]
     found = limits_of(findings, "roc_auc", [second, first], steps)
     assert found["errors"] is not None
-    assert found["errors"].since_s == 1.5
+    assert found["errors"].spans_s == ((1.5, math.inf),)
     assert found["quality"] is not None
-    assert found["quality"].since_s == 2.0
+    assert found["quality"].spans_s == ((2.0, math.inf),)
+    back = limits_of(findings, "roc_auc", [replace(first, number=3, created_ms=4000), second, first], steps)
+    assert back["quality"] is not None
+    assert back["quality"].spans_s == ((1.5, 2.0), (4.0, math.inf))

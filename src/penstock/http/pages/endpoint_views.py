@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -348,8 +348,8 @@ def limits_of(
 ) -> dict[str, Limit | None]:
     """Return what the stable route's traffic is judged by, in the units of the charts, and since when.
 
-    A limit holds since guardrails were last changed; one that is judged against the version's own evaluation, no longer
-    than the version is stable.
+    A limit holds since guardrails were last changed; one that is judged against the version's own evaluation only while
+    that version is stable.
 
     Args:
         revisions: of the endpoint, newest first.
@@ -357,19 +357,24 @@ def limits_of(
     """
     changed = [one for one in steps if any("guardrail" in change for change in one.changes)] or steps[-1:]
     set_s = changed[0].created_ms / 1000 if changed else 0.0
-    same = itertools.takewhile(lambda one: one.stable == revisions[0].stable, revisions)
-    stable_s = min((one.created_ms for one in same), default=0) / 1000
+    ends_s = [math.inf, *(one.created_ms / 1000 for one in revisions)]
+    stable = [
+        (max(set_s, one.created_ms / 1000), end_s)
+        for one, end_s in zip(revisions, ends_s, strict=False)
+        if (one.model, one.stable) == (revisions[0].model, revisions[0].stable) and end_s > set_s
+    ]
     found: dict[str, Limit | None] = dict.fromkeys(("latency", "errors", "quality"))
     for one in findings:
         if one.route != "stable" or one.limit != one.limit:
             continue
-        since_s = set_s if one.against is None or one.against != one.against else max(set_s, stable_s)
+        is_own = one.against is not None and one.against == one.against
+        spans_s = tuple(reversed(stable)) if is_own else ((set_s, math.inf),)
         if one.kind == "latency":
-            found["latency"] = Limit(1000 * one.limit, milliseconds(1000 * one.limit), since_s)
+            found["latency"] = Limit(1000 * one.limit, milliseconds(1000 * one.limit), spans_s)
         elif one.kind == "errors":
-            found["errors"] = Limit(100 * one.limit, f"{100 * one.limit:g} %", since_s)
+            found["errors"] = Limit(100 * one.limit, f"{100 * one.limit:g} %", spans_s)
         elif one.metric == metric and one.worst is not None:
-            found["quality"] = Limit(one.worst, number(one.worst), since_s)
+            found["quality"] = Limit(one.worst, number(one.worst), spans_s)
     return found
 
 

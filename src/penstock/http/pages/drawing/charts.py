@@ -77,18 +77,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit that the values are judged by, in the chart's unit, since a moment.
+    """A limit that the values are judged by, in the chart's unit, in the spans of time in which it holds.
 
-    `at` is where it is, None where it is not drawn, and `untold` why; it is drawn from `begin`, and labelled where no
+    `at` is where it is, None where it is not drawn, and `untold` why; it is drawn along `lines`, and labelled where no
     value is.
     """
 
     value: float
     text: str
-    since_s: float = 0.0
+    spans_s: tuple[tuple[float, float], ...] = ((0.0, math.inf),)
     at: float | None = None
     untold: str = "beyond the chart"
-    begin: float = LEFT
+    lines: tuple[tuple[float, float], ...] = ()
     label_x: float = WIDTH - RIGHT
     label_y: float = 0.0
     is_label_end: bool = True
@@ -171,7 +171,9 @@ def _chart(
     frame = frame or Frame.of([window for window, _ in told])
     low, high = _range(told, bars)
     greatest = max(abs(high), abs(low))
-    if limit is not None and limit.since_s >= frame.end_s:
+    if limit is not None:
+        limit = replace(limit, lines=_inside(limit.spans_s, frame))
+    if limit is not None and not limit.lines:
         limit = replace(limit, untold="set after this traffic")
     elif limit is not None and (greatest == 0 or abs(limit.value) <= FAR * greatest):
         low, high = min(low, limit.value), max(high, limit.value)
@@ -186,8 +188,7 @@ def _chart(
     routes = [route for route in ROUTES if any(window.route == route for window, _ in told)]
     series = tuple(draw(route, told, frame, y_of) for route in routes)
     if limit is not None and limit.at is not None:
-        begin = frame.x_of(max(limit.since_s, frame.begin_s))
-        limit = _labelled(replace(limit, at=y_of(limit.value), begin=begin), series)
+        limit = _labelled(replace(limit, at=y_of(limit.value)), series)
     newest = told[-1]
     return Chart(
         title=title,
@@ -213,16 +214,21 @@ def _chart(
     )
 
 
+def _inside(spans_s: Sequence[tuple[float, float]], frame: Frame) -> tuple[tuple[float, float], ...]:
+    """Return where spans of time begin and end in a chart; those outside of it are left out."""
+    cut = [(max(begin, frame.begin_s), min(end, frame.end_s)) for begin, end in spans_s]
+    return tuple((frame.x_of(begin), frame.x_of(end)) for begin, end in cut if begin < end)
+
+
 def _labelled(limit: Limit, series: Sequence[Series]) -> Limit:
     """Return a limit with its label above or below it, at its end or its beginning: where the fewest values are."""
     at, length = limit.at or 0.0, LETTER * len(f"limit {limit.text}")
     marks = [(dot.x, dot.y) for one in series for dot in one.dots]
     marks += [mark for one in series for line in one.lines for mark in _along(line)]
-    right = WIDTH - RIGHT
+    right, begin, end = WIDTH - RIGHT, limit.lines[0][0], limit.lines[-1][1]
     places: list[tuple[bool, int, int, float, float, bool]] = []
     for is_end in (True, False):
-        x = max(right, limit.begin + length) if is_end else min(limit.begin + 2, right - length)
-        x = min(x, right)
+        x = max(end, min(LEFT + length, right)) if is_end else min(begin + 2, right - length)
         for y in (at - 4, at + 12):
             left = x - length if is_end else x
             hit = sum(left - 4 <= one <= left + length + 4 and y - 12 <= up <= y + 4 for one, up in marks)

@@ -88,7 +88,11 @@ class RunPages:
             groups = group_names(run.metrics)
             if group is not None and group not in groups:
                 raise refusal("group", f"is no group of this run's metrics: {group[:60]!r}")
-            shown = groups.get(group, []) if group is not None else list(run.metrics)
+            shown = (
+                groups.get(group, [])
+                if group is not None
+                else [key for keys in groups.values() for key in keys]
+            )
             found = _charts(connection, run.id, shown[:CHARTS])
             children = tracking.list_children(connection, run.id, limit=CHILDREN)
             above = run.tags.get(PARENT_TAG, "")

@@ -160,6 +160,8 @@ def _value(item: Any, key: str = "") -> Markup:
         return Markup(f'<ol class="items">{"".join(f"<li>{_value(one)}</li>" for one in item[:ITEMS])}</ol>')
     if is_list and key == "checks":
         return Markup(f'<ul class="items">{"".join(f"<li>{_text(one)}</li>" for one in item)}</ul>')
+    if isinstance(item, str) and is_digest(item):
+        return key_of(item)
     return _text(scalar(item, key))
 
 
