@@ -191,6 +191,16 @@ def test_the_label_of_a_limit_lies_where_no_point_is() -> None:
     assert limit.label_y <= chart.height
 
 
+def test_the_label_of_a_limit_that_ended_among_values_stands_behind_it() -> None:
+    windows = [window(10 * place, requests=16 + place % 10) for place in range(40)]
+    windows.append(window(900, requests=30))
+    limit = Limit(20.0, "20 ms", spans_s=((0.0, 400.0),))
+    chart = line_chart("p99", "ms", windows, lambda one: one.p99_ms, None, limit)
+    assert chart is not None
+    assert chart.limit is not None
+    assert chart.limit.label_x > chart.limit.lines[-1][1]
+
+
 def test_a_limit_is_drawn_only_while_it_holds() -> None:
     windows = [window(10 * place) for place in range(11)]
     since = line_chart(

@@ -221,20 +221,22 @@ def _inside(spans_s: Sequence[tuple[float, float]], frame: Frame) -> tuple[tuple
 
 
 def _labelled(limit: Limit, series: Sequence[Series]) -> Limit:
-    """Return a limit with its label above or below it, at its end or its beginning: where the fewest values are."""
+    """Return a limit with its label above or below it or behind it, at its end or its beginning: where the fewest values are."""
     at, length = limit.at or 0.0, LETTER * len(f"limit {limit.text}")
     marks = [(dot.x, dot.y) for one in series for dot in one.dots]
     marks += [mark for one in series for line in one.lines for mark in _along(line)]
     right, begin, end = WIDTH - RIGHT, limit.lines[0][0], limit.lines[-1][1]
-    places: list[tuple[bool, int, int, float, float, bool]] = []
-    for is_end in (True, False):
-        x = max(end, min(LEFT + length, right)) if is_end else min(begin + 2, right - length)
-        for y in (at - 4, at + 12):
-            left = x - length if is_end else x
-            hit = sum(left - 4 <= one <= left + length + 4 and y - 12 <= up <= y + 4 for one, up in marks)
-            is_outside = not TOP + 8 <= y <= HEIGHT - BOTTOM
-            places.append((is_outside, hit, len(places), x, y, is_end))
-    _, _, _, x, y, is_end = min(places)
+    last = max(end, min(LEFT + length, right))
+    first = min(begin + 2, right - length)
+    spots = [(last, at - 4, True), (last, at + 12, True), (first, at - 4, False), (first, at + 12, False)]
+    if end + 4 + length <= right:
+        spots.append((end + 4, at + 4, False))
+    places: list[tuple[bool, int, int]] = []
+    for number, (x, y, is_end) in enumerate(spots):
+        left = x - length if is_end else x
+        hit = sum(left - 4 <= one <= left + length + 4 and y - 12 <= up <= y + 4 for one, up in marks)
+        places.append((not TOP + 8 <= y <= HEIGHT - BOTTOM, hit, number))
+    x, y, is_end = spots[min(places)[2]]
     return replace(limit, label_x=round(x, 1), label_y=round(y, 1), is_label_end=is_end)
 
 

@@ -83,7 +83,8 @@ def value(text: str, length: int = 80) -> Markup:
     """Return one of the values that stand beside each other: of a digest the beginning, with a button that copies all."""
     if is_digest(text):
         return key_of(text)
-    return Markup(f'<span title="{_text(text)}">{_text(cut(text, length))}</span>')
+    shown = _text(cut(text, length))
+    return Markup(f'<span title="{_text(text)}">{shown}</span>') if len(text) > length else shown
 
 
 def brief(text: str, length: int = 72) -> Markup:
