@@ -39,11 +39,12 @@ from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import Condition
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import cut, segment
+from penstock.http.pages.telling.measures import measure_rows, measures_of
 from penstock.http.pages.telling.serving import serves_now, tell_serving, tell_takeovers
 from penstock.http.pages.version_compare_views import parameters_of
 from penstock.http.subjects import explain_subject, named_version
 from penstock.project.project import Project
-from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
+from penstock.records.metric_names import METRICS
 from penstock.records.signature import Signature
 from penstock.registry.aliases import find_alias, find_alias_at, list_alias_moves, list_moved_aliases
 from penstock.registry.entities import CHAMPION, AliasMove, ModelVersion
@@ -63,31 +64,6 @@ NAMED = 5
 """So many versions are named in a sentence."""
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A metric of a version: offline, live, and what the champion has; the difference is to the champion."""
-
-    name: str
-    offline: float | None
-    live: float | None
-    champion: float | None
-    is_loss: bool | None
-
-    @property
-    def difference(self) -> float | None:
-        """How much more than the champion's the offline value is."""
-        if self.offline is None or self.champion is None:
-            return None
-        return self.offline - self.champion
-
-    @property
-    def is_better(self) -> bool | None:
-        """Whether it is better than the champion's; None where nobody knows which is better."""
-        if not self.difference or self.is_loss is None:
-            return None
-        return (self.difference < 0) is self.is_loss
-
-
 class ModelPages:
     """Shows registered models and their versions."""
 
@@ -96,7 +72,7 @@ class ModelPages:
         self._looks = looks
         self._renderer = renderer
 
-    def models(self, _request: Request) -> Response:
+    def models(self, request: Request) -> Response:
         """Every model with its newest versions, and those that have a name or answer."""
         with self._project.database.read() as connection:
             names = search_models(connection, RegistrySearch(limit=MODELS))
@@ -115,6 +91,7 @@ class ModelPages:
             columns={name: metric_columns(rows) for name, rows in groups.items()},
             outings=outings,
             totals=totals,
+            server=self._renderer.address_of(request),
         )
 
     def model(self, request: Request) -> Response:
@@ -206,7 +183,7 @@ class ModelPages:
             approving=self._approving(actor_of(request), version, people) if may and people.asked else (),
             comment=query_of(request)["comment"],
             signature=signature,
-            measures=measures_of(version, outing, champion),
+            measures=measure_rows(measures_of(version, outing, champion)),
             differences=differences,
             size=sum(file.size for file in version.manifest.files),
             links=_links(chain),
@@ -308,21 +285,6 @@ def _deploying(project: Project, version: ModelVersion, takeovers: Sequence[Take
     )
 
 
-def measures_of(version: ModelVersion, outing: Outing, champion: ModelVersion | None) -> list[Measure]:
-    """Return the metrics of a version, those that are known live first."""
-    names = sorted(version.metrics, key=lambda name: (name not in outing.live, name not in METRICS, name))
-    return [
-        Measure(
-            name,
-            version.metrics.get(name),
-            outing.live.get(name),
-            champion.metrics.get(name) if champion else None,
-            name in LOWER_IS_BETTER if name in METRICS else None,
-        )
-        for name in names
-    ]
-
-
 def _champion(connection: sa.Connection, version: ModelVersion) -> ModelVersion | None:
     """Return the champion that a version is compared with, None where it is the champion itself."""
     alias = find_alias(connection, version.model, CHAMPION)
@@ -373,6 +335,11 @@ class AskedAlias:
     time_ms: int | None = None
     version: int | None = None
     problem: str = ""
+
+    @property
+    def is_to_come(self) -> bool:
+        """Whether the time is after now, so that nobody can know."""
+        return self.time_ms is not None and self.time_ms > now_ms()
 
 
 def _asked_alias(connection: sa.Connection, model: str, query: Mapping[str, str]) -> AskedAlias | None:

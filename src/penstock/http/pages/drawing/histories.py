@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from penstock.base.numbers import counted, format_axis
-from penstock.http.pages.drawing.axes import Tick, axis, clock, time_ticks
+from penstock.http.pages.drawing.axes import Tick, axis, clock, step_ticks, ticks_apart, time_ticks
 from penstock.http.pages.drawing.charts import (
     BOTTOM,
     HEIGHT,
@@ -58,16 +58,19 @@ def history_chart(
     ticks = (
         [(moment, clock(moment, form), form) for moment, form in time_ticks(first, last)]
         if is_time
-        else [(step, f"{step:,}", "") for step in sorted({first, (first + last) // 2, last})]
+        else [(step, f"{step:,}", "") for step in step_ticks(first, last)]
     )
     scale = 1000 if is_time else 1
     return Chart(
         title=title,
         unit=unit,
         series=(Series("stable", lines=(" ".join(f"{x},{y}" for x, y in places),), dots=dots),),
-        x_ticks=tuple(
-            Tick(round(LEFT + (step - first) * across, 1), text, 1000 * step if is_time else None, form)
-            for step, text, form in ticks
+        x_ticks=ticks_apart(
+            (
+                Tick(LEFT + (step - first) * across, text, 1000 * step if is_time else None, form)
+                for step, text, form in ticks
+            ),
+            WIDTH,
         ),
         y_ticks=tuple(
             Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)
