@@ -23,6 +23,7 @@ from penstock.flows.models.aliases import plan_promotion
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.judging import run_gate_on
 from penstock.flows.models.proving import VerdictRule, adopt_verdict
+from penstock.flows.models.registering import register_model
 from penstock.flows.models.verifying import verify_versions
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
@@ -199,6 +200,30 @@ def test_a_changed_model_file_is_not_promoted_and_all_damage_is_listed(project: 
     } == dict.fromkeys(("promote", "alias set", "MLflow", "client", "deploy"), "registry.files_changed")
     (report,) = verify_versions(project)
     assert [one.what for one in report.damages] == [one.path for one in files[:2]]
+
+
+def test_what_is_brought_back_beside_the_commit_is_looked_at_too(released: Sample) -> None:
+    (released.root / "notes.txt").write_text("a\n")
+    released.git.run("add", "notes.txt")
+    released.git.run("commit", "--quiet", "--message", "Notes")
+    (released.root / "notes.txt").write_text("b\n")
+    project = open_workspace(released.root, {"USER": "ada"})
+    try:
+        version, _ = register_model(project, "again", "models/late")
+        origin = version.provenance
+        objects = {"pipeline's lock": origin.lock_digest, "uncommitted changes": origin.dirty_digest}
+        for what, digest in objects.items():
+            assert digest is not None
+            path = Path(project.places.artifacts_url) / "objects" / digest[:2] / digest[2:]
+            whole = path.read_bytes()
+            path.chmod(0o644)
+            path.write_bytes(whole + b"\n")
+            damages = {one.version: [each.what for each in one.damages] for one in verify_versions(project)}
+            assert what in damages["again/1"], damages
+            path.write_bytes(whole)
+        assert all(one.is_intact for one in verify_versions(project))
+    finally:
+        project.close()
 
 
 def test_another_list_of_files_is_noticed(project: Project) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patience import PATIENCE_S
 from penstock.base.process import Guard, shell_command, with_own_programs
 from penstock.base.running import is_running
 from stories.live import wait_until
@@ -107,4 +108,4 @@ def test_a_guard_that_somebody_ended_is_begun_anew_with_what_it_guarded() -> Non
         second = guard.pid
         assert second is not None and second != first
         guard.forget()  # as a fork does: the pipe is closed
-        assert one.wait(timeout=60) == -signal.SIGTERM
+        assert one.wait(timeout=PATIENCE_S) == -signal.SIGTERM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,17 @@ from click.testing import CliRunner
 from penstock.base.errors import Unavailable
 from penstock.cli.main import cli
 from penstock.demo import story
-from penstock.demo.shop import Shop, _free_ports
+from penstock.demo.shop import Shop
 
 
 def test_a_demo_whose_server_does_not_answer_says_at_which_step_and_call_and_how_to_repeat_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask(told: story.Story) -> str:
-        told.shop.server_port = _free_ports(1)[0]
-        told.shop.ask("/api/endpoints")
+        with socket.socket() as silent:  # it has the port and takes nothing there
+            silent.bind(("127.0.0.1", 0))
+            told.shop.server_port = silent.getsockname()[1]
+            told.shop.ask("/api/endpoints")
         return ""
 
     monkeypatch.setattr(story, "STEPS", [("April goes live", ask)])

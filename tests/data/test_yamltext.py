@@ -27,3 +27,12 @@ def test_a_text_is_read_back(name: str) -> None:
 )
 def test_only_what_needs_it_is_quoted(name: str, written: str) -> None:
     assert dump_document({"path": name}) == f"path: {written}\n"
+
+
+def test_comments_of_a_document_without_depth_stay() -> None:
+    text = "# why\nname: a # which\n\nsize: 1\n# end\n"
+    document = load_document(text, "x")
+    assert dump_document(document) == text
+    document["size"] = 2
+    del document["name"]
+    assert dump_document(document) == "# why\nsize: 2\n# end\n"

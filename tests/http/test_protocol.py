@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from penstock.http.protocol import HEAD_BYTES
 from penstock.processes.serve import ServeProcess
@@ -106,3 +109,11 @@ def test_whatever_comes_is_answered_or_refused_and_the_next_is_served(server: Se
     found = {name: statuses(address, parts, len(wanted)) for name, (parts, wanted) in CASES.items()}
     assert found == {name: wanted for name, (_, wanted) in CASES.items()}
     assert statuses(address, [WHOLE], 1) == [200]
+
+
+def test_the_oldest_uvicorn_that_is_allowed_is_the_one_whose_inner_methods_are_known() -> None:
+    for name in ("_start_asgi_task", "on_header", "on_headers_complete", "on_message_begin"):
+        assert name in vars(HttpToolsProtocol), f"uvicorn has no {name}: what overrides it is never called"
+    root = Path(__file__).parents[2]
+    [pinned] = re.findall(r"^uvicorn==(\d+\.\d+)", (root / "constraints.txt").read_text(), re.MULTILINE)
+    assert f'"uvicorn>={pinned}"' in (root / "pyproject.toml").read_text()

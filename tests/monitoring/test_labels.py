@@ -111,3 +111,9 @@ def test_more_than_two_classes_have_log_loss_and_brier_with_an_error() -> None:
     assert score(outputs, truth, classes=classes).left_out == 10
     narrow = score({name: outputs[name][20:] for name in ("prediction", "probability_b", "probability_3")}, truth[20:], classes=("b", 3))  # fmt: skip
     assert narrow.metric("log_loss")[0] > 5
+
+
+def test_no_labels_tell_nothing_whatever_was_answered() -> None:
+    for outputs in ({"prediction": np.array([0.5, 0.25])}, {"probability": np.array([0.5])}, {}):
+        found = score(outputs, [])
+        assert (found.label_count, found.left_out) == (0, 0)

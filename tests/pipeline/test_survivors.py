@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 from penstock.base.running import is_running, name_process
+from penstock.pipeline.executors.local import run_task
+from penstock.pipeline.executors.role import Task
+from penstock.pipeline.process import Command
 from penstock.pipeline.running.survivors import FOLDER, end_survivors, noted
 from stories.live import wait_until
 
@@ -54,6 +57,21 @@ def test_a_group_whose_command_and_guard_were_killed_is_ended_by_the_next(tmp_pa
     assert not is_running(left)
     assert not note.exists()
     assert end_survivors(tmp_path) == []
+
+
+def test_a_command_that_is_ended_at_once_is_noted_until_it_has_ended(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    folder = tmp_path / ".dvc/tmp" / FOLDER
+    leaders: list[tuple[str, str]] = []
+
+    def refuse(command: Command) -> bool:
+        (note,) = folder.iterdir()
+        leaders.append((json.loads(note.read_text())["leader"], name_process(command.group)))
+        return False
+
+    assert run_task(Task("train", ("sleep 300",), tmp_path), print, refuse).ending == "failed"
+    assert [noted for noted, _ in leaders] == [named for _, named in leaders] != []
+    assert list(folder.iterdir()) == []
 
 
 def test_groups_of_living_commands_and_numbers_given_anew_are_left_alone(tmp_path: Path) -> None:

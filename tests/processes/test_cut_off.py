@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 import penstock
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.models.registering import register_model
@@ -46,7 +47,9 @@ class Serving:
         tensor = {"name": "input-0", "shape": [1, 2], "datatype": "FP64", "data": [value, value]}
         with contextlib.suppress(httpx.TransportError):
             body = {"inputs": [tensor]}
-            return httpx.post(f"{self.url}/v2/models/{endpoint}/infer", json=body, timeout=60).status_code
+            return httpx.post(
+                f"{self.url}/v2/models/{endpoint}/infer", json=body, timeout=PATIENCE_S
+            ).status_code
         return 0
 
     def errors_of(self, version: int) -> int:
@@ -104,8 +107,8 @@ def test_a_model_that_ends_its_process_while_it_is_loaded_keeps_no_other_from_be
     wait_until(lambda: serving.failure_of("main", revision) != "")
     assert "2 processes ended while it was loaded" in serving.failure_of("main", revision)
     assert (serving.ask("beside"), serving.ask("main")) == (200, 503)
-    assert httpx.get(f"{serving.url}/v2/health/ready", timeout=60).status_code == 503
+    assert httpx.get(f"{serving.url}/v2/health/ready", timeout=PATIENCE_S).status_code == 503
     serving.fatal.unlink()
-    load = httpx.post(f"{serving.url}/v2/repository/models/main/load", timeout=60)
+    load = httpx.post(f"{serving.url}/v2/repository/models/main/load", timeout=PATIENCE_S)
     assert (load.status_code, serving.ask("main")) == (200, 200)
     assert "ended with exit code 3; another begins" in serving.log.read_text()

@@ -196,7 +196,7 @@ os.kill(os.getpid(), signal.SIGKILL)
             [sys.executable, "-c", program, str(tmp_path), how],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             env=variables,
             check=False,
         )

@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder
 import penstock
 from penstock.base.errors import Invalid
 from penstock.flows.models.folders import files_of_folder
-from penstock.registry.flavours.columns import input_columns
+from penstock.registry.flavours.columns import example_of, input_columns
 from penstock.registry.flavours.frames import hold_rows
 from penstock.registry.package import describe_model, digest_manifest, scan_model
 from penstock.serving.loaders import load_model
@@ -211,3 +211,68 @@ def test_what_no_request_could_bring_is_refused_with_what_to_cast_it_to(
     with pytest.raises(Invalid, match=words) as caught:
         penstock.save_model(See(), tmp_path / "m", inputs=rows)
     assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("values", "datatype", "is_required", "carried"),
+    [
+        (pd.arrays.SparseArray([1.0, 0.0]), "FP64", True, [1.0, 0.0]),
+        (pd.arrays.SparseArray([1.5, np.nan]), "FP64", False, [1.5, None]),
+        (pd.arrays.SparseArray(np.array([1, 0], np.float32)), "FP32", True, [1.0, 0.0]),
+        (pd.arrays.SparseArray([3, 0]), "INT64", True, [3, 0]),
+        (pd.arrays.SparseArray([True, False]), "BOOL", True, [True, False]),
+        (pd.array([1, None], dtype="Int64"), "FP64", False, [1.0, None]),
+        (pd.array([1, 2], dtype="UInt8"), "INT64", True, [1, 2]),
+        (pd.array([1.5, None], dtype="Float32"), "FP64", False, [1.5, None]),
+        (pd.array([True, None], dtype="boolean"), "FP64", False, [1.0, None]),
+        (pd.array([None, None], dtype="boolean"), "FP64", False, [None, None]),
+        (pd.array(["a", None], dtype="string"), "BYTES", False, ["a", None]),
+        (pd.array([None, None], dtype="string"), "BYTES", False, [None, None]),
+        (pd.Categorical(["a", None]), "BYTES", False, ["a", None]),
+        (pd.Categorical([2, 1]), "INT64", True, [2, 1]),
+    ],
+)
+def test_every_type_of_pandas_that_the_wire_has_a_word_for_is_taken(
+    values: object, datatype: str, is_required: bool, carried: list[object]
+) -> None:
+    held = hold_rows(pd.DataFrame({"a": values}))
+    columns = input_columns(held, set())
+    assert [(one.datatype, one.required) for one in columns] == [(datatype, is_required)]
+    assert example_of(held, columns) == {"a": carried}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (pd.period_range("2026-01", periods=2, freq="M"), "of Period objects"),
+        (pd.interval_range(0, 2), "of Interval objects"),
+        (pd.cut(pd.Series([1, 2]), 2), "of Interval objects"),
+        (np.array([1j, 2]), "of complex objects"),
+        (pd.to_timedelta([1, 2], unit="h"), "of type Duration"),
+        (pd.Series([None, object()]), "of object objects"),
+        (pd.Series([2**70, 1]), "a number of more than 63 bits"),
+        (pd.Series([b"a", b"b"]), "of type Binary"),
+        (pd.arrays.SparseArray(np.array([1, 0], np.longdouble)), "of type float128"),
+    ],
+)
+def test_other_types_of_pandas_are_refused_with_the_column_and_what_it_holds(
+    tmp_path: Path, values: object, words: str
+) -> None:
+    with pytest.raises(Invalid, match=f"column 'a' .*{words}") as caught:
+        penstock.save_model(See(), tmp_path / "m", inputs=pd.DataFrame({"a": values}))
+    assert "cast it" in str(caught.value.hint)
+
+
+def test_a_model_of_sparse_columns_is_served_dense_with_the_same_answers(tmp_path: Path) -> None:
+    dense = pd.DataFrame({"a": [1.0, 0.0, 2.0, 0.0], "b": [0.0, 0.0, 3.0, 1.0]})
+    frame = dense.astype(pd.SparseDtype(float, 0.0))
+    model = LogisticRegression().fit(frame, [0, 1, 1, 0])
+    penstock.save_model(model, tmp_path / "m", inputs=frame)
+    files = files_of_folder(tmp_path / "m", "m", 1, "d")
+    columns = example_columns(files.signature, files.example)
+    assert columns is not None
+    answered = load_model(files).predict(columns, 4)["probability"]
+    assert answered.tolist() == pytest.approx(model.predict_proba(dense)[:, 1].tolist())
+    penstock.save_model(See(), tmp_path / "seen", inputs=frame)
+    files = files_of_folder(tmp_path / "seen", "seen", 1, "d")
+    assert load_model(files).predict(columns, 4)["prediction"].tolist() == ["float64,float64"] * 4

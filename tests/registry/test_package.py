@@ -6,14 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound
+from penstock.flows.models.folders import files_of_folder
 from penstock.records.signature import Column
 from penstock.registry.flavours import save_model
 from penstock.registry.package import describe_model, digest_manifest, scan_model, verify_model
+from penstock.serving.loaders import load_model
+from serving.own_models import Ages
 
 FRAME = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [1, 0, 1, 0]})
 
@@ -87,3 +93,22 @@ def test_a_broken_description_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="not a model folder"):
         scan_model(tmp_path / "none")
+
+
+def test_columns_of_a_frame_may_have_the_names_that_arrays_get(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2, 3, 5], "input-0": [4.0, 5, 7, 1]})
+    for number, names in enumerate((["x", "input-0"], ["input-0", "x"], ["input-0"])):
+        rows = frame[names]
+        model = LinearRegression().fit(rows, [1.0, 2, 3, 9])
+        folder = tmp_path / f"{number}"
+        save_model(model, folder, inputs=rows)
+        assert [one.name for one in describe_model(folder).signature.inputs] == names
+        predictor = load_model(files_of_folder(folder, "m", 1, "d"))
+        columns = {name: rows[name].to_numpy() for name in names}
+        assert np.allclose(predictor.predict(columns, 4)["prediction"], model.predict(rows))
+        assert np.allclose(mlflow.pyfunc.load_model(str(folder)).predict(rows), model.predict(rows))
+    tensors = {"age": np.ones((2, 2)), "input-0": np.ones((2, 2))}
+    save_model(Ages(), tmp_path / "tensors", inputs=tensors)
+    assert [one.name for one in describe_model(tmp_path / "tensors").signature.inputs] == list(tensors)
+    read = mlflow.models.Model.load(str(tmp_path / "tensors")).signature
+    assert read.inputs.input_names() == list(tensors)

@@ -16,7 +16,9 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.rpc.errors import CODE_KEY
 from penstock.rpc.messages import ModelInferRequest, ModelInferResponse
+from penstock.rpc.server import RpcOptions
 from rpc.test_server import SERVICE, request
+from servers.ports import reserve
 from serving.fixtures import database, source
 from serving.models import FolderSource, deploy
 from serving.rpc import address, make_process
@@ -73,17 +75,26 @@ def test_whoever_asks_on_is_answered_or_told_that_the_server_ends(
 ) -> None:
     deploy(database, "delay", 1)
     for _ in range(TIMES):
-        process = make_process(database, source)
+        port = reserve()  # where nobody else answers when the server has ended
+        process = make_process(database, source, RpcOptions(port=port))
         process.start()
         answered: Counter[int] = Counter()
+        has_ended = threading.Event()
 
-        def ask(client: int, channel: grpc.Channel, answered: Counter[int] = answered) -> grpc.RpcError:
+        def ask(
+            client: int,
+            channel: grpc.Channel,
+            answered: Counter[int] = answered,
+            has_ended: threading.Event = has_ended,
+        ) -> grpc.RpcError:
             infer, message = infer_on(channel), request()
             while True:
+                is_late = has_ended.is_set()
                 try:
                     infer(message, timeout=PATIENCE_S)
                 except grpc.RpcError as error:
                     return error
+                assert not is_late, "a server that has ended answers"
                 answered[client] += 1
 
         with ExitStack() as stack:
@@ -93,6 +104,7 @@ def test_whoever_asks_on_is_answered_or_told_that_the_server_ends(
             ]
             wait_until(lambda: len(answered) == CLIENTS)  # noqa: B023
             process.stop()
+            has_ended.set()
             told = [one.result(PATIENCE_S) for one in asking]
         assert {one.code() for one in told} == {grpc.StatusCode.UNAVAILABLE}, told
         codes = {dict(one.trailing_metadata() or ()).get(CODE_KEY) for one in told}

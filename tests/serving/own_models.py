@@ -63,3 +63,52 @@ class Turning:
         total = np.asarray(rows).sum(axis=1)
         answers = {1.0: None, 2.0: {"prediction": None}, 3.0: total * 1j}
         return answers.get(kind, total)
+
+
+class Steps:
+    """A model whose answers are of one type for its example, rows of 2, and of others for other rows."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return whole numbers, or what the first number says."""
+        kind, count = float(np.asarray(rows)[0, 0]), len(rows)
+        usual: dict[str, Any] = {"whole": [3] * count, "flag": [True] * count, "text": ["t"] * count}
+        changed: dict[float, dict[str, Any]] = {
+            3.0: {"whole": [3.0] * count, "flag": [1] * count, "text": [None] * count},
+            4.0: {"whole": [1.5] * count},
+            5.0: {"flag": [2.5] * count},
+            6.0: {"whole": [None] * (count - 1) + [8]},
+            7.0: {"whole": [float("nan")] * count},
+            8.0: {"text": [5] * count},
+            9.0: {"text": ["t"] * (count - 1) + [5]},
+            10.0: {"whole": [2.0**63] * count},
+            11.0: {"whole": ["3"] * count},
+            12.0: {"whole": np.array([2**63] * count, dtype=np.uint64)},
+        }
+        return {**usual, **changed.get(kind, {})}
+
+
+class Telling:
+    """A model that fails for negative rows as libraries in C++ do, with a stack and paths of the server."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return sums, or fail."""
+        if np.min(rows) < 0:
+            raise RuntimeError(
+                "[12:00:00] /workspace/src/data/tree.h:29: Check failed: it is negative\n"
+                "Stack trace:\n  [bt] (0) /srv/venv/lib/python3.11/site-packages/lib.so(+0x11) [0x7f]\n"
+            )
+        return np.asarray(rows).sum(axis=1)
+
+
+class Silent:
+    """A model of which nothing is known for some rows: NaN, or no text."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return what is known of rows."""
+        values = np.asarray(rows)
+        known = values[:, 0] > 0
+        days = np.where(known, values.sum(axis=1), np.nan)
+        return {
+            "day": days,
+            "word": [f"{day:g}" if one else None for day, one in zip(days, known, strict=True)],
+        }

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import penstock
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.base.errors import Refused
 from penstock.data.verbs.creation import init_repository
@@ -111,7 +112,7 @@ class Serving:
             self.process: Forked = start_penstock(words, project.root, log.fileno())
         wait_until(lambda: re.search(r"serves on (\S+);", self._log.read_text()) is not None)
         self.url = re.findall(r"serves on (\S+);", self._log.read_text())[0]
-        self.client = httpx.Client(base_url=self.url, timeout=120)
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
 
     def worker(self) -> int:
         """Return the process id of the worker that runs, waited for."""

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Signature
-from penstock.serving.loaders.feeding import fit_output
+from penstock.serving.loaders.answers import fit_output
 from penstock.serving.loaders.model import Matrix, join_columns
 from penstock.serving.loaders.times import as_times
 from penstock.serving.matching import iterate_columns, to_columns
@@ -108,6 +108,17 @@ def test_text_that_may_be_missing_may_be_and_dates_must_be_dates() -> None:
     assert refused(days, Tensor("day", "BYTES", np.array(["soon"], dtype=object))) == "serving.bad_data"
     assert refused(days, Tensor("day", "BYTES", np.array([None], dtype=object))) == "serving.missing_value"
     assert to_columns(days, [Tensor("day", "BYTES", np.array(["2026-11-28"], dtype=object))])[1] == 1
+
+
+@pytest.mark.parametrize("zone", ["", "Europe/Berlin"])
+@pytest.mark.parametrize("text", [None, "", "NaT"])
+def test_a_time_that_is_missing_is_missing_in_any_words(zone: str, text: str | None) -> None:
+    def signature(*, required: bool) -> Signature:
+        return Signature((Column("at", "BYTES", required, meaning="datetime", zone=zone),), ())
+
+    sent = Tensor("at", "BYTES", np.array(["2026-11-28T08:30:00Z", text], dtype=object))
+    assert refused(signature(required=True), sent) == "serving.missing_value"
+    assert to_columns(signature(required=False), [sent])[1] == 2
 
 
 def test_a_boolean_that_may_be_missing_is_one_zero_or_nan() -> None:

@@ -16,16 +16,19 @@ import polars as pl
 import pytest
 
 import penstock
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
 from penstock.flows.models.folders import files_of_folder
-from penstock.records.signature import Column
+from penstock.records.signature import Column, Signature
 from penstock.registry.flavours.columns import input_columns
 from penstock.registry.flavours.frames import hold_rows
 from penstock.registry.package import describe_model
 from penstock.rpc.messages import ModelInferRequest, ModelInferResponse
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.compiled.proved import ShortcutPredictor
+from penstock.serving.matching import to_columns
+from penstock.serving.scoring import decode_scoring
 from serving.models import FolderSource, deploy
 from serving.rpc import address, make_process
 
@@ -123,7 +126,7 @@ def served(database: Database, tmp_path: Path) -> Iterator[Served]:
     process = make_process(database, source)
     process.start()
     with (
-        httpx.Client(base_url=process.url, timeout=60) as client,
+        httpx.Client(base_url=process.url, timeout=PATIENCE_S) as client,
         grpc.insecure_channel(address(process)) as channel,
     ):
         infer = channel.unary_unary(
@@ -163,7 +166,7 @@ def test_what_is_missing_reaches_the_model_through_every_door(served: Served) ->
                     message.raw_input_contents.append(values.tobytes())
                 else:
                     made.contents.fp64_contents.extend(values.ravel().tolist())
-            assert len(served.rpc(message, timeout=60).outputs) == 2, (name, is_raw)
+            assert len(served.rpc(message, timeout=PATIENCE_S).outputs) == 2, (name, is_raw)
         table = [nulls(row) for row in X[:20]]
         split = {"dataframe_split": {"columns": NAMES, "data": table}}
         body = {"instances": table} if name.endswith("tensor") else split
@@ -199,7 +202,9 @@ def test_where_nothing_was_missing_null_is_refused_with_what_would_allow_it(
     process.start()
     try:
         tensor = {"name": "input-0", "datatype": "FP64", "shape": [1, 3], "data": [0.0, None, 1.0]}
-        answer = httpx.post(f"{process.url}/v2/models/whole/infer", json={"inputs": [tensor]}, timeout=60)
+        answer = httpx.post(
+            f"{process.url}/v2/models/whole/infer", json={"inputs": [tensor]}, timeout=PATIENCE_S
+        )
     finally:
         process.stop()
     assert (answer.status_code, answer.json()["code"]) == (400, "serving.missing_value")
@@ -235,3 +240,33 @@ def test_mlflow_loads_the_folder_and_predicts_what_is_missing(tmp_path: Path) ->
         loaded = mlflow.pyfunc.load_model(str(tmp_path / kind))
         assert loaded.predict(given).tolist() == model.predict(given).tolist(), kind
     assert loaded.predict(loaded.input_example).tolist() == model.predict(given.head(5)).tolist()
+
+
+def test_mlflows_scoring_takes_true_and_false_for_a_boolean_that_may_be_missing(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"flag": [True, None, False]})
+    (column,) = input_columns(hold_rows(frame), set())
+    signature = Signature((column,), ())
+    bodies = {
+        "application/json": b'{"dataframe_records": [{"flag": true}, {"flag": null}, {"flag": false}, {"flag": 1}]}',
+        "text/csv": b"flag\ntrue\nnull\nFalse\n1\n",
+    }
+    for kind, body in bodies.items():
+        request = decode_scoring(body, kind, signature, 0.0)
+        columns, _ = to_columns(signature, request.tensors)
+        assert np.array_equal(columns["flag"], [1.0, np.nan, 0.0, 1.0], equal_nan=True), kind
+
+
+def test_booleans_with_missing_ones_that_a_model_does_not_take_are_told_in_words(tmp_path: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    frame = pd.DataFrame({"flag": pd.Series([True, False, None, True], dtype=object)})
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(
+        frame, [0, 1, 0, 1]
+    )
+    with pytest.raises(
+        Invalid, match="the booleans with missing values in 'flag' reach it as pandas'"
+    ) as caught:
+        penstock.save_model(model, tmp_path / "m", inputs=frame)
+    assert "fit it on 'flag' as numbers" in str(caught.value.hint)

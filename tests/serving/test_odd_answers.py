@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 import penstock
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
 from penstock.flows.models.folders import files_of_folder
@@ -41,7 +42,7 @@ def test_what_no_model_should_answer_is_its_error(database: Database, tmp_path: 
     process.start()
     failed, found = 0, {}
     try:
-        with httpx.Client(base_url=process.url, timeout=60) as client:
+        with httpx.Client(base_url=process.url, timeout=PATIENCE_S) as client:
             for kind in (*range(KINDS), 0):
                 data = [float(kind), 1.0 - kind, float(kind), 2.0 - kind]
                 tensor = {"name": "input-0", "shape": [2, 2], "datatype": "FP64", "data": data}
@@ -72,7 +73,7 @@ def test_nothing_and_complex_numbers_are_no_answer_of_one_row_either(
     process = ServeProcess(database, source, build_inference_app, ServeOptions(port=0, flush_s=0.1))
     process.start()
     try:
-        with httpx.Client(base_url=process.url, timeout=60) as client:
+        with httpx.Client(base_url=process.url, timeout=PATIENCE_S) as client:
             assert client.get("/v2/models/turning").json()["platform"] == "penstock_python"
             for kind, words in ((1, "None"), (2, "None"), (3, "complex numbers"), (0, "")):
                 tensor = {"name": "input-0", "shape": [1, 2], "datatype": "FP64", "data": [kind, 1.0]}

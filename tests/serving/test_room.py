@@ -200,3 +200,22 @@ def test_what_cannot_be_summarised_is_counted_and_keeps_nothing_else_from_the_st
         (other,) = list_windows(connection, "other")
     assert (other.request_count, other.dropped_count, made.state.used_bytes) == (1, 0, 0)
     made.close()
+
+
+def test_an_answer_that_cannot_be_packed_is_counted_and_takes_no_other_along(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = LiveRecorder(database, 1, FOR_EVER, flush_s=600)
+    for counter in range(1, 8):
+        made.record(observe(counter, [0.5]))
+    for counter in (8, 9):
+        odd = np.array([np.int64(3)], dtype=object)
+        made.record(observe(counter, [0.5], outputs={"prediction": odd}))
+    made.record(observe(10, [0.5]))
+    made.record(observe(11, [0.5], version=2))
+    made.close()
+    with database.read() as connection:
+        found = {one.key.version: one for one in list_windows(connection, "delay")}
+    assert (found[3].request_count, found[3].dropped_count, found[2].request_count) == (10, 2, 1)
+    assert rows_of(database, predictions) == 9
+    assert caplog.text.count("cannot be kept, and labels not be joined to them") == 1

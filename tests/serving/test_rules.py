@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Iterator
+from typing import cast
 
 import httpx
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from patience import PATIENCE_S
 from penstock.monitoring.settings import RuleSettings, TrafficSettings
 from penstock.processes.traffic import rules_of
+from penstock.rpc import service
 from penstock.serving.loaders.model import Array
 from penstock.serving.traffic import ROUTE_KEY
 from serving.engine.staging import Stage, answers, body
@@ -69,16 +73,17 @@ def test_a_version_that_is_asked_for_by_number_is_judged_on_the_route_it_has(sta
 
 def test_a_version_that_rules_alone_serve_is_listed_with_the_others(stage: Stage) -> None:
     rules = (RuleSettings(parameter="country", equals="DE", version=3),)
-    stage.serve("a", times(1), times(2), times(3), canary=50.0, rules=rules_of(TrafficSettings(rules=rules)))
+    functions = [times(number) for number in range(1, 5)]
+    stage.serve("a", *functions, canary=50.0, shadows=(4,), rules=rules_of(TrafficSettings(rules=rules)))
     model = f"{stage.url}/v2/models/a"
-    assert httpx.get(model, timeout=PATIENCE_S).json()["versions"] == ["1", "2", "3"]
+    assert httpx.get(model, timeout=PATIENCE_S).json()["versions"] == ["1", "2", "3", "4"]
     index = httpx.post(f"{stage.url}/v2/repository/index", json={}, timeout=PATIENCE_S).json()
-    assert [one["version"] for one in index] == ["1", "2", "3"]
+    assert [one["version"] for one in index] == ["1", "2", "3", "4"]
     counted = httpx.get(f"{model}/stats", timeout=PATIENCE_S).json()["model_stats"]
-    assert [one["version"] for one in counted] == ["1", "2", "3"]
+    assert [one["version"] for one in counted] == ["1", "2", "3", "4"]
     unknown = httpx.post(f"{model}/versions/9/infer", json=body(1.0), timeout=PATIENCE_S).json()
     assert unknown["code"] == "serving.version_unknown"
-    assert unknown["hint"].startswith("it serves 1, 2, 3;")
+    assert unknown["hint"].startswith("it serves 1, 2, 3, 4;")
 
 
 def test_a_route_key_in_a_header_keeps_a_caller_where_the_parameter_would(stage: Stage) -> None:
@@ -115,3 +120,57 @@ def test_a_shadows_distance_from_what_the_client_got_is_told(stage: Stage) -> No
 def test_a_rule_that_says_too_little_or_too_much_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"rule|version|equals"):
         RuleSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_shadow_sees_what_the_stable_version_or_the_canary_answers_however_it_was_asked_for(
+    stage: Stage,
+) -> None:
+    rules = (
+        RuleSettings(parameter="country", equals="DE", version=3),
+        RuleSettings(parameter="country", equals="FR", version=2),
+    )
+    stage.serve(
+        "a",
+        *(times(1), times(2), times(3), times(4)),
+        canary=0.001,
+        shadows=(4,),
+        rules=rules_of(TrafficSettings(rules=rules)),
+    )
+    at_number = f"{stage.url}/v2/models/a/versions/{{}}/infer"
+    for reply in (
+        ask(stage, country="DE"),
+        httpx.post(at_number.format(3), json=body(1.0), timeout=PATIENCE_S),
+        ask(stage, country="FR"),
+        httpx.post(at_number.format(1), json=body(1.0), timeout=PATIENCE_S),
+        ask(stage),
+    ):
+        assert reply.status_code == 200, reply.text
+    wait_until(lambda: sum(one.route == "shadow" for one in stage.seen) == 3)
+    told = [one.route for one in stage.seen if one.route != "shadow"]
+    assert sorted(told) == ["canary", "direct", "direct", "stable", "stable"]
+    shown = {one.id for one in stage.seen if one.route == "shadow"}
+    assert shown == {one.id for one in stage.seen if one.route in {"stable", "canary"}}
+
+
+@pytest.mark.parametrize("value", ["acme ", "\tacme\t", " \t acme"])
+def test_blanks_around_a_headers_value_are_no_part_of_it(stage: Stage, value: str) -> None:
+    rules = (RuleSettings(header="x-tenant", equals="acme", version=2),)
+    stage.serve("a", times(1), times(2), rules=rules_of(TrafficSettings(rules=rules)), canary=0.001)
+    content = json.dumps(body(1.0)).encode()
+    sizes = f"Content-Length: {len(content)} \r\nInference-Header-Content-Length: {len(content)} \r\n"
+    head = f"POST /v2/models/a/infer HTTP/1.1\r\nHost: 127.0.0.1\r\nx-tenant:{value}\r\n{sizes}\r\n"
+    with socket.create_connection(("127.0.0.1", int(stage.url.rpartition(":")[2])), PATIENCE_S) as connection:
+        connection.sendall(head.encode() + content)
+        answer = connection.recv(4096).decode("latin-1").lower()
+    assert answer.startswith("http/1.1 200"), answer
+    assert "penstock-model-version: 2" in answer
+
+
+def test_blanks_around_a_value_of_grpc_metadata_are_no_part_of_it() -> None:
+    class Context:
+        def invocation_metadata(self) -> list[tuple[str, str | bytes]]:
+            return [("x-tenant", "\tacme "), ("data-bin", b" a ")]
+
+    context = cast("service.Context", Context())
+    assert service._header(context, "x-tenant") == "acme"
+    assert service._header(context, "data-bin") is None

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from patience import PATIENCE_S
 from penstock.base.store.database import Database, connect, metadata
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.deploying import plan_deployment
@@ -45,7 +46,7 @@ def serve_through(
     process.start()
     ids: list[str] = []
     try:
-        with httpx.Client(base_url=process.url, timeout=60) as client:
+        with httpx.Client(base_url=process.url, timeout=PATIENCE_S) as client:
 
             def ask() -> None:
                 answer = client.post("/v2/models/delay/infer", json=request_body()).raise_for_status()
@@ -105,7 +106,7 @@ def test_the_copies_of_models_may_go_while_they_are_served(two_versions_root: Pa
     process.start()
     models = project.home / "models"
     try:
-        with httpx.Client(base_url=f"{process.url}/v2/models/delay", timeout=60) as client:
+        with httpx.Client(base_url=f"{process.url}/v2/models/delay", timeout=PATIENCE_S) as client:
 
             def version() -> str:
                 return client.post("/infer", json=BODY).raise_for_status().headers["penstock-model-version"]

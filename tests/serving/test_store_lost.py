@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database, connect, metadata
 from penstock.http.inference.app import build_inference_app
@@ -55,7 +56,7 @@ class Served:
         options = ServeOptions(port=0, poll_s=0.02, beat_s=0.02, flush_s=0.05)
         self.process = ServeProcess(store, source, build_inference_app, options)
         self.process.start()
-        self.client = httpx.Client(base_url=self.process.url, timeout=60)
+        self.client = httpx.Client(base_url=self.process.url, timeout=PATIENCE_S)
 
     def version(self) -> str:
         answer = self.client.post("/v2/models/delay/infer", json=request_body()).raise_for_status()

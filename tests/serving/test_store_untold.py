@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.errors import Corrupt, Invalid, Unavailable
 from penstock.base.store.database import Database, connect
 from penstock.http.errors import error_response
@@ -14,7 +15,9 @@ from penstock.http.inference.scoring import scoring_error
 from penstock.http.mlflow.errors import mlflow_error_response
 from penstock.processes.serve import ServeProcess
 from penstock.rpc.errors import as_error, metadata_of
-from serving.models import request_body
+from penstock.serving.workers import list_workers
+from serving.models import deploy, request_body
+from stories.live import wait_until
 
 PLACE = "postgresql://penstock@db.internal:5432/prod"
 AWAY = Unavailable(
@@ -26,7 +29,7 @@ def test_labels_that_find_no_store_are_told_to_come_again(
     server: ServeProcess, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = Path(str(database.engine.url.database))
-    with httpx.Client(base_url=f"{server.url}/v2/models/delay", timeout=60) as client:
+    with httpx.Client(base_url=f"{server.url}/v2/models/delay", timeout=PATIENCE_S) as client:
         made = client.post("/infer", json=request_body()).raise_for_status().json()["id"]
         file.rename(file.with_suffix(".away"))
         try:
@@ -53,6 +56,28 @@ def test_no_door_tells_the_address_of_a_store(caplog: pytest.LogCaptureFixture) 
     assert caplog.text.count("db.internal") >= 6
     other = Invalid("the input 'a' stands twice", code="serving.repeated_input")
     assert as_error(other, "ModelInfer") is other
+
+
+def test_what_a_process_says_of_a_revision_names_no_store(
+    server: ServeProcess,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise Corrupt(f"the store {PLACE} is damaged: a page", code="store.corrupt")
+
+    monkeypatch.setattr(server._repository, "apply", fail)
+    number = deploy(database, "delay", 1).number
+
+    def said() -> str:
+        with database.read() as connection:
+            states = [one.state_of("delay", number) for one in list_workers(connection, 0)]
+        return next((one.message for one in states if one is not None and one.message), "")
+
+    wait_until(lambda: said() != "")
+    assert said() == "the store is damaged"
+    assert f"is not served, and tried again: the store {PLACE} is damaged" in caplog.text
 
 
 def test_a_server_of_postgresql_that_is_away_is_not_named() -> None:

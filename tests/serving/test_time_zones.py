@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 import penstock
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
 from penstock.flows.models.folders import files_of_folder
@@ -23,6 +24,7 @@ from penstock.records.signature import Column, Signature
 from penstock.records.zones import zone_name
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.fed import example_columns
+from penstock.serving.loaders.times import as_times
 from penstock.serving.matching import to_columns
 from penstock.serving.tensors import Tensor
 from serving.models import FolderSource, deploy
@@ -80,7 +82,9 @@ def test_a_request_in_any_offset_is_the_same_moment_and_one_without_is_refused(
 
     def ask(text: str) -> httpx.Response:
         tensor = {"name": "at", "datatype": "BYTES", "shape": [1], "data": [text]}
-        return httpx.post(f"{process.url}/v2/models/hours/infer", json={"inputs": [tensor]}, timeout=60)
+        return httpx.post(
+            f"{process.url}/v2/models/hours/infer", json={"inputs": [tensor]}, timeout=PATIENCE_S
+        )
 
     try:
         for text in ("2026-07-01T12:00:00Z", "2026-07-01T14:00:00+02:00", "2026-07-01T07:00:00-05:00"):
@@ -154,3 +158,17 @@ def test_what_no_name_tells_is_refused_when_the_model_is_saved(tmp_path: Path) -
             penstock.save_model(Hours(), tmp_path / "m", inputs=rows)
         assert "by name" in str(caught.value.hint)
     assert [zone_name(one) for one in (ZoneInfo("Asia/Kolkata"), UTC, odd)] == ["Asia/Kolkata", "UTC", None]
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_text_of_a_time_makes_numpy_warn() -> None:
+    for text in ("2026-01-01T05:00:00+05:30 ", " 2025-12-31T23:30:00Z", "2025-12-31T23:30:00"):
+        assert as_times([text]).astype(str).tolist() == ["2025-12-31T23:30:00.000000"]
+    for text in (
+        "2026-01-01T05:00:00z",
+        "2026-01-01T05:00:00+5",
+        "2026-01-01T05:00+05:00:00",
+        "2026-01-01T05-",
+    ):
+        with pytest.raises(ValueError, match="is no date or time"):
+            as_times([text])

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from penstock.base.errors import Conflict
 from penstock.cli.main import cli
+from penstock.flows.ci import hook
+from penstock.flows.ci.hook import receive_push
 from penstock.flows.tracked import versioning
 from penstock.serving.deployments import get_revision, list_revisions
 from penstock.workspace import open_workspace
@@ -64,6 +66,31 @@ def test_a_push_with_bad_data_changes_nothing_and_a_good_one_is_live(office: Off
     shown = office.push("Break the settings")
     assert "refused: settings: " in shown, shown
     assert "not valid YAML" in office.penstock("ci", "log")
+    project.close()
+
+
+def test_a_hook_that_is_killed_before_it_fetched_the_commit_has_its_report(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_words: object, **_named: object) -> str:
+        raise Killed
+
+    project = open_workspace(office.home, {"USER": "ada"})
+    head = project.git.resolve("HEAD")
+    line = f"{'0' * 40} {head} refs/heads/main"
+    receiving = receive_push(
+        project, office.home, [line], on_step=lambda step: None, on_begin=lambda branch, commit: None
+    )
+    monkeypatch.setattr(hook, "run_ci", kill)
+    with pytest.raises(Killed):
+        list(receiving)
+    monkeypatch.undo()
+    (told,) = json.loads(office.penstock("--json", "ci", "log"))
+    assert (told["commit"], told["branch"], told["passed"]) == (head, "main", False)
+    assert "it has not ended" in told["steps"][0]["sentence"]
     project.close()
 
 

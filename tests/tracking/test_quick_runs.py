@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from penstock.base.store import connection as connection_module
 from penstock.base.store import migrate
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
@@ -138,6 +139,32 @@ def test_a_value_that_is_cut_or_refused_is_the_toolkits_to_write(
         runs.delete_run(connection, "newer")
     assert end_run(file, RUN, ENDING) is None
     assert rows_of(file)["run_stages"] == before["run_stages"] == []
+    database.close()
+
+
+def test_a_store_that_is_locked_is_left_to_the_toolkit_before_long(
+    store: Callable[[str], tuple[Path, Database]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 10 * quick_runs.BUSY_TIMEOUT_S <= connection_module.BUSY_TIMEOUT_S
+    file, database = store("s")
+    assert begin_run(file, RUN, TAG, is_gone)
+    before = rows_of(file)
+    waits: list[float] = []
+    connect_file = sqlite3.connect
+
+    def noted(*given: Any, timeout: float, **named: Any) -> sqlite3.Connection:
+        waits.append(timeout)
+        return connect_file(*given, timeout=timeout, **named)
+
+    monkeypatch.setattr(quick_runs, "BUSY_TIMEOUT_S", 0.01)
+    with database.write(), monkeypatch.context() as within:
+        within.setattr(sqlite3, "connect", noted)
+        other = Run(id="other", experiment="e", name="n", status="RUNNING", start_ms=3)
+        assert not begin_run(file, other, TAG, is_gone)
+        assert end_run(file, RUN, ENDING) is None
+        make_store(tmp_path / "made.db")
+    assert waits == [0.01] * 3
+    assert rows_of(file) == before
     database.close()
 
 

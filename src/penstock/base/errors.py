@@ -6,6 +6,15 @@ Two tables elsewhere turn a cause into an exit code (`penstock.cli.output`) and 
 
 from __future__ import annotations
 
+import re
+
+_STACK = re.compile(
+    r"^\s*(?:stack ?trace|traceback \(most recent|\[bt\]|c\+\+ exception with)", re.IGNORECASE | re.MULTILINE
+)
+READ_CHARACTERS = 4000
+"""Of what foreign code says, so much is looked at."""
+_PATH = re.compile(r"(?<![\w:/.~-])(?:[A-Za-z]:)?(?:[/\\][\w.+@~-]+)+[/\\](?=[\w.+@~-])")
+
 
 class PenstockError(Exception):
     """Something went wrong that a user can understand and act on.
@@ -65,3 +74,21 @@ def told_of_system(error: OSError) -> PenstockError:
         code="os.failed",
         hint="check that the path exists, its permissions and the free space",
     )
+
+
+def described(error: BaseException) -> str:
+    """Return the kind of what foreign code raised and its words, cut at 500 characters; its text may raise in turn.
+
+    The stack that a library adds, and the folders of paths, are the log's: the words may be told to anybody.
+
+    Example:
+        >>> described(ValueError("/opt/lib/tree.h:29: no such category\\nStack trace:\\n  [bt] (0) /opt/lib/x.so"))
+        'ValueError: tree.h:29: no such category'
+    """
+    try:
+        text = str(error)[:READ_CHARACTERS]
+    except Exception:  # noqa: BLE001 - a class of the model's own
+        return type(error).__name__
+    stack = _STACK.search(text)
+    words = _PATH.sub("", text[: stack.start()] if stack else text).strip()
+    return f"{type(error).__name__}: {words[:500]}"

@@ -109,7 +109,7 @@ class Git:
             raise NotFound(
                 f"git knows no revision {revision!r} in {self.root}",
                 code="git.no_revision",
-                hint="git log --oneline --all",
+                hint="git log --oneline --all lists those that it knows, git fetch brings those of a remote",
                 revision=revision,
             )
         return sha

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import NamedTuple
 
 from penstock.base.digest import digest_bytes
+
+_ENDED = frozenset({b"Z", b"X"})
+
+
+class Seen(NamedTuple):
+    """A process at one moment: its name (see `name_process`), the numbers of its parent and of its session's leader."""
+
+    name: str
+    parent: int
+    session: int
 
 
 def is_running(pid: int) -> bool:
@@ -20,11 +31,8 @@ def is_running(pid: int) -> bool:
     """
     if pid <= 0 or not _is_there(pid):  # numbers below one mean groups
         return False
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-    except (OSError, IndexError):
-        return _is_there(pid)  # it may have gone while its file was read
+    fields = _stat(pid)
+    return fields[0] not in _ENDED if fields else _is_there(pid)  # it may have gone while its file was read
 
 
 def _is_there(pid: int) -> bool:
@@ -44,6 +52,17 @@ def name_process(pid: int | None = None) -> str:
     """
     pid = os.getpid() if pid is None else pid
     return f"{pid}.{_began(pid) or ''}.{_place()}"
+
+
+def look_at(pid: int) -> Seen | None:
+    """Return what one look at a process tells; None where it has ended, or cannot be told from a later one of its number.
+
+    Source: proc(5), fields 4, 6 and 22 of `stat`.
+    """
+    fields, place = _stat(pid), _place()
+    if not (fields and place) or fields[0] in _ENDED:
+        return None
+    return Seen(f"{pid}.{fields[19].decode()}.{place}", int(fields[1]), int(fields[3]))
 
 
 def has_ended(name: str) -> bool:
@@ -75,11 +94,18 @@ def is_from_here(name: str) -> bool:
 
 def _began(pid: int) -> str | None:
     """Return when a process began, in ticks since the machine did. Source: proc(5), field 22 of `stat`."""
+    fields = _stat(pid)
+    return fields[19].decode() if fields else None
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """Return the fields of `stat` from the third, the state, on; None where it cannot be read."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
-    except (OSError, IndexError):
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
         return None
+    return fields if len(fields) >= 20 else None
 
 
 @cache

@@ -70,6 +70,13 @@ class WireProtocol(HttpToolsProtocol):
         self._loose_bytes = 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header: blanks and tabs around its value are no part of it.
+
+        Source: RFC 9110, 5.5 (field values).
+        """
+        super().on_header(name, value.strip(b" \t"))
+
     def on_headers_complete(self) -> None:
         """Begin to answer; the answer is the last one where the server ends."""
         if not self.url.startswith(b"/"):

@@ -88,7 +88,7 @@ def refused_sentence(found: tuple[Refused, ...]) -> str:
     if not found:
         return ""
     count = sum(one.count for one in found)
-    what = "1 request was" if count == 1 else f"{count} requests were"
+    what = "1 request was" if count == 1 else f"{count:,} requests were"
     return f"{what} refused in the last hour: {', '.join(f'{one.count} × {one.code}' for one in found)}"
 
 

@@ -302,8 +302,8 @@ class TrafficSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     The first of `rules` that holds says which version answers; without one, shares do. A prediction is worked on
     for `timeout_s` (None: as long as `serve --timeout` says); `backlog` requests may wait for each version;
-    `weight` is the endpoint's share of the processor against the others'. `shadows` name versions that see every
-    request and answer none: NAME/3 or NAME@alias. So many `other_versions` than the revision's are loaded in each
+    `weight` is the endpoint's share of the processor against the others'. `shadows` name versions that watch and
+    answer no request: NAME/3 or NAME@alias. So many `other_versions` than the revision's are loaded in each
     process where they are asked for by number.
     """
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeGuard
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.data.formats.plainyaml import load, parse_plain
@@ -217,20 +218,42 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         >>> flatten({"a": {"b": 1, "c": {"d": [2]}}})
         {'a.b': 1, 'a.c.d': [2]}
     """
-    flat: dict[str, Any] = {}
+    return dict(_leaves(values, prefix))
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{name}."))
+            yield from _leaves(value, f"{name}.")
         else:
-            flat[name] = value
-    return flat
+            yield name, value
+
+
+def load_metrics(path: Path) -> dict[str, float]:
+    """Return the numbers of a metrics file by dotted key.
+
+    Raises:
+        NotFound, Invalid: as `load_values`; or two of them have the same dotted key.
+    """
+    leaves = [(key, value) for key, value in _leaves(load_values(path)) if _is_number(value)]
+    found = {key: float(value) for key, value in leaves}
+    names = Counter(key for key, _ in leaves)
+    twice = next((key for key, count in names.items() if count > 1), None)
+    if twice is not None:
+        raise Invalid(
+            f"{path}: two metrics are called {twice!r}, one as a key with dots and one by its place",
+            code="pipeline.bad_values",
+            hint="rename one of them",
+            path=str(path),
+        )
+    return found
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """Return the numeric leaves of a metrics mapping by dotted key."""
-    return {
-        key: float(value)
-        for key, value in flatten(values).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    return {key: float(value) for key, value in flatten(values).items() if _is_number(value)}
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -9,13 +9,15 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from penstock.base.process import GUARD, shell_command
-from penstock.pipeline.running.descendants import descendants, end_all, writers
+from penstock.base.running import name_process
+from penstock.pipeline.running.descendants import FORCED_S, descendants, end_all, pauses, writers
 from penstock.pipeline.running.survivors import ROOT, noted
 
 TERMINATE_GRACE_S = 5.0
@@ -46,6 +48,11 @@ class Command:
             start_new_session=True,
         )
         GUARD.begin(self._process.pid)
+        self.name = name_process(self._process.pid)
+        self.pipe = os.fstat(self._process.stdout.fileno()).st_ino if self._process.stdout else 0
+        self._changed = threading.Condition()
+        self._enders_count = 0
+        self._is_over = False
 
     @property
     def group(self) -> int:
@@ -56,13 +63,17 @@ class Command:
         """Hand on its output, standard output and error merged, line by line; return its exit code.
 
         What it started in the background may hold its output when it has ended: that is waited for, and told in a line
-        after `HELD_S`. When the caller is interrupted the command is ended.
+        after `HELD_S`. When the caller is interrupted the command is ended. Where another thread ends it, returns when
+        that is done: nothing that it started runs beside what comes next.
         """
         process = self._process
         try:
             for line in _lines(process):
                 on_line(line)
             code = process.wait()
+            with self._changed:
+                self._changed.wait_for(lambda: not self._enders_count)
+                self._is_over = True
             GUARD.end(process.pid)
             return code
         except BaseException:
@@ -72,37 +83,69 @@ class Command:
             if process.stdout is not None:
                 process.stdout.close()
 
-    def ask_to_end(self) -> None:
-        """Ask it and everything in its group to end; returns at once."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
-
     def end(self) -> None:
-        """End it and everything it started: first asked, after `TERMINATE_GRACE_S` forced.
+        """End it and everything it started: see `end_commands`."""
+        end_commands([self])
 
-        What left its group is found as what descends from it, or holds its output: without that nobody waits for a line
-        any more. Linux alone tells these; elsewhere it is the group.
-        """
-        apart = descendants(self._process.pid) if self._process.poll() is None else set()
-        self.ask_to_end()
-        deadline = time.monotonic() + TERMINATE_GRACE_S
-        while self._process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        apart |= self._holders()
-        end_all(apart, TERMINATE_GRACE_S)
+    @contextmanager
+    def ending(self) -> Iterator[bool]:
+        """Let `follow` not return for the block; say whether there is anything left to end."""
+        with self._changed:
+            self._enders_count += 1
+            is_left = not self._is_over
+        try:
+            yield is_left
+        finally:
+            with self._changed:
+                self._enders_count -= 1
+                self._changed.notify_all()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to everything in its group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def has_ended(self) -> bool:
+        """Say whether the command itself has ended; what it started may run."""
+        return self._process.poll() is not None
+
+    def note_ended(self) -> None:
+        """Note that it and all it started were ended: its number may go to another."""
+        with self._changed:
+            self._is_over = self.has_ended()
         GUARD.end(self._process.pid)
 
-    def _holders(self) -> set[str]:
-        """Return the names of the processes that can write to its output."""
-        output = self._process.stdout
-        if output is None or output.closed:
-            return set()
-        with suppress(OSError, ValueError):  # it may be closed meanwhile
-            return writers(os.fstat(output.fileno()).st_ino)
-        return set()
+
+def end_commands(commands: Iterable[Command]) -> None:
+    """End commands and everything they started, all at once: first asked, after `TERMINATE_GRACE_S` forced.
+
+    What left a command's group is found as what descends from it, is in its session, or holds its output: without that
+    nobody waits for a line any more. It is asked when the commands have ended. Linux alone tells these; elsewhere it is
+    the groups. Returns when all have ended, or the system does not end them within `FORCED_S`.
+    """
+    with ExitStack() as held:
+        ending = [one for one in commands if held.enter_context(one.ending())]
+        if not ending:
+            return
+        names, pipes = {one.name for one in ending}, {one.pipe for one in ending}
+        apart = descendants(names)
+        for one in ending:
+            one.send(signal.SIGTERM)
+        for _ in pauses(TERMINATE_GRACE_S):
+            if all(one.has_ended() for one in ending):
+                break
+            apart |= descendants(names)
+        for one in ending:
+            one.send(signal.SIGSTOP)  # so that it begins nothing more
+        apart |= descendants(names)
+        for one in ending:
+            one.send(signal.SIGKILL)
+        for _ in pauses(FORCED_S):
+            if all(one.has_ended() for one in ending):
+                break
+        end_all(apart | writers(pipes), TERMINATE_GRACE_S, lambda: writers(pipes))
+        for one in ending:
+            one.note_ended()
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.clock import keep_in_step
+from penstock.base.store.outside import told_outside
 from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.controlling.telling import AlertLoop
@@ -70,7 +71,7 @@ class ControllerLoop:
                     dict(self._controller.observations),
                 )
             except PenstockError as error:
-                self._note(error.message)
+                self._note(told_outside(error, is_logged=False).message, error.message)
             except Exception as error:  # the watch must outlive a defect in one look
                 logger.exception("the controller's tick failed")
                 self._note(f"{type(error).__name__}: {error}")
@@ -93,7 +94,8 @@ class ControllerLoop:
             return self._interval_s
         return min(LONGEST_S, max(SHORTEST_S, cost_s / SHARE))
 
-    def _note(self, problem: str) -> None:
+    def _note(self, problem: str, why: str | None = None) -> None:
+        """Tell that a tick failed, and in the log why where that is more."""
         if problem != self.health.problem:
-            logger.warning("the controller's tick failed: %s", problem)
+            logger.warning("the controller's tick failed: %s", why or problem)
         self.health = replace(self.health, problem=problem, is_beginning=False)

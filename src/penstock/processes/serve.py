@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any
 
 from penstock.base.background import Background
-from penstock.base.errors import NotFound, PenstockError, Unavailable
+from penstock.base.errors import NotFound, PenstockError, Unavailable, described
 from penstock.base.store.clock import keep_in_step, tell_difference
 from penstock.base.store.database import Database
+from penstock.base.store.outside import words_outside
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
@@ -362,7 +363,7 @@ class ServeProcess:
         except PenstockError as error:
             problem, state = error, "waiting" if isinstance(error, Unavailable) else "failed"
         except Exception as error:  # noqa: BLE001 - a model may raise anything; it is told
-            message = f"{type(error).__name__}: {error}"[:500]
+            message = described(error)
             problem, state, defect = PenstockError(message, code="serving.load_failed"), "failed", error
         message = "" if problem is None else problem.message
         with self._reporting:
@@ -371,7 +372,8 @@ class ServeProcess:
                 what = (revision.number, rules)
                 if self._attempts.note(revision.endpoint, what, message):
                     self._tell(revision, message, defect)
-                self._reports.report(revision, state, message or told)
+                outside = told if problem is None else words_outside(problem, is_logged=False)
+                self._reports.report(revision, state, outside)
         return problem
 
     def _tell(self, revision: Revision, failure: str, defect: Exception | None) -> None:

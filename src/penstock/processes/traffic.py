@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from penstock.monitoring.settings import TrafficSettings
 from penstock.serving.engine.options import EndpointLimits
 from penstock.serving.traffic import Rule, text_of
@@ -22,6 +24,8 @@ def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
 
 def limits_of(traffic: TrafficSettings, timeout_s: float) -> EndpointLimits:
     """Return what a policy lets an endpoint take; `timeout_s` is for those that do not say."""
-    return EndpointLimits(
-        timeout_s=traffic.timeout_s or timeout_s, backlog=traffic.backlog, weight=traffic.weight
-    )
+    limits = EndpointLimits(timeout_s=timeout_s, backlog=traffic.backlog, weight=traffic.weight)
+    if traffic.timeout_s is None:
+        return limits
+    setting = "traffic.timeout_s of the endpoint's policy"
+    return msgspec.structs.replace(limits, timeout_s=traffic.timeout_s, timeout_setting=setting)

@@ -107,7 +107,7 @@ def import_flavour(name: str) -> Any:
         raise Invalid(
             f"no installed flavour is called {name!r}",
             code="serving.flavour_unknown",
-            hint=f"known flavours: {', '.join(sorted(list_flavours()))}",
+            hint=_known(),
         )
     module, _, attribute = entry.target.partition(":")
     try:
@@ -144,7 +144,15 @@ def choose_flavour(held: Iterable[str]) -> str:
     raise Invalid(
         f"it has the flavours {', '.join(sorted(names)) or 'none'}; none can be served",
         code="serving.flavour_unknown",
-        hint=f"known flavours: {', '.join(sorted(list_flavours()))}",
+        hint=_known(),
+    )
+
+
+def _known() -> str:
+    known = ", ".join(sorted(list_flavours()))
+    return (
+        f"a package that gives the flavour as an entry point of {GROUP} serves it where it is installed; "
+        f"known here: {known}"
     )
 
 

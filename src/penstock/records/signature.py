@@ -60,6 +60,18 @@ class Column(msgspec.Struct, frozen=True):
         """Whether no request can do without it."""
         return self.required or self.is_tensor
 
+    @property
+    def necessity(self) -> str:
+        """Whether a request needs it, as people read it.
+
+        Example:
+            >>> Column("pixels", "FP32", required=False, shape=(-1, 8)).necessity
+            'yes, values may be missing'
+        """
+        if not self.must_be_sent:
+            return "no"
+        return "yes" if self.required else "yes, values may be missing"
+
 
 class Signature(msgspec.Struct, frozen=True, cache_hash=True):
     """What a model takes and what it gives. Without inputs nobody wrote it down: the model itself tells."""

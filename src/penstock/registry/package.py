@@ -46,6 +46,8 @@ class ModelDescription(msgspec.Struct, frozen=True):
     signature: Signature
     example: dict[str, list[Any]] | None = None
     rows: str = "polars"
+    is_mlflows: bool = False
+    """Whether a client of MLflow wrote it; Penstock's own asks a model about its example before it writes that."""
 
 
 def scan_model(folder: Path) -> Manifest:
@@ -113,6 +115,7 @@ def describe_model(folder: Path) -> ModelDescription:
         signature = parse_signature(document.get("signature") or {}, document.get("metadata") or {})
         example = read_example(folder, signature)
         rows = _rows(document, signature)
+        is_mlflows = "mlflow_version" in document
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Invalid(
             f"{path} cannot be used: {_words(error)}",
@@ -124,7 +127,7 @@ def describe_model(folder: Path) -> ModelDescription:
         raise Invalid(
             f"{path} cannot be used: it names no flavour", code="registry.bad_model", path=str(path)
         )
-    return ModelDescription(flavours, signature, example, rows)
+    return ModelDescription(flavours, signature, example, rows, is_mlflows)
 
 
 def parse_description(data: bytes) -> Signature:
@@ -186,11 +189,11 @@ def write_description(
     """Write a folder's `MLmodel` file; the same model gives the same bytes."""
     document: dict[str, Any] = {
         "flavors": {name: dict(options) for name, options in flavours.items()},
-        "signature": signature_document(signature),
+        "signature": signature_document(signature, rows),
     }
     if (folder / EXAMPLE_FILE).exists():
-        document["saved_input_example_info"] = example_information(signature)
-    metadata = {**({ROWS_KEY: rows} if rows != "polars" else {}), **meanings_document(signature)}
+        document["saved_input_example_info"] = example_information(signature, rows)
+    metadata = {**({ROWS_KEY: rows} if rows != "polars" else {}), **meanings_document(signature, rows)}
     if metadata:
         document["metadata"] = metadata
     write_atomic(folder / MODEL_FILE, yaml.safe_dump(document, sort_keys=True, allow_unicode=True).encode())

@@ -122,24 +122,33 @@ def _column(item: Mapping[str, Any], default: str, meaning: str = "") -> Column:
     return msgspec.convert(built, Column)
 
 
-def signature_document(signature: Signature) -> dict[str, Any]:
-    """Return a signature as `MLmodel` holds it."""
-    return {"inputs": _schema(signature.inputs), "outputs": _schema(signature.outputs), "params": None}
+def signature_document(signature: Signature, rows: str = "polars") -> dict[str, Any]:
+    """Return a signature as `MLmodel` holds it; `rows` is what the model is called with."""
+    outputs = _schema(signature.outputs, any(column.is_tensor for column in signature.outputs))
+    return {"inputs": _inputs(signature, rows), "outputs": outputs, "params": None}
 
 
-def meanings_document(signature: Signature) -> dict[str, Any]:
+def _inputs(signature: Signature, rows: str) -> str:
+    inputs = signature.inputs
+    if _are_tensors(signature, rows) and len(inputs) == 1 and inputs[0].name == "input-0":
+        spec = _tensor(inputs[0])  # with a name, MLflow would make an array a mapping
+        return json.dumps([{key: value for key, value in spec.items() if key != "name"}])
+    return _schema(inputs, _are_tensors(signature, rows))
+
+
+def meanings_document(signature: Signature, rows: str = "polars") -> dict[str, Any]:
     """Return the entries of `metadata` for inputs of which MLflow's schema cannot say what their values are."""
     found = {column.name: column.meaning for column in signature.inputs if column.meaning}
     missing = [
-        column.name for column in signature.inputs if not column.required and _are_tensors(signature.inputs)
+        column.name for column in signature.inputs if not column.required and _are_tensors(signature, rows)
     ]
     zones = {column.name: column.zone for column in signature.inputs if column.zone}
     entries = {MEANINGS_KEY: found, MISSING_KEY: missing, ZONES_KEY: zones}
     return {key: value for key, value in entries.items() if value}
 
 
-def _schema(columns: Sequence[Column]) -> str:
-    if _are_tensors(columns):
+def _schema(columns: Sequence[Column], are_tensors: bool) -> str:
+    if are_tensors:
         return json.dumps([_tensor(column) for column in columns])
     return json.dumps(
         [
@@ -155,38 +164,34 @@ def _schema(columns: Sequence[Column]) -> str:
     )
 
 
-def _are_tensors(columns: Sequence[Column]) -> bool:
-    """Whether MLflow is told of tensors, also where they have one dimension."""
-    return any(column.is_tensor or column.name.startswith("input-") for column in columns)
+def _are_tensors(signature: Signature, rows: str) -> bool:
+    """Whether MLflow is told of tensors as inputs, also where they have one dimension: of a model called with arrays."""
+    return rows == "numpy" or any(column.is_tensor for column in signature.inputs)
 
 
 def _tensor(column: Column) -> dict[str, Any]:
     spec = {"dtype": _DTYPE_OF_DATATYPE[column.datatype], "shape": list(column.shape)}
-    if column.name == "input-0":  # with a name, MLflow would make an array a mapping
-        return {"type": "tensor", "tensor-spec": spec}
     return {"type": "tensor", "name": column.name, "tensor-spec": spec}
 
 
-def example_information(signature: Signature) -> dict[str, Any]:
+def example_information(signature: Signature, rows: str = "polars") -> dict[str, Any]:
     """Return what `MLmodel` says of the example file."""
-    if _is_frame(signature):
+    if not _are_tensors(signature, rows):
         return {"artifact_path": EXAMPLE_FILE, "pandas_orient": "split", "type": "dataframe"}
     return {"artifact_path": EXAMPLE_FILE, "format": "tf-serving", "type": "ndarray"}
 
 
-def _is_frame(signature: Signature) -> bool:
-    return not _are_tensors(signature.inputs)
-
-
-def write_example(folder: Path, signature: Signature, columns: Mapping[str, Any]) -> None:
+def write_example(
+    folder: Path, signature: Signature, columns: Mapping[str, Any], rows: str = "polars"
+) -> None:
     """Write a few rows beside the model: columns in MLflow's `split` orientation, tensors as `inputs`."""
     lists = {
         name: _plain(values.tolist() if isinstance(values, np.ndarray) else values)
         for name, values in columns.items()
     }
-    if _is_frame(signature):
-        rows = [list(row) for row in zip(*lists.values(), strict=True)]
-        document: dict[str, Any] = {"columns": list(lists), "data": rows}
+    if not _are_tensors(signature, rows):
+        data = [list(row) for row in zip(*lists.values(), strict=True)]
+        document: dict[str, Any] = {"columns": list(lists), "data": data}
     else:
         document = {"inputs": next(iter(lists.values())) if len(lists) == 1 else lists}
     write_atomic(folder / EXAMPLE_FILE, json.dumps(document).encode())

@@ -185,8 +185,7 @@ class Service:
 
     async def _infer(self, message: Any, context: Context) -> Any:
         if self._dataplane.is_traced:
-            found = {name: str(value) for name, value in context.invocation_metadata() or ()}
-            caller.set(Caller(found.get("traceparent", ""), found.get("tracestate", "")))
+            caller.set(Caller(_header(context, "traceparent") or "", _header(context, "tracestate") or ""))
         received_s = time.perf_counter()
         endpoint = message.model_name
         try:
@@ -293,10 +292,10 @@ def _write(response: InferResponse, encoding: Any) -> Any:
 
 
 def _header(context: Context, name: str) -> str | None:
-    """Return the metadata of a name, which is in lower case."""
+    """Return the metadata of a name, which is in lower case, without blanks and tabs around it, as HTTP has it."""
     for key, value in context.invocation_metadata() or ():
         if key == name and isinstance(value, str):
-            return value
+            return value.strip(" \t")
     return None
 
 

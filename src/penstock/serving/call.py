@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TypeGuard
 
 import numpy as np
 
-from penstock.base.errors import PenstockError
+from penstock.base.errors import Invalid, PenstockError, described
 from penstock.serving.engine.engine import Engine
-from penstock.serving.engine.job import Outputs, described
+from penstock.serving.engine.job import Outputs
+from penstock.serving.loaders.feeding import UNKNOWN_CATEGORY
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import to_columns
 from penstock.serving.predictions.ids import Route
@@ -94,12 +96,23 @@ class Call:
 
     def _failed(self, error: Exception, limit_s: float, asked_s: float) -> PenstockError:
         """Tell that it failed; return the error for the client."""
+        if is_callers(error):
+            return Invalid(error.message, code=error.code, hint=error.hint)
         failure = self._failure(error)
         if failure.code != "serving.deadline" or asked_s >= limit_s or self._has_waited():
             self._tell({}, failure.code.rpartition(".")[2])
         else:
             failure.fields.pop("route")  # no failure of the version's
+        if failure.code == "serving.deadline":
+            failure.hint = f"give it more time ({self._bound(limit_s, asked_s)}), or send fewer rows"
         return failure
+
+    def _bound(self, limit_s: float, asked_s: float) -> str:
+        """Say what set the time that a request had."""
+        if asked_s < limit_s:
+            return "parameter `timeout`, in microseconds, or the deadline of the gRPC call"
+        limits = self.engine.limits_of(self.served.revision.endpoint)
+        return f"{limits.timeout_setting} is {limits.timeout_s:g} s"
 
     def _has_waited(self) -> bool:
         return time.perf_counter() - self.started_s >= ABANDONED_S
@@ -139,7 +152,8 @@ class Call:
         """Tell of a prediction that no client waits for."""
         error = predicted.exception()
         outputs = {} if error else predicted.result()
-        self._tell(outputs, "model_failed" if error else None, differences_of(outputs, self.answered or {}))
+        kind = "misfit" if is_callers(error) else "model_failed"
+        self._tell(outputs, kind if error else None, differences_of(outputs, self.answered or {}))
 
     def _failure(self, error: Exception) -> PenstockError:
         if not isinstance(error, PenstockError) or error.code not in ENGINE_CODES:
@@ -171,6 +185,11 @@ class Call:
                 differences=differences,
             )
         )
+
+
+def is_callers(error: BaseException | None) -> TypeGuard[Invalid]:
+    """Whether it is a fault of what was asked that only the model could find, and none of the model's."""
+    return isinstance(error, Invalid) and error.code == UNKNOWN_CATEGORY
 
 
 class _Soon:

@@ -174,9 +174,8 @@ class DataPlane:
             self.lifecycle.unload(endpoint)
 
     def versions_of(self, served: ServedRevision) -> list[int]:
-        """Return the versions that are in memory: of the revision, then those of rules, then those asked for by number."""
-        known = (*served.revision.versions, *served.models, *self.guests.versions(served))
-        return list(dict.fromkeys(known))
+        """Return the versions that are in memory, by number: of the revision, of rules, and those asked for by number."""
+        return sorted({*served.revision.versions, *served.models, *self.guests.versions(served)})
 
     async def reach(self, endpoint: str, version: int | None, wait_s: float | None = None) -> None:
         """Load a version that was asked for by number, where the endpoint's policy lets others be than it serves.

@@ -197,14 +197,18 @@ def _checked(column: Column, values: Array) -> Array:
             column.required and values.dtype.kind == "O" and any(value is None for value in values.flat)
         )
     if is_missing:
-        raise bad_request(
-            f"input {column.name!r} is required, and a value of it is missing",
-            "missing_value",
-            f"send every value, or save the model with an example in which one is missing, or with optional=[{column.name!r}]",
-        )
+        raise _missing(column)
     if column.meaning in {"date", "datetime"}:
         _check_times(column, values)
     return values
+
+
+def _missing(column: Column) -> Invalid:
+    return bad_request(
+        f"input {column.name!r} is required, and a value of it is missing",
+        "missing_value",
+        f"send every value, or save the model with an example in which one is missing, or with optional=[{column.name!r}]",
+    )
 
 
 def is_finite(values: Array) -> bool:
@@ -227,14 +231,17 @@ def _check_booleans(column: Column, values: Array) -> None:
 
 def _check_times(column: Column, values: Array) -> None:
     try:
-        as_times(values.flat, column.zone)
+        times = as_times(values.flat, column.zone)
     except ValueError as error:
         raise bad_request(
             f"input {column.name!r} holds what is no {column.meaning}: {error}",
             "bad_data",
             "send ISO 8601 text, such as 2026-11-28 or 2026-11-28T08:30:00",
         ) from None
-    if column.zone and not all(value is None or names_offset(value) for value in values.flat):
+    is_missing = np.isnat(times)
+    if column.required and is_missing.any():
+        raise _missing(column)
+    if column.zone and not all(names_offset(value) for value in values.ravel()[~is_missing]):
         raise bad_request(
             f"input {column.name!r} takes times of the zone {column.zone}, and one names no offset",
             "bad_data",

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from penstock.base.errors import Invalid, NotFound, Unavailable
+from penstock.base.errors import Invalid, NotFound, Unavailable, described
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
@@ -330,7 +330,7 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
     A model with text inputs and no example is not asked: an empty text may rightly be unknown to it.
 
     Raises:
-        Invalid: it raises, or its outputs are not one finite value a row (`serving.self_test_failed`).
+        Invalid: it raises, or its outputs are not one value a row, which may be NaN (`serving.self_test_failed`).
     """
     columns = example_columns(model.signature, files.example)
     if columns is None:
@@ -340,14 +340,12 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
         model.predictor.predict(columns, row_count)  # the first call also pays for lazy imports
         outputs = model.predict(columns, row_count)
     except (Exception, SystemExit) as error:  # a model's own code may raise anything
-        raise _failed(files, f"{type(error).__name__}: {error}") from error
+        raise _failed(files, described(error)) from error
     for column in model.signature.outputs:
         values = outputs.get(column.name)
         if values is None or not _has_shape(values, column, row_count):
             what = "one value a row" if column.shape == VECTOR else f"of the shape {list(column.shape)}"
             raise _failed(files, f"output {column.name!r} is not {what}")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise _failed(files, f"output {column.name!r} is not finite")
     model.is_batchable = _gives_rows_alone(model, columns, row_count, outputs)
 
 
@@ -369,7 +367,9 @@ def _gives_rows_alone(model: LoadedModel, columns: Columns, row_count: int, outp
 
 def _are_equal(one: Array, other: Array) -> bool:
     if one.dtype.kind == "f":
-        return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-5, atol=1e-8))
+        return one.shape == other.shape and bool(
+            np.allclose(one, other, rtol=1e-5, atol=1e-8, equal_nan=True)
+        )
     return bool(np.array_equal(one, other))
 
 

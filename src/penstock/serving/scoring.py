@@ -151,7 +151,7 @@ def _cell(column: Column, text: str) -> Any:
         return text
     if text == "" or text.lower() in {"nan", "null", "na"}:
         return None
-    if column.datatype == "BOOL" and text.lower() in {"true", "false"}:
+    if (column.datatype == "BOOL" or column.meaning == "boolean") and text.lower() in {"true", "false"}:
         return text.lower() == "true"
     try:
         return float(text) if column.datatype.startswith("FP") else int(text)
@@ -162,6 +162,8 @@ def _cell(column: Column, text: str) -> Any:
 def _tensor(column: Column, values: list[Any]) -> Tensor:
     shape = _shape(values)
     check_shape(column.name, shape)
+    if column.meaning == "boolean":  # FP64 on the wire, to have NaN too
+        values = [float(value) if isinstance(value, bool) else value for value in values]
     try:
         data = msgspec.Raw(msgspec.json.encode(values))
         array = from_json(column.name, column.datatype, shape, data)

@@ -25,6 +25,8 @@ from penstock.base.store.head import HEAD, SCRIPT
 from penstock.records.limits import MAX_EXPERIMENT_NAME, MAX_PARAM_VALUE, MAX_TAG_VALUE
 from penstock.tracking.entities import NAME_TAG, MetricPoint, Run, RunStatus, StageRecord
 
+BUSY_TIMEOUT_S = 1.0
+"""How long this way waits for another writer: the toolkit, which is asked next, waits as long as anybody."""
 _RUNNING = """
 SELECT runs.id, run_tags.value FROM runs JOIN run_tags ON run_tags.run_id = runs.id
 WHERE runs.status = 'RUNNING' AND run_tags.key = ?
@@ -77,7 +79,7 @@ def make_store(store: Path) -> None:
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(store, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # it holds hashes of passwords
-        with closing(open_store(store)) as connection:
+        with closing(open_store(store, busy_timeout_s=BUSY_TIMEOUT_S)) as connection:
             connection.executescript(f"BEGIN IMMEDIATE;\n{SCRIPT.read_text()}\n{dated}\nCOMMIT;")
     except (OSError, sqlite3.Error):  # another process was sooner, or nobody may
         return
@@ -150,7 +152,7 @@ def _writing(store: Path) -> Iterator[sqlite3.Connection]:
         sqlite3.Error: the store is not there, does not answer, or refuses something.
         _UnusualError: it is of another program's version.
     """
-    with closing(open_store(store)) as connection:
+    with closing(open_store(store, busy_timeout_s=BUSY_TIMEOUT_S)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("SELECT version_num FROM alembic_version").fetchone() != (HEAD,):
             raise _UnusualError

@@ -20,10 +20,15 @@ from penstock.flows.models.evidence.held_out import HeldOutTable
 from penstock.flows.models.folders import files_of_folder
 from penstock.project.settings import ModelSettings
 from penstock.registry.entities import Manifest
-from penstock.registry.gates.check import Evidence, Outcome
+from penstock.registry.gates.check import Evidence, Named, Outcome
+from penstock.registry.gates.judge import run_checks
+from penstock.registry.gates.kinds.baseline import BaselineGate, check_baseline
+from penstock.registry.gates.kinds.calibration import CalibrationGate, check_calibration
 from penstock.registry.gates.kinds.champion import ChampionGate, check_champion
+from penstock.registry.gates.kinds.fairness import FairnessGate, check_fairness
 from penstock.serving.loaders import ModelFiles, load_model
 from projects import Sample
+from registry.gates.asking import gates
 
 
 def test_many_checks_read_and_score_the_held_out_rows_once(
@@ -100,6 +105,7 @@ def test_a_champion_check_without_a_champion_asks_for_what_it_names(tmp_path: Pa
             with pytest.raises(Invalid) as told:
                 judge(group, champion, label, test)
             assert told.value.code == code
+            assert "champion " not in f"{told.value.message} {told.value.hint}"
 
 
 def test_a_model_that_does_not_load_is_not_judged(tmp_path: Path) -> None:
@@ -152,6 +158,69 @@ def test_classes_are_compared_by_their_names_and_many_by_their_log_loss(tmp_path
         held_out("good", "poor").of_classes("roc_auc")
     with pytest.raises(Invalid, match="'c', which is none of the classes a, b"):
         held_out("narrow", "good").of_classes("roc_auc")
+
+
+@pytest.mark.parametrize(("shift", "strange"), [(1, "2"), (5, "5")])
+def test_labels_that_two_classes_do_not_have_are_an_error_in_every_comparison(
+    tmp_path: Path, shift: int, strange: str
+) -> None:
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 2, 450)
+    frame = pl.DataFrame({"x": truth + rng.normal(0, 0.7, 450), "y": truth, "g": truth})
+    model = LogisticRegression().fit(frame.select("x"), truth)
+    for name in ("new", "old"):
+        model.intercept_[:] = 50.0 if name == "new" else 0.0  # says 1 to every row
+        penstock.save_model(model, str(tmp_path / name), frame.select("x"))
+    mixed = frame.with_columns(
+        y=pl.when(pl.int_range(pl.len()) < 10).then(int(strange)).otherwise(pl.col("y"))
+    )
+    for table in (frame.with_columns(pl.col("y") + shift), mixed):
+        table.write_csv(tmp_path / "test.csv")
+        held_out = HeldOutTable(
+            tmp_path,
+            Candidate(
+                ModelSettings(name="m", path="new", test="test.csv", label="y"),
+                tmp_path / "new",
+                Manifest(()),
+                None,
+            ),
+            files_of_folder(tmp_path / "new", "m", 0, "d1"),
+            files_of_folder(tmp_path / "old", "m", 1, "d0"),
+        )
+        told = f"label 'y' has '{strange}', which is none of the classes 0, 1"
+        for check in (
+            "champion: {metric: accuracy, mode: not_worse}",
+            "champion: {metric: roc_auc, max_drop: 0.1}",
+            "slices: {columns: [g], metric: accuracy, max_drop: 0.2}",
+            "calibration: {max_error: 0.9}",
+        ):
+            (found,) = run_checks(gates(f"  - {check}"), Evidence(tmp_path, {}, held_out))
+            assert (found.status, told in found.sentence) == ("error", True), (check, found.sentence)
+
+
+def test_a_metric_or_kind_of_two_classes_says_so_of_the_check_that_asked(tmp_path: Path) -> None:
+    names = np.array(["a", "b", "c"])[np.arange(300) % 3]
+    frame = pl.DataFrame(
+        {"x": np.arange(300) % 7 / 7, "kind": names, "sex": np.array(["f", "m"])[np.arange(300) % 2]}
+    )
+    for table in ("test", "train"):
+        frame.write_parquet(tmp_path / f"{table}.parquet")
+    model = LogisticRegression().fit(frame.select("x"), names)
+    penstock.save_model(model, str(tmp_path / "new"), frame.select("x"))
+    settings = ModelSettings(name="m", path="new", test="test.parquet", label="kind")
+    files = files_of_folder(tmp_path / "new", "m", 0, "d")
+    held_out = HeldOutTable(tmp_path, Candidate(settings, tmp_path / "new", Manifest(()), None), files, None)
+    named = Named(label="kind", test="test.parquet", reference="train.parquet")
+    evidence = Evidence(tmp_path, {}, held_out, named=named)
+    with pytest.raises(Invalid, match="brier does not judge a classifier of 3 classes") as told:
+        check_baseline(BaselineGate(metric="brier"), evidence)
+    assert told.value.hint == "write `metric: log_loss` or `metric: accuracy` for this gate in penstock.yaml"
+    for kind, ask in (
+        ("fairness", lambda: check_fairness(FairnessGate(columns=("sex",), max_difference=0.1), evidence)),
+        ("calibration", lambda: check_calibration(CalibrationGate(max_error=0.1), evidence)),
+    ):
+        with pytest.raises(Invalid, match=f"^{kind} is told of two classes, and the models are of more$"):
+            ask()
 
 
 def test_more_than_two_classes_are_served_with_a_probability_each(tmp_path: Path) -> None:

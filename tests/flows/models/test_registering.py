@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
+import mlflow
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -145,10 +147,43 @@ def test_a_folder_is_registered_without_penstock_yaml_and_alone_is_told_what_is_
     assert run.exit_code == 0, run.output
     assert "late/2" in run.output
     assert "it has the flavours other, spark; none can be served" in run.output
+    assert "a package that gives the flavour as an entry point of penstock.flavours serves it" in run.output
     with pytest.raises(NotFound, match="there is no model at"):
         register_model(project, "late", "nowhere")
     with pytest.raises(NotFound, match=r"penstock\.yaml"):
         register_model(project)
+
+
+class _Listing(mlflow.pyfunc.PythonModel):
+    """A function of MLflow's that answers each row with a mapping, or with what no answer has a word for."""
+
+    def __init__(self, is_strange: bool) -> None:
+        self._is_strange = is_strange
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        if self._is_strange:
+            return [{1, 2} for _ in model_input["a"]]
+        return [{"x": float(value), "label": f"{value:g}"} for value in model_input["a"]]
+
+
+@pytest.mark.filterwarnings("ignore:Operation with range is deprecated")
+def test_a_function_of_mlflow_that_lists_mappings_is_a_table_and_what_cannot_be_answered_is_told(
+    root: Path, project: Project
+) -> None:
+    rows = pd.DataFrame({"a": [1.0, 2.0]})
+    for name, is_strange in (("table", False), ("strange", True)):
+        signature = mlflow.models.infer_signature(rows)
+        mlflow.pyfunc.save_model(
+            root / name, python_model=_Listing(is_strange), signature=signature, input_example=rows
+        )
+    version, _ = register_model(project, "table", "table")
+    assert serving_note(project, version) is None
+    predictor = load_model(files_of_folder(root / "table", "table", 1, version.digest))
+    found = predictor.predict({"a": np.array([3.0])}, 1)
+    assert {key: values.tolist() for key, values in found.items()} == {"x": [3.0], "label": ["3"]}
+    run = CliRunner().invoke(cli, ["-C", str(root), "model", "register", "strange", "strange"])
+    assert run.exit_code == 0, run.output
+    assert "the model gave set for 'prediction', which has no counterpart on the wire" in run.output
 
 
 def test_a_path_on_the_command_line_is_meant_from_where_one_is(

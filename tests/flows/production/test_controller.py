@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import namedtuple
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +21,7 @@ from penstock.flows.production.controlling import acting
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.overview import overview
 from penstock.flows.production.reading import Reading
+from penstock.flows.production.unwritable import why_unwritable
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import EndpointSettings
@@ -30,6 +32,7 @@ from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_alias_moves
 from penstock.serving.deployments import Canary, get_revision
 from penstock.serving.workers import WorkerRevision, register_worker, report_revision
+from stories.live import wait_until
 
 GUARDED = """\
 model: m@champion
@@ -113,6 +116,45 @@ def test_any_exception_in_one_endpoint_is_told_and_outlived(world: World) -> Non
         world.controller.tick()
     assert "ZeroDivisionError: by zero" in world.controller.problems["delay"]
     assert len(world.events("endpoint.not_judged")) == 1
+
+
+def test_where_the_store_lies_is_told_by_the_log_alone(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "penstock")
+    world.policy()
+    world.deploy(1)
+    address = "postgresql://u@db.internal/p"
+    away = Unavailable(f"the store {address} cannot be reached", code="store.unavailable")
+    part = "penstock.flows.production.controlling.responding.decide_servable"
+    with patch(part, side_effect=away):
+        world.controller.tick()
+    assert world.controller.problems == {"delay": "the store is away"}
+    assert all(address not in one.summary for one in world.events())
+    with patch("penstock.flows.production.overview.latest_look", side_effect=away):
+        [view] = overview(world.project)
+    assert address not in repr(view) and "the store is away" in view.problem
+    loop = ControllerLoop(world.project, interval_s=0.02)
+    with patch.object(loop._controller, "tick", side_effect=away):
+        loop.start()
+        wait_until(lambda: loop.health.problem is not None)
+        loop.stop()
+    assert loop.health.problem == "the store is away"
+    assert caplog.text.count(f"the controller's tick failed: the store {address} cannot be reached") == 1
+
+
+@pytest.mark.parametrize("free_bytes", [0, None])
+def test_a_store_that_cannot_be_written_is_told_without_its_place(
+    world: World, free_bytes: int | None
+) -> None:
+    disk, access = "shutil.disk_usage", "os.access"
+    usage = namedtuple("usage", "free")
+    with (
+        patch(disk, return_value=usage(1 << 30 if free_bytes is None else free_bytes)),
+        patch(access, return_value=free_bytes is not None),
+    ):
+        words = why_unwritable(world.project)
+    assert words.startswith("the store cannot be written")
 
 
 def test_labels_of_a_canary_that_won_count_until_newer_ones_are_enough(world: World) -> None:

@@ -164,7 +164,7 @@ def test_a_refresh_keeps_what_somebody_opened_chose_typed_and_scrolled(
     with project.database.write() as connection:
         record_event(connection, "endpoint.deployed", "endpoint:delay", "person:ada", "something quite new")
     page.clock.fast_forward(6000)
-    expect(page.get_by_text("something quite new")).to_be_visible()
+    expect(page.get_by_text("something quite new", exact=True)).to_be_visible()
     assert detail.evaluate("(one) => one.open")
     assert page.evaluate("document.activeElement.id") == "words"
     assert page.input_value("#words") == "half typed"

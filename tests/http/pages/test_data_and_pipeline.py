@@ -64,7 +64,7 @@ def test_all_that_is_tracked_is_listed_with_size_change_and_use(client: TestClie
     assert "Ada" in rows_["data/raw.csv"]
     assert "More wind" in rows_["data/raw.csv"]
     assert "dvc.yaml:train" in rows_["models/late"]
-    assert " made dvc.yaml:" in rows_["data/test.csv"]
+    assert " – dvc.yaml:" in rows_["data/test.csv"]
     assert re.search(r"kB 3 2 ", rows_["data/many"]), rows_["data/many"]  # three files, two versions
 
 
@@ -77,7 +77,7 @@ def test_a_path_shows_its_history_and_what_used_each_content(client: TestClient)
     assert "late/1" in history[2]
     assert "late/1" not in history[1]
     made = words_of(client.get("/data/data/test.csv").text)
-    assert "makes it, and runs record the data that they begin from" in made
+    assert "It is made by dvc.yaml:split, and runs record the data that they begin from" in made
     assert "no run used it yet" not in made
     assert "<script>alert" not in text
     assert client.get("/data/none").status_code == 404

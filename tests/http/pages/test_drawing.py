@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from penstock.flows.production.windows import WindowView
-from penstock.http.pages.drawing.axes import Tick, labels_apart, time_ticks
-from penstock.http.pages.drawing.charts import Frame, Limit, bar_chart, line_chart
+from penstock.http.pages.drawing.axes import Tick, labels_apart, step_ticks, time_ticks
+from penstock.http.pages.drawing.charts import WIDTH, Chart, Frame, Limit, bar_chart, line_chart
 from penstock.http.pages.drawing.histories import history_chart
+from penstock.http.pages.endpoint_views import limits_of
 from penstock.http.pages.runs.compare_views import overlay
+from penstock.monitoring.findings import Finding
+from penstock.monitoring.policies import PolicyStep
+from penstock.serving.deployments import Revision
 
 
 def window(start_s: int, requests: int = 10, revision: int = 1, route: str = "stable") -> WindowView:
@@ -119,7 +126,7 @@ def test_curves_lie_over_one_another_and_skip_what_cannot_be_drawn() -> None:
     chart = overlay("loss", curves, "by step")
     assert chart is not None
     assert [one.route for one in chart.series] == ["c0", "c1"]
-    assert [tick.text for tick in chart.x_ticks] == ["0", "10", "20"]
+    assert [tick.text for tick in chart.x_ticks] == ["0", "5", "10", "15", "20"]
     logarithmic = overlay("loss", {**curves, 3: [(0, -1.0), (1, 0.0)]}, "by step", is_logarithmic=True)
     assert logarithmic is not None
     assert len(logarithmic.series) == 2
@@ -132,3 +139,117 @@ def test_a_curve_with_infinities_is_drawn_without_them() -> None:
     )
     assert chart is not None
     assert len(chart.series[0].dots) == 2
+
+
+def _boxes(chart: Chart) -> list[tuple[float, float]]:
+    half = [7.0 * len(tick.text) / 2 for tick in chart.x_ticks]
+    return [(tick.at - one, tick.at + one) for tick, one in zip(chart.x_ticks, half, strict=True)]
+
+
+@given(st.integers(0, 2**33), st.integers(2, 3_000_000))
+def test_labels_of_times_and_steps_never_overlap_nor_leave_the_chart(begin: int, length: int) -> None:
+    for is_time in (False, True):
+        chart = history_chart("loss", [(begin, 1.0), (begin + length, 2.0)], is_time=is_time)
+        assert chart is not None
+        boxes = _boxes(chart)
+        assert all(before[1] < after[0] for before, after in itertools.pairwise(boxes)), boxes
+        assert boxes[0][0] >= 0
+        assert boxes[-1][1] <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "steps"),
+    [
+        (0, 3, [0, 1, 2, 3]),
+        (0, 10, [0, 5, 10]),
+        (1, 100, [20, 40, 60, 80, 100]),
+        (0, 1, [0, 1]),
+        (7, 7, [7]),
+        (7, 8, [7, 8]),
+    ],
+)
+def test_steps_on_an_axis_are_whole_and_evenly_apart(first: int, last: int, steps: list[int]) -> None:
+    assert step_ticks(first, last) == steps
+
+
+def test_small_numbers_fit_beside_a_chart() -> None:
+    chart = history_chart("rate", [(0, 0.00001), (10, 0.000075)])
+    assert chart is not None
+    texts = [tick.text for tick in chart.y_ticks]
+    assert "7.5e-5" in texts
+    assert max(map(len, texts)) <= 7, texts
+
+
+def test_the_label_of_a_limit_lies_where_no_point_is() -> None:
+    windows = [window(10 * place, requests=20 + place % 2 if place else 10) for place in range(12)]
+    chart = line_chart("p99", "ms", windows, lambda one: one.p99_ms, None, Limit(20.0, "20 ms"))
+    assert chart is not None
+    limit = chart.limit
+    assert limit is not None
+    assert limit.at is not None
+    assert limit.label_y > limit.at  # above it the values are
+    assert limit.label_y <= chart.height
+
+
+def test_the_label_of_a_limit_that_ended_among_values_stands_behind_it() -> None:
+    windows = [window(10 * place, requests=16 + place % 10) for place in range(40)]
+    windows.append(window(900, requests=30))
+    limit = Limit(20.0, "20 ms", spans_s=((0.0, 400.0),))
+    chart = line_chart("p99", "ms", windows, lambda one: one.p99_ms, None, limit)
+    assert chart is not None
+    assert chart.limit is not None
+    assert chart.limit.label_x > chart.limit.lines[-1][1]
+
+
+def test_a_limit_is_drawn_only_while_it_holds() -> None:
+    windows = [window(10 * place) for place in range(11)]
+    since = line_chart(
+        "p99",
+        "ms",
+        windows,
+        lambda one: one.p99_ms,
+        None,
+        Limit(12.0, "12 ms", spans_s=((0.0, 25.0), (55.0, 999.0))),
+    )
+    later = line_chart(
+        "p99", "ms", windows, lambda one: one.p99_ms, None, Limit(12.0, "12 ms", spans_s=((500.0, 999.0),))
+    )
+    assert since is not None
+    assert later is not None
+    assert since.limit is not None
+    middle, quarter = (since.left + since.right) / 2, (since.right - since.left) * 25 / 110 + since.left
+    assert since.limit.lines == ((since.left, pytest.approx(quarter, abs=0.1)), (middle, since.right))
+    assert later.limit is not None
+    assert later.limit.at is None
+    assert later.limit.untold == "set after this traffic"
+
+
+def test_a_limit_against_the_version_itself_holds_while_it_is_stable() -> None:
+    first, second = (
+        Revision(
+            endpoint="d", endpoint_id=1, number=number, model="late", stable=number, canary=None, shadows=(), steps=(),
+            created_ms=1000 * number, actor="a", reason="r", previous=None, cause={},
+        )
+        for number in (1, 2)
+    )  # fmt: skip
+    steps = [
+        PolicyStep(number=3, created_ms=1800, actor="a", guardrail_count=1, changes=("rollout.min_requests 1 → 2",)),
+        PolicyStep(number=2, created_ms=1500, actor="a", guardrail_count=1, changes=("guardrails.0.errors 1 → 2",)),
+        PolicyStep(number=1, created_ms=500, actor="a", guardrail_count=1, changes=()),
+    ]  # fmt: skip
+    told = {
+        "endpoint": "d", "revision": 2, "version": 2, "route": "stable", "start_s": 0, "end_s": 1, "count": 9,
+        "statistic": "z", "statistic_value": 0.0, "breached": False, "sentence": "s",
+    }  # fmt: skip
+    findings = [
+        Finding(**told, kind="errors", name="error_ratio", observed=0.0, limit=0.01),
+        Finding(**told, kind="quality", name="roc_auc", observed=0.9, limit=0.05, against=0.9),
+    ]
+    found = limits_of(findings, "roc_auc", [second, first], steps)
+    assert found["errors"] is not None
+    assert found["errors"].spans_s == ((1.5, math.inf),)
+    assert found["quality"] is not None
+    assert found["quality"].spans_s == ((2.0, math.inf),)
+    back = limits_of(findings, "roc_auc", [replace(first, number=3, created_ms=4000), second, first], steps)
+    assert back["quality"] is not None
+    assert back["quality"].spans_s == ((1.5, 2.0), (4.0, math.inf))

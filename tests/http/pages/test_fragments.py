@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from penstock.base.clock import now_ms
 from penstock.http.pages.telling import fragments
 from penstock.monitoring.findings import Finding
+from penstock.tracking.entities import Run
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&\u202efdp"
 SHOWN = "&lt;img src=x onerror=alert(1)&gt;&#34;&#39;&amp;⟨U+202E⟩fdp"
@@ -23,6 +24,11 @@ def test_whatever_a_piece_is_given_is_shown_as_text() -> None:
         fragments.name(HOSTILE, 5),
         fragments.copy(HOSTILE),
         fragments.key_of(HOSTILE),
+        fragments.actor(HOSTILE, 200),
+        fragments.value(HOSTILE),
+        fragments.brief(HOSTILE),
+        fragments.link_of(HOSTILE, f"/runs/{HOSTILE}"),
+        fragments.called(Run(id="1", experiment="e", name=HOSTILE, status="RUNNING", start_ms=0)),
         fragments.finding(FOUND),
         fragments.cells([("n", HOSTILE, HOSTILE, HOSTILE)]),
         fragments.details({HOSTILE: HOSTILE, "in": {"deep": [HOSTILE]}, "checks": [HOSTILE], "all": [FOUND]}),
@@ -32,7 +38,7 @@ def test_whatever_a_piece_is_given_is_shown_as_text() -> None:
         assert "<img" not in one, one
         assert "\u202e" not in one, one
     assert SHOWN in pieces[1]
-    assert SHOWN in pieces[7]
+    assert SHOWN in pieces[12]
 
 
 @given(st.text(max_size=80), st.integers(3, 60))
@@ -82,3 +88,33 @@ def test_a_finding_is_told_alike_from_a_look_and_from_an_event() -> None:
     assert fragments.finding(found) == fragments.finding(event)
     assert "within" in fragments.finding({**event, "breached": False})
     assert "not judged" in fragments.finding({**event, "breached": False, "unjudged": "few_rows"})
+
+
+def test_a_digest_is_told_by_its_beginning_and_copied_whole() -> None:
+    whole = "md5:140228cce27d6f9edeb63c841c40d6c5.dir"
+    for piece in (fragments.value(whole), fragments.link_of(whole, "/why/data/raw")):
+        assert 'class="key"' in piece
+        assert f'title="{whole}"' in piece
+        assert f'data-copy="{whole}"' in piece
+        assert ">140228cc<" in piece
+    assert f'data-copy="{whole}"' in fragments.details({"in": {"data": whole}})
+    assert "<button" not in fragments.brief(whole)
+    assert fragments.value("0.5") == "0.5"
+    assert f'title="{"long " * 20}"' in fragments.value("long " * 20, 40)
+    assert 'href="/models/late/1"' in fragments.link_of("late/1", "/models/late/1")
+
+
+def test_a_run_whose_name_cannot_be_seen_is_called_by_the_beginning_of_its_id() -> None:
+    for name in ("", " "):
+        piece = fragments.called(
+            Run(
+                id="10c821c7b815482d89a84f8630376fc2", experiment="e", name=name, status="RUNNING", start_ms=0
+            )
+        )
+        assert ">10c821c7<" in piece
+
+
+def test_who_did_something_is_told_as_a_sentence_names_him() -> None:
+    assert fragments.actor("page") == '<bdi title="page">somebody on a page</bdi>'
+    assert ">the controller<" in fragments.actor("controller")
+    assert ">user:ada<" in fragments.actor("user:ada")

@@ -17,8 +17,9 @@ from penstock.http.pages.runs.tables import clause, is_loss
 from penstock.processes.controller import ControllerLoop
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
-from penstock.tracking.entities import Run
+from penstock.tracking.entities import MetricPoint, Run
 from penstock.tracking.experiments import ensure_experiment
+from penstock.tracking.metrics import RunReference, log_points
 from penstock.tracking.runs import create_run
 from projects import Sample
 from tables import table
@@ -348,3 +349,46 @@ def test_curves_are_compared_along_steps_or_time_smoothed_and_on_a_logarithmic_s
     assert {"linear", "steps", "none"} <= set(re.findall(r'#curves">(\w+)</a>', changed))
     assert all("runs=" in one for one in links)
     assert client.get(f"{address}&smooth=nan&along=%3Cscript%3E").status_code == 400
+
+
+def test_what_is_found_is_called_by_its_name_with_its_id_beside_it(store: tuple[TestClient, Hostile]) -> None:
+    client, _ = store
+    rows = client.get("/search", params={"q": "run-0000"}).text.split("<tr>")[2:]
+    for row in rows:
+        assert re.search(r'<a href="/runs/([0-9a-f]{32})"><bdi title="run-0000\d+">', row)
+        assert re.search(r'class="key" title="[0-9a-f]{32}">[0-9a-f]{8}</span>', row)
+
+
+def test_curves_without_steps_say_so_and_are_not_called_steps(
+    store: tuple[TestClient, Hostile], sample: Sample
+) -> None:
+    client, _ = store
+    ids = [f"{place:032x}" for place in (901, 902, 903)]
+    with sample.project.database.write() as connection:
+        experiment = ensure_experiment(connection, "hostile")
+        for place, run_id in enumerate(ids):
+            run = Run(
+                id=run_id,
+                experiment="hostile",
+                name="s",
+                status="RUNNING",
+                start_ms=START_MS,
+                metrics={"auc": 0.5},
+            )
+            create_run(connection, run)
+            points = [
+                MetricPoint("auc", 0.1 * step, START_MS + step, step if place == 2 else 0)
+                for step in range(4)
+            ]
+            log_points(connection, RunReference(run_id, experiment), points)
+    without = client.get(f"/compare?runs={ids[0]},{ids[1]}").text
+    assert "in the order logged: no steps" in without
+    assert "by step" not in without
+    both = client.get(f"/compare?runs={ids[2]},{ids[0]}").text
+    assert "by step" in both
+    assert "no steps" not in both
+
+
+def test_experiments_begin_with_how_many_there_are(store: tuple[TestClient, Hostile]) -> None:
+    text = store[0].get("/experiments").text
+    assert re.search(r'<p class="answer">\d+ experiments. The one that changed last, ', text)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from starlette.testclient import TestClient
+
+from penstock.http.app import build_server_app
 from penstock.http.pages.render import HERE, STATIC
+from penstock.processes.controller import ControllerLoop
+from projects import Sample
 
 LIVE = {
     "overview", "endpoints", "endpoint", "events", "models", "model", "version", "runs", "experiment", "run", "compare",
@@ -50,3 +56,31 @@ def test_every_page_of_what_goes_on_refreshes_itself() -> None:
             told[template.stem] = block[1]
     assert set(told) >= LIVE
     assert all(re.search(r"\b(5|10|30)\b", every) for every in told.values())
+
+
+def test_empty_pages_name_every_way_in_with_a_button_to_copy_it_and_the_servers_own_address(
+    tmp_path: Path,
+) -> None:
+    sample = Sample.make(tmp_path / "project")
+    client = TestClient(
+        build_server_app(sample.project, ControllerLoop(sample.project)), base_url="http://127.0.0.1:5151"
+    )
+    for address in ("/", "/models", "/runs", "/endpoints"):
+        text = client.get(address).text
+        blocks = re.findall(r"<pre .*?</pre>(.{40})", text, re.DOTALL)
+        assert all(one.startswith('<button type="button" class="copy"') for one in blocks), address
+        assert 'class="copy"' in text, address
+        assert "http://…" not in text
+    assert "MLFLOW_TRACKING_URI=http://127.0.0.1:5151" in client.get("/runs").text
+    assert "http://127.0.0.1:5151" in client.get("/models").text
+    sample.close()
+
+
+def test_what_a_box_is_for_can_be_read_on_a_phone_and_a_label_stays_beside_its_box() -> None:
+    for template in (HERE / "templates").glob("*.html"):
+        text = template.read_text(encoding="utf-8")
+        for box, words in re.findall(r'<input id="([\w-]+)"[^>]*? placeholder="([^"]*)"', text):
+            most = 48 if box == "filter" else 20
+            assert len(words.replace("&lt;", "<")) <= most, (template.stem, words)
+        for label, box in re.findall(r'(<label for="(?:group|from|to|kind)">)(.{0,120})', text):
+            assert f'<span class="pair">{label}' in text, (template.stem, box)

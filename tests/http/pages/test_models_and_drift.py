@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -18,11 +19,15 @@ from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
+from penstock.http.pages import model_views
+from penstock.http.pages.drawing.drift import drift_rows
 from penstock.http.pages.telling.markdown import markdown
+from penstock.monitoring.findings import Finding
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
+from penstock.records.signature import Column, Signature
 from penstock.registry.aliases import list_alias_moves
 from penstock.registry.notes import describe_version
 from penstock.serving.deployments import get_revision
@@ -120,6 +125,32 @@ def test_a_version_shows_its_schema_and_how_it_differs_from_the_champion(client:
     assert 'id="differences"' in text
 
 
+def test_a_tensor_that_is_always_sent_is_required_on_page_and_card(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = (
+        Column("pixels", "FP32", required=False, shape=(-1, 8)),
+        Column("mask", "FP32", shape=(-1, 8)),
+        Column("age", "FP64", required=False),
+    )
+    monkeypatch.setattr(model_views, "find_signature", lambda *_: Signature(inputs, ()))
+    text = client.get("/models/late/2").text
+    schema = words_of(text.split('id="schema"')[1].split("</section>")[0])
+    for told in (
+        "takes pixels FP32 [-1, 8] yes, values may be missing",
+        "takes mask FP32 [-1, 8] yes takes",
+        "takes age FP64 no",
+    ):
+        assert told in schema, schema
+    card = client.get("/models/late/2/card.md").text.replace("\\", "")
+    for told in (
+        "| pixels | FP32 [-1, 8] | yes, values may be missing |",
+        "| mask | FP32 [-1, 8] | yes |",
+        "| age | FP64 | no |",
+    ):
+        assert told in card, card
+
+
 def test_a_page_tells_what_an_alias_was_at_a_time(client: TestClient, project: Project) -> None:
     apply_promotion(project, plan_promotion(project, "late/2"))
     with project.database.read() as connection:
@@ -131,7 +162,10 @@ def test_a_page_tells_what_an_alias_was_at_a_time(client: TestClient, project: P
 
     assert f"champion was late/{first.version}" in asked(str(first.time_ms + 1))
     assert "champion was late/2" in asked(str(last.time_ms + 1))
-    assert "champion was late/2" in asked(format_ms(last.time_ms)[:10])  # a day means its end
+    assert "is still to come: now champion is late/2" in asked(
+        format_ms(last.time_ms)[:10]
+    )  # a day means its end
+    assert "is still to come: now champion is late/2" in asked("2999-01-01")
     assert "nothing was called champion" in asked("2001-01-01")
     assert "nothing was called other" in asked("2026-01-01", "other")
     assert "write a date or a time" in asked("yesterday")
@@ -192,3 +226,19 @@ def test_an_endpoint_names_its_hosts_and_workers_and_what_each_serves(
     words = words_of(text.split('id="servers"')[1].split("</section>")[0])
     assert re.search(r"gpu-7 \d+ 4707 http://gpu-7:8080 ● ready", words)
     assert re.search(r"gpu-8 \d+ 4708 http://gpu-8:8080 ✕ failed no memory", words)
+
+
+def test_the_list_of_endpoints_leads_to_the_versions_that_answer(client: TestClient) -> None:
+    assert '<a href="/models/late/1">' in client.get("/endpoints").text
+
+
+def test_drift_that_was_not_judged_is_no_feature_called_features() -> None:
+    told = {
+        "kind": "drift", "endpoint": "d", "revision": 1, "version": 1, "route": "stable", "start_s": 0, "end_s": 1,
+        "count": 0, "statistic": "psi", "statistic_value": math.nan, "breached": False, "sentence": "s",
+        "observed": math.nan, "limit": 0.2, "unjudged": "no_reference",
+    }  # fmt: skip
+    names = ("features", "hour, wind", "wind")
+    assert [one.finding.name for one in drift_rows([Finding(**told, name=name) for name in names])] == [
+        "wind"
+    ]

@@ -13,14 +13,26 @@ from penstock.base.clock import now_ms
 from penstock.base.store.events import Event
 from penstock.flows.production.overview import EndpointView, FindingView
 from penstock.http.pages.runs.compare_views import compare_runs
-from penstock.http.pages.runs.tables import commit_of
+from penstock.http.pages.runs.tables import commit_of, differing
 from penstock.http.pages.telling.conditions import because, best_known, condition_of
 from penstock.http.pages.telling.differences import beside
-from penstock.http.pages.telling.formatting import ago, column, cut, number, seconds, short, visible
+from penstock.http.pages.telling.formatting import (
+    ago,
+    column,
+    columns,
+    cut,
+    natural,
+    number,
+    seconds,
+    short,
+    signed_column,
+    visible,
+)
 from penstock.http.pages.telling.fragments import show
 from penstock.http.pages.telling.markdown import markdown
+from penstock.http.pages.telling.measures import beside_each_other
 from penstock.http.pages.telling.states import state, tone
-from penstock.http.pages.telling.timeline import group_events
+from penstock.http.pages.telling.timeline import answer_of_events, group_events
 from penstock.monitoring.alerts import Alert
 from penstock.tracking.entities import Run
 from tables import table
@@ -223,10 +235,72 @@ def test_metrics_that_runs_share_are_compared_first_and_a_run_with_changes_says_
     second = replace(second, metrics={"shared": 2.5, "zeal": 1.0})
     rows = compare_runs([first, second])
     assert [one.name for one in rows if one.kind == "metric"] == ["shared", "zeal", "alone"]
-    assert commit_of(first) == "d738f522d7 + changes"
+    assert commit_of(first) == "d738f522d7 + changes 00000000"
     (code,) = [one for one in rows if one.kind == "code"]
     assert code.differs, "one of them ran with changes that nobody committed"
 
 
+def test_other_changes_that_nobody_committed_differ() -> None:
+    first, second, same = (
+        Run(
+            id=name * 32,
+            experiment="e",
+            name=name,
+            status="FINISHED",
+            start_ms=0,
+            commit="c" * 40,
+            dirty_digest=digest * 32,
+        )
+        for name, digest in (("a", "1f"), ("b", "2e"), ("c", "1f"))
+    )
+    told = [("commit", "cccccccccc + changes 1f1f1f1f", "cccccccccc + changes 2e2e2e2e")]
+    assert differing(first, second) == told
+    assert differing(first, same) == []
+    (code,) = [one for one in compare_runs([first, second]) if one.kind == "code"]
+    assert code.differs
+
+
 def test_a_state_tells_with_its_word_what_was_waived() -> None:
     assert "passed, 1 waived</span>" in show("passed", more=", 1 waived")
+
+
+def test_numbers_of_a_column_have_the_same_decimals_and_what_is_very_small_is_told_by_itself() -> None:
+    assert column([0.4, 0.04679, 1e-13, math.nan]) == ["0.4000", "0.0468", "1e-13", "NaN"]
+    assert column([1.0, 0.9227]) == ["1.0000", "0.9227"]
+    assert column([7251.0, 0.716, 0.0]) == ["7,251", "0.7160", "0.0000"]
+    assert column([12_345.0, 812.5]) == ["12,345", "812"]
+    assert signed_column([0.01231, 0.002355, 4.801e-05]) == ["+0.012310", "+0.002355", "+0.000048"]
+
+
+@given(st.lists(st.floats(0.01, 0.999), min_size=2, max_size=8))
+def test_ordinary_numbers_of_a_table_end_at_the_same_decimal(values: list[float]) -> None:
+    rows = columns([values, list(reversed(values))])
+    assert len({len(text.partition(".")[2]) for row in rows for text in row}) == 1
+
+
+def test_metrics_of_versions_beside_each_other_have_the_same_decimals() -> None:
+    rows = beside_each_other(
+        {"auc": 0.7184, "loss": 0.1549}, {"auc": 0.716, "loss": 0.06467}, ["auc", "loss"]
+    )
+    assert [row[1:3] for row in rows] == [("0.7184", "0.7160"), ("0.1549", "0.0647")]
+    assert [row[3] for row in rows] == ["+0.00240", "+0.09023"]
+
+
+def test_events_are_told_in_a_sentence_what_went_wrong_first() -> None:
+    events = [
+        event(3, "endpoint.rolled_back"),
+        event(2, "guardrail.breached"),
+        event(1, "guardrail.breached"),
+    ]
+    assert answer_of_events(events) == (
+        "3 events. What went wrong: 2 × limit breached, 1 × rolled back. The newest: s."
+    )
+    assert answer_of_events(events[:0]) == ""
+    assert "nothing went wrong" in answer_of_events([event(1, "model.registered")])
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+def test_names_are_sorted_with_the_numbers_in_them_by_size(one: str, other: str) -> None:
+    assert (natural(one) == natural(other)) is (one == other)
+    assert (natural(one) < natural(other)) is not (natural(other) <= natural(one))
+    assert sorted(["m112", "m0", "m14", "m105"], key=natural) == ["m0", "m14", "m105", "m112"]

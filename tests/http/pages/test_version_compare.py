@@ -80,7 +80,8 @@ def test_the_rows_tell_features_live_numbers_and_checks_and_what_was_rolled_back
     project: Project,
 ) -> None:
     plain = Signature((Column("carrier", "BYTES"), Column("hour", "INT64")), ())
-    cheat = Signature((*plain.inputs, Column("dep_delay", "FP64", required=False)), ())
+    pixels = Column("pixels", "FP32", required=False, shape=(-1, 8))
+    cheat = Signature((*plain.inputs, Column("dep_delay", "FP64", required=False), pixels), ())
     first, second = (view_version(project, "late", one) for one in (1, 2))
     bad = VersionState(
         model="late",
@@ -118,6 +119,7 @@ def test_the_rows_tell_features_live_numbers_and_checks_and_what_was_rolled_back
     ]
     rows = {(one.kind, one.name): one for one in compare_versions(told)}
     assert rows["feature", "dep_delay"].texts == ("–", "FP64, may be missing")
+    assert rows["feature", "pixels"].texts == ("–", "FP32, values may be missing")
     assert not rows["feature", "hour"].differs
     assert rows["parameter", "depth"].texts == ("3", "4")
     assert rows["offline", "roc_auc"].texts == ("0.7000", "0.9000")
@@ -128,6 +130,19 @@ def test_the_rows_tell_features_live_numbers_and_checks_and_what_was_rolled_back
     kept = [replace(one, view=msgspec.structs.replace(one.view, rolled_back=None)) for one in told]
     best = {(one.kind, one.name): one.best for one in compare_versions(kept)}
     assert (best["offline", "roc_auc"], best["live", "roc_auc"]) == ({1}, {0})
+
+
+def test_versions_of_one_commit_with_other_changes_differ(project: Project) -> None:
+    told = []
+    for number, digest in ((1, "1f" * 32), (2, "2e" * 32), (2, None)):
+        view = view_version(project, "late", number)
+        origin = msgspec.structs.replace(view.version.provenance, commit="c" * 40, dirty_digest=digest)
+        version = msgspec.structs.replace(view.version, provenance=origin)
+        told.append(Told(msgspec.structs.replace(view, version=version), Outing(), {}, None))
+    rows = {(one.kind, one.name): one for one in compare_versions(told)}
+    assert not rows["code", "commit"].differs
+    changes = rows["code", "uncommitted changes"]
+    assert (changes.differs, changes.texts) == (True, ("yes, 1f1f1f1f", "yes, 2e2e2e2e", "no"))
 
 
 def test_rows_of_numbers_share_their_decimals_and_know_no_best_where_nobody_does() -> None:

@@ -42,7 +42,7 @@ REFERENCE = Reference(profile=Profile.of(COLUMNS), metrics={"roc_auc": 0.8})
             "drift: {psi_max: 0.2, min_rows: 5000}",
             Traffic(key=KEY, recent=BUSY, reference=REFERENCE),
             "too_few",
-            "1000 of 5,000 rows yet",
+            "1,000 of 5,000 rows yet",
         ),
         (
             "quality: {metric: accuracy, max_drop: 0.1}",

@@ -98,7 +98,8 @@ def test_a_rate_that_is_nothing_by_nothing_is_not_judged(tmp_path: Path) -> None
         for limit in ("min_ratio: 0.8", "max_difference: 0.1"):
             found = judge(f"columns: [sex], metric: {metric}, {limit}", tmp_path, frame, nobody)
             assert found.status == "error", (metric, limit)
-            assert "is 0 in every group, since no score of theirs is at least 0.5" in found.sentence
+            whose = " of theirs" if metric == "demographic_parity" else " of a positive row of theirs"
+            assert f"is 0 in every group, since no score{whose} is at least 0.5" in found.sentence
         theirs = ratio(rows.labels(), np.zeros(len(frame), int), sensitive_features=frame["sex"].to_numpy())
         assert np.isnan(theirs), metric
     without = np.where((frame["sex"] == "f").to_numpy(), 0.0, rows.labels())
@@ -110,6 +111,17 @@ def test_a_rate_that_is_nothing_by_nothing_is_not_judged(tmp_path: Path) -> None
             Scored(without, rows.candidate_scores(), frame),
         )
         assert found.status == "error", found.sentence
+
+
+def test_a_model_turned_round_is_not_said_to_select_nobody(tmp_path: Path) -> None:
+    frame, rows = people()
+    turned = Scored(rows.labels(), 1 - rows.labels(), frame)
+    found = judge("columns: [sex], metric: equal_opportunity, max_difference: 0.1", tmp_path, frame, turned)
+    assert (found.status, found.sentence) == (
+        "error",
+        "cannot be judged: the true positive rate is 0 in every group, since no score of a positive row of theirs is at "
+        "least 0.5: a model that selects none of the positive rows treats nobody alike",
+    )
 
 
 def test_a_group_without_positives_among_others_is_no_small_one(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from penstock.base.errors import Invalid
+from penstock.pipeline.parameters import load_metrics
 from penstock.registry.gates.check import Evidence
 from penstock.registry.gates.kinds.metric import MetricGate, check_metric
 from registry.gates.asking import NOTHING
@@ -21,3 +25,16 @@ def test_a_metric_of_another_kind_of_model_is_told_with_those_there_are(tmp_path
     assert "which has none" in check_metric(asked, Evidence(tmp_path, {}, NOTHING, "m.json")).sentence
     assert "names no `metrics:` file" in check_metric(asked, Evidence(tmp_path, {}, NOTHING)).sentence
     assert check_metric(asked, Evidence(tmp_path, {"mae": float("nan")}, NOTHING, "m.json")).status == "error"
+    for number in (float("inf"), float("-inf")):
+        odd = check_metric(
+            MetricGate(name="b", min=0.6), Evidence(tmp_path, {"b": number}, NOTHING, "m.json")
+        )
+        assert (odd.status, odd.sentence) == ("error", "b is infinite; it must be at least 0.6")
+
+
+def test_two_metrics_of_one_dotted_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text('{"a": {"b": 0.9}, "a.b": 0.1, "n": 1}')
+    with pytest.raises(Invalid, match=r"two metrics are called 'a\.b'"):
+        load_metrics(tmp_path / "m.json")
+    (tmp_path / "m.json").write_text('{"a": {"b": 0.9, "c": {}}, "a.c": 0.1, "t": "x"}')
+    assert load_metrics(tmp_path / "m.json") == {"a.b": 0.9, "a.c": 0.1}

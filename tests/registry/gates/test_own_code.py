@@ -196,7 +196,9 @@ def test_what_a_gates_code_imports_is_bound_with_it_and_what_cannot_be_told_is_s
     assert unbound_codes(root, gates("  - python: {check: 'gates/stray.py:check', files: [unread.py]}")) == []
 
 
-def test_a_command_passes_by_its_exit_code_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_passes_by_its_exit_code_unless_it_says_otherwise(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PENSTOCK_SIGNING_KEY", "secret")
     assert ask("command: {run: 'true'}", root=root).status == "pass"
     failed = ask("command: {run: 'echo so it is; exit 3'}", root=root)
@@ -206,6 +208,8 @@ def test_a_command_passes_by_its_exit_code_alone(root: Path, monkeypatch: pytest
         root=root,
     )
     assert (said.status, said.sentence.endswith(": fine"), said.observed, said.n) == ("pass", True, 0.5, 7)
+    otherwise = ask("""command: {run: 'echo "{\\"passed\\": false}"'}""", root=root)
+    assert (otherwise.status, "says that it has not passed" in otherwise.sentence) == ("error", True)
     assert ask("command: {run: 'no-such-program-here'}", root=root).status == "fail"
     assert ask("command: {run: test -z $PENSTOCK_SIGNING_KEY}", root=root).status == "pass"
     assert ask("command: {run: 'sleep 600 & sleep 600', timeout_s: 0.2}", root=root).status == "error"

@@ -74,6 +74,10 @@ def test_drift_without_rows_or_tables_does_not_pass(tmp_path: Path) -> None:
     )
     assert (few.status, few.sentence) == ("error", "50 and 500 rows are too few, 100 are needed")
     assert ask("drift: {psi_max: 0.25}", root=tmp_path / "nowhere").status == "error"
+    everything = ", ".join(flights(1).columns)
+    both = {"reference": flights(500), "test": flights(500)}
+    nothing = ask(f"drift: {{psi_max: 0.25, ignore: [{everything}]}}", root=tmp_path, tables=both)
+    assert (nothing.status, nothing.sentence) == ("error", "there is no column to compare")
 
 
 def test_a_column_that_is_ignored_must_be_one(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from patience import PATIENCE_S
+from penstock.monitoring.settings import TrafficSettings
+from penstock.processes.traffic import limits_of
 from penstock.serving import call
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.loaders.model import Array
@@ -81,6 +83,25 @@ def test_a_prediction_that_hangs_does_not_take_its_model_along(make: Make) -> No
     assert [stage.ask("a", 9.0).status_code for _ in range(2)] == [504] * 2
     assert answers(stage.ask("a", 4.0)) == [8.0]
     go.set()
+
+
+def test_who_waited_too_long_is_told_what_set_the_time(make: Make) -> None:
+    by_policy = limits_of(TrafficSettings(timeout_s=0.02), 30.0)
+    stage = make(a=by_policy, b=limits_of(TrafficSettings(), 0.02), c=EndpointLimits())
+    held = Held()
+    for name in "abc":
+        stage.serve(name, held)
+    held.go.clear()
+    hints = {
+        "a": "give it more time (traffic.timeout_s of the endpoint's policy is 0.02 s), or send fewer rows",
+        "b": "give it more time (serve --timeout is 0.02 s), or send fewer rows",
+        "c": "give it more time (parameter `timeout`, in microseconds, or the deadline of the gRPC call), "
+        "or send fewer rows",
+    }
+    for name, hint in hints.items():
+        late = stage.ask(name, 1.0, timeout=20_000 if name == "c" else 10_000_000)
+        assert (late.status_code, late.json()["hint"]) == (504, hint)
+    held.go.set()
 
 
 class Mute(Exception):

@@ -142,3 +142,39 @@ def test_names_that_no_cluster_takes_and_endpoints_that_nobody_knows_are_told(
     with pytest.raises(Conflict):
         write_manifests(plan_manifests(released.project, "delay", "k8s", folder))
     assert [path.name for path in folder.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize("namespace", ["Bad_NS", "", "-a", "a-", "a.b", "x" * 64, "a\n"])
+def test_a_namespace_that_no_cluster_takes_is_refused(namespace: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        Deployable("delay", "i", namespace)
+    assert caught.value.code == "serving.bad_namespace"
+
+
+@pytest.mark.parametrize(
+    "image", ["bad image;rm", "", "Upper", "a:", "a@sha256:12", "/a", "a//b", "a:b/c:d", "a\n", "x" * 256]
+)
+def test_an_image_that_is_none_is_refused(image: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        Deployable("delay", image)
+    assert caught.value.code == "serving.bad_image"
+
+
+def test_images_and_namespaces_as_people_write_them_are_taken() -> None:
+    digest = "sha256:" + "0f" * 32
+    for image in ("i", "a/b__c.d-e:v1.2", "localhost:5000/a:latest", f"Registry.example.org/a/b@{digest}"):
+        assert Deployable("delay", image, "ns-1").image == image
+
+
+def test_the_image_has_what_its_user_writes_to_and_git_only_where_a_package_needs_it(
+    released: Sample,
+) -> None:
+    def dockerfile() -> str:
+        return plan_manifests(released.project, "delay", "k8s", released.root / "out").files["Dockerfile"]
+
+    assert "chown 10001:10001 /app/.penstock /artifacts" in dockerfile()
+    (released.root / "requirements.txt").write_text("# git+https://example.org/no\nnumpy\n-r more.txt\n")
+    assert "install --yes --no-install-recommends git" not in dockerfile()
+    (released.root / "more.txt").write_text("tool @ git+https://example.org/tool\n")
+    text = dockerfile()
+    assert text.index("--no-install-recommends git") < text.index("pip install -r requirements.txt")

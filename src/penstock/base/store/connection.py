@@ -51,8 +51,13 @@ class StoreConnection(sqlite3.Connection):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # the end of the interpreter would close it too
 
 
-def open_store(path: Path | None, pragmas: Iterable[str] = PRAGMAS) -> StoreConnection:
+def open_store(
+    path: Path | None, pragmas: Iterable[str] = PRAGMAS, *, busy_timeout_s: float | None = None
+) -> StoreConnection:
     """Open a store's file, or a store in memory; transactions are begun and ended by statements alone.
+
+    Args:
+        busy_timeout_s: how long to wait for another writer (default: `BUSY_TIMEOUT_S`).
 
     Raises:
         sqlite3.OperationalError: the file is gone, or another came in its place meanwhile, or it cannot be opened.
@@ -63,7 +68,11 @@ def open_store(path: Path | None, pragmas: Iterable[str] = PRAGMAS) -> StoreConn
     # one that is taken away in this very moment must not be made anew, empty, by being opened
     where = ":memory:" if path is None else f"{path.as_uri()}?mode=rw"
     connection = sqlite3.connect(
-        where, timeout=BUSY_TIMEOUT_S, factory=StoreConnection, uri=True, check_same_thread=False
+        where,
+        timeout=BUSY_TIMEOUT_S if busy_timeout_s is None else busy_timeout_s,
+        factory=StoreConnection,
+        uri=True,
+        check_same_thread=False,
     )
     connection.isolation_level = None  # the driver's own BEGIN comes too late for readers and writers
     connection.path, connection.file = path, file

@@ -22,8 +22,11 @@ HINTS = {
 }
 
 
-def told_outside(error: PenstockError) -> PenstockError:
+def told_outside(error: PenstockError, *, is_logged: bool = True) -> PenstockError:
     """Return an error as a door tells it: of the store without its address, host and user, any other as it is.
+
+    Args:
+        is_logged: write what is not told into the log; False where the caller does.
 
     Example:
         >>> from penstock.base.errors import Corrupt
@@ -33,10 +36,18 @@ def told_outside(error: PenstockError) -> PenstockError:
     sentence = SENTENCES.get(error.code)
     if sentence is None or error.message.startswith(sentence):
         return error
-    logger.warning("%s", error.message)
+    if is_logged:
+        logger.warning("%s", error.message)
     if LOCKED in error.message:
         sentence = f"{sentence}: another program keeps it locked"
     told = type(error)(sentence, code=error.code, hint=f"{HINTS[error.code]}; the server's log says more")
     if isinstance(error, Unavailable):
         told.fields["retry_after_s"] = RETRY_AFTER_S
     return told
+
+
+def words_outside(error: Exception, *, is_logged: bool = True) -> str:
+    """Say in words what failed, as `told_outside` does; of what is no error of ours its type too."""
+    if isinstance(error, PenstockError):
+        return told_outside(error, is_logged=is_logged).message
+    return f"{type(error).__name__}: {error}"

@@ -41,8 +41,10 @@ TIMEOUT_OPTION = click.option(
     "--shadow",
     "shadows",
     multiple=True,
-    help="A version that sees the traffic and answers none of it; also several times. Alone, it changes nothing else.",
+    help="A version that sees what the stable version or a canary answers, and answers nothing; also several times. "
+    "Those named are the shadows from then on; by default those of penstock.yaml, or those that there are. Alone, it changes nothing else.",
 )
+@click.option("--no-shadow", is_flag=True, help="Take all shadows out. Alone, it changes nothing else.")
 @click.option("--reason", help="Why, for the record.")
 @click.option(
     "--force",
@@ -70,6 +72,7 @@ def deploy(
     canary: float | None,
     fixed: bool,
     shadows: tuple[str, ...],
+    no_shadow: bool,
     reason: str | None,
     force: bool,
     dry_run: bool,
@@ -83,18 +86,22 @@ def deploy(
 
     What penstock.yaml says of the endpoint becomes its policy; what that will not be able to judge is told.
     """
-    from penstock.flows.production.deploying import plan_deployment, plan_shadows
+    from penstock.flows.production.deploying import plan_deployment
+    from penstock.flows.production.traffic.shadowing import plan_shadows
     from penstock.workspace import open_workspace
 
     if fixed and canary is None:
         raise click.UsageError("--fixed needs --canary")
+    if shadows and no_shadow:
+        raise click.UsageError("--shadow and --no-shadow exclude each other")
     project = open_workspace(session.directory)
     if manifest is not None:
         _write_manifests(
             session, project, name, manifest, reference, image, namespace, force=force, dry_run=dry_run
         )
         return
-    if shadows and reference is None and canary is None:
+    is_about_shadows = bool(shadows) or no_shadow
+    if is_about_shadows and reference is None and canary is None:
         plan = plan_shadows(project, name, shadows, reason=reason)
         _carry_out(session, project, plan, timeout if wait else None, dry_run)
         return
@@ -109,7 +116,7 @@ def deploy(
         canary=canary,
         reason=reason,
         force=force,
-        shadows=shadows or None,
+        shadows=shadows if is_about_shadows else None,
         is_fixed=fixed,
     )
     _carry_out(session, project, plan, timeout if wait else None, dry_run)

@@ -44,8 +44,11 @@ def load(text: str) -> Any:
 
 
 def render_plain(document: object) -> str | None:
-    """Return a mapping as YAML text, or None where that takes more than this knows."""
-    if not isinstance(document, Mapping) or not document:
+    """Return a dict as YAML text, or None where that takes more than this knows.
+
+    What a library read is none: it holds the comments of its text.
+    """
+    if type(document) is not dict or not document:
         return None
     try:
         return "".join(_mapping(document, "", ""))

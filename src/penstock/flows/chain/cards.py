@@ -117,7 +117,7 @@ def _state(found: VersionView, outing: Outing) -> str:
 def _column(column: Column) -> tuple[str, str, str]:
     shape = "" if not column.is_tensor else f" {list(column.shape)}"
     meaning = f", {column.meaning}" if column.meaning else ""
-    return column.name, f"{column.datatype}{shape}{meaning}", "yes" if column.required else "no"
+    return column.name, f"{column.datatype}{shape}{meaning}", column.necessity
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

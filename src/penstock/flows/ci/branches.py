@@ -29,11 +29,15 @@ class ToldBranch:
 
 @dataclass(frozen=True)
 class Pushed:
-    """How a commit came to a run: the branch it was pushed to, the repository that a hook knows, what a CI system says."""
+    """How a commit came to a run: the branch it was pushed to, the repository that a hook knows, what a CI system says.
+
+    `began_ms` is when the hook did.
+    """
 
     branch: str | None = None
     source: str | None = None
     told: ToldBranch | None = None
+    began_ms: int | None = None
 
 
 def told_by_system(variables: Mapping[str, str], event: bytes | None) -> ToldBranch | None:

@@ -111,7 +111,7 @@ def run_ci(
             hint="git add -A && git commit",
         )
     commit = project.git.resolve(revision)
-    started_ms = now_ms()
+    started_ms = pushed.began_ms or now_ms()
     progress = _Progress()
     with clean_worktree(project, commit, "ci") as tree:
         run = _Run(tree, progress, on_step or (lambda step: None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shlex
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -170,6 +171,42 @@ def installation_of(project: Project, *, is_self_hosted: bool = False) -> Instal
             project.root, find_git_root(project.root), is_self_hosted=is_self_hosted
         )
     return plan_installation(_declared(project.root), penstock, own=own)
+
+
+def needs_git(root: Path, installation: Installation) -> bool:
+    """Whether what an installation asks for comes from a Git repository: a command says so, or a file that one reads."""
+    waiting = [word for command in installation.commands for word in _files_of(command)]
+    if any("git+" in command for command in installation.commands):
+        return True
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or not (root / name).is_file():
+            continue
+        seen.add(name)
+        lines = [line.strip() for line in (root / name).read_text("utf-8", "replace").splitlines()]
+        told = [line for line in lines if not line.startswith("#")]
+        if any("git+" in line or (name == "uv.lock" and "git = " in line) for line in told):
+            return True
+        for line in told:
+            option, _, other = line.replace("=", " ", 1).partition(" ")
+            if option in {"-r", "--requirement", "-c", "--constraint"}:
+                waiting.append(str(Path(name).parent / other.strip()))
+    return False
+
+
+def _files_of(command: str) -> list[str]:
+    """Return the files of a project that a command may read."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    named = [word.rpartition("=")[2] for word in words]
+    if any(word == "." or word.startswith(".[") for word in words):
+        named.append("pyproject.toml")
+    if words[:1] == ["uv"]:
+        named.append("uv.lock")
+    return named
 
 
 def _require_program(installation: Installation) -> None:

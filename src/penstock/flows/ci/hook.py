@@ -17,10 +17,11 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError, told_of_system
 from penstock.base.files import locked, write_atomic
 from penstock.base.git import Git
+from penstock.base.running import name_process
 from penstock.ci.render.hook import HOOK_FILE, MARK, render_hook
 from penstock.ci.report import CiReport, StepReport
 from penstock.flows.ci.branches import BRANCH, Pushed
-from penstock.flows.ci.continuous import OnStep, run_ci
+from penstock.flows.ci.continuous import UNFINISHED, OnStep, run_ci
 from penstock.flows.ci.files import CiFilePlan
 from penstock.flows.ci.reports import save_report
 from penstock.project.project import Project
@@ -141,9 +142,15 @@ def receive_push(
         started_ms = now_ms()
         with locked(project.home / "ci" / "lock", wait_s=WAIT_S, holder_hint="another push is validated"):
             try:
+                # a run that is killed before it begins has its report too
+                save_report(project, _unfinished(project, commit, branch, started_ms))
                 project.git.run("fetch", "--quiet", "--no-tags", str(bare), ref)
                 report = run_ci(
-                    project, commit, deploy=ref == default, pushed=Pushed(branch, str(bare)), on_step=on_step
+                    project,
+                    commit,
+                    deploy=ref == default,
+                    pushed=Pushed(branch, str(bare), began_ms=started_ms),
+                    on_step=on_step,
                 )
             except (PenstockError, OSError) as error:
                 told = error if isinstance(error, PenstockError) else told_of_system(error)
@@ -152,6 +159,19 @@ def receive_push(
                     save_report(project, report)
                 on_step(report.steps[0])
         yield report, how_again(project, report, is_default=ref == default)
+
+
+def _unfinished(project: Project, commit: str, branch: str, started_ms: int) -> CiReport:
+    return CiReport(
+        project=project.readable_settings.project,
+        commit=commit,
+        subject="",
+        started_ms=started_ms,
+        passed=False,
+        steps=(UNFINISHED,),
+        branch=branch,
+        process=name_process(),
+    )
 
 
 def _failed(project: Project, commit: str, branch: str, started_ms: int, error: PenstockError) -> CiReport:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.base.errors import Conflict, NotFound
 from penstock.base.files import write_atomic
-from penstock.flows.ci.files import installation_of
+from penstock.flows.ci.files import installation_of, needs_git
 from penstock.project.project import Project
 from penstock.registry.references import resolve_version
 from penstock.registry.versions import get_version
@@ -73,7 +74,7 @@ def plan_manifests(
 
     Raises:
         NotFound: neither the store nor penstock.yaml knows the endpoint, or there is no such version.
-        Invalid: its name cannot be that of an object in a cluster.
+        Invalid: its name cannot be that of an object in a cluster, or the image or the namespace is none.
     """
     with project.database.read() as connection:
         revision = find_revision(connection, endpoint)
@@ -89,12 +90,13 @@ def plan_manifests(
     installation = installation_of(project)
     deployable = Deployable(
         endpoint=endpoint,
-        image=image or f"{project.root.name.lower()}-serve:latest",
+        image=f"{_slug(project.root.name)}-serve:latest" if image is None else image,
         namespace=namespace,
         trusted_keys=tuple(sorted(key.text for key in project.keys.trusted.values())),
         model_bytes=sum(file.size for file in version.manifest.files) if version else 0,
         install=installation.commands,
         python=".".join(platform.python_version_tuple()[:2]),
+        needs_git=needs_git(project.root, installation),
     )
     render, tried = KINDS[kind]
     files = {
@@ -131,6 +133,11 @@ def write_manifests(plan: ManifestPlan, *, force: bool = False) -> None:
     plan.folder.mkdir(parents=True, exist_ok=True)
     for name, text in plan.files.items():
         write_atomic(plan.folder / name, text.encode())
+
+
+def _slug(name: str) -> str:
+    """Return a name as that of an image may be."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "project"
 
 
 def _readme(deployable: Deployable, kind: str, tried: str) -> str:

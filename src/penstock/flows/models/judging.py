@@ -19,7 +19,7 @@ from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
 from penstock.flows.models.stated import require_stated
 from penstock.pipeline.outputs import list_kind
-from penstock.pipeline.parameters import load_values, numbers
+from penstock.pipeline.parameters import load_metrics
 from penstock.pipeline.running.survivors import end_survivors, noted
 from penstock.project.project import Project
 from penstock.project.settings import require_model, unknown_model
@@ -43,7 +43,7 @@ def run_gate(project: Project, path: str | None = None, name: str | None = None)
     """
     candidate = find_candidate(project, path, name)
     metrics_file = candidate.settings.metrics
-    metrics = numbers(load_values(project.root / metrics_file)) if metrics_file else {}
+    metrics = load_metrics(project.root / metrics_file) if metrics_file else {}
     gates = project.settings.gates_of(candidate.settings.name)
     for gate in gates:
         for table in gate.tables:

@@ -6,7 +6,7 @@ import msgspec
 import polars as pl
 
 from penstock.base.clock import format_ms, now_ms
-from penstock.base.errors import Invalid, Unavailable
+from penstock.base.errors import Invalid, Refused, Unavailable
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.evidence.losses import fit_losses_of
@@ -16,13 +16,15 @@ from penstock.monitoring.estimating.losses import keep_losses
 from penstock.monitoring.rowwise.learned import learn
 from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.variation import reference_profile
-from penstock.pipeline.parameters import load_values, numbers
+from penstock.pipeline.parameters import load_metrics
 from penstock.project.environment import environment
 from penstock.project.project import Project
 from penstock.registry.documents.slsa import seal_provenance
 from penstock.registry.entities import ModelVersion, Provenance
 from penstock.registry.package import describe_model, read_flavours
 from penstock.registry.versions import add_version, count_versions
+from penstock.serving.loaders import load_model
+from penstock.serving.repository import LoadedModel, prove
 from penstock.tracking.runs import find_run_of_lock
 
 
@@ -44,7 +46,7 @@ def register_model(
     code = capture_code(project)
     with project.database.read() as connection:
         run = find_run_of_lock(connection, code.lock_digest) if code.lock_digest else None
-    metrics = numbers(load_values(project.root / settings.metrics)) if settings.metrics else {}
+    metrics = load_metrics(project.root / settings.metrics) if settings.metrics else {}
     store_model(project, candidate.folder, candidate.manifest)
     draft = ModelVersion(
         model=name or settings.name,
@@ -79,10 +81,16 @@ def register_model(
 
 
 def serving_note(project: Project, version: ModelVersion) -> str | None:
-    """Return what keeps a version from being served here, with what would help; None where nothing does."""
+    """Return what keeps a version from being served here, with what would help; None where nothing does.
+
+    A folder of MLflow's with an example is loaded and asked about it, as at a deployment.
+    """
     try:
-        files_of_folder(fetch_model(project, version), version.model, version.number, version.digest)
-    except (Invalid, Unavailable) as error:
+        folder = fetch_model(project, version)
+        files = files_of_folder(folder, version.model, version.number, version.digest)
+        if files.example is not None and describe_model(folder).is_mlflows:
+            prove(LoadedModel(files, load_model(files)), files)
+    except (Invalid, Refused, Unavailable) as error:
         return f"{error.message}: {error.hint}" if error.hint else error.message
     return None
 

@@ -25,7 +25,7 @@ def table_inputs(signature: Signature, frame: pl.DataFrame, label: str | None = 
     inputs = signature.inputs
     if len(inputs) == 1 and inputs[0].is_tensor:
         return {inputs[0].name: _matrix(inputs[0], frame.drop(label) if label in frame.columns else frame)}
-    wanted = [column for column in inputs if column.required or column.name in frame.columns]
+    wanted = [column for column in inputs if column.must_be_sent or column.name in frame.columns]
     plain = to_columns(frame, [column.name for column in wanted])
     return {column.name: _typed(column, frame, plain[column.name]) for column in wanted}
 

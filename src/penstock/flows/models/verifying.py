@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.errors import PenstockError
+from penstock.base.errors import NotFound, PenstockError
 from penstock.flows.models.documents import load_statement
 from penstock.flows.models.proving import VerdictRule
 from penstock.project.project import Project
@@ -55,7 +55,8 @@ class VersionReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify_versions(project: Project, reference: str | None = None) -> list[VersionReport]:
-    """Check a version, or all whose files are kept here: list of files, each file, reference profile, origin, verdicts.
+    """Check a version, or all whose files are kept here: list of files, each file, reference profile, what
+    `restore` brings back beside the commit, origin, verdicts.
 
     Unsigned and untrusted origins and verdicts are told and are no damage.
 
@@ -106,11 +107,23 @@ def _damaged_files(project: Project, version: ModelVersion) -> Iterator[Damage]:
             project.artifacts.check(file.sha256)
         except PenstockError as error:
             yield Damage(file.path, error.message)
-    if version.profile_digest is not None:
-        try:
-            project.artifacts.check(version.profile_digest)
-        except PenstockError as error:
-            yield Damage("reference profile", error.message)
+    origin = version.provenance
+    kept = (
+        ("reference profile", version.profile_digest),
+        ("pipeline's lock", origin.lock_digest),
+        ("uncommitted changes", origin.dirty_digest),
+    )
+    for what, digest in kept:
+        if digest is not None:
+            try:
+                project.artifacts.check(digest)
+            except NotFound as error:
+                if (
+                    version.source is None
+                ):  # of one whose files came from elsewhere they may never have been here
+                    yield Damage(what, error.message)
+            except PenstockError as error:
+                yield Damage(what, error.message)
 
 
 def _verdicts(connection: sa.Connection, rule: VerdictRule, version: ModelVersion) -> Sequence[VerdictState]:

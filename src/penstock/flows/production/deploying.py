@@ -11,8 +11,9 @@ from penstock.base.errors import Invalid
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.flows.production.checking import check_guardrails, policy_in_file
-from penstock.flows.production.fitting import check_takeover
+from penstock.flows.production.fitting import REFUSED, check_takeover, misfits
 from penstock.flows.production.revising import DeploymentPlan
+from penstock.flows.production.traffic.shadowing import choose_shadows
 from penstock.monitoring.policies import policy_or_none_yet
 from penstock.monitoring.ruling import kept_by_rules
 from penstock.project.project import Project
@@ -20,7 +21,7 @@ from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.registry.states import require_not_rolled_back
-from penstock.serving.deployments import Canary, Revision, RevisionDraft, find_revision, get_revision
+from penstock.serving.deployments import Canary, Revision, RevisionDraft, find_revision
 from penstock.serving.loaders import load_model
 from penstock.serving.repository import LoadedModel, check_inputs, prove
 
@@ -45,7 +46,8 @@ def plan_deployment(
 
     Args:
         force: deploy a version that was rolled back, or one that requires what clients do not send; `reason` says why it may.
-        shadows: versions that see the traffic and answer none of it; None: those of penstock.yaml.
+        shadows: versions that see the traffic and answer none of it, and no others do; None: those of penstock.yaml,
+            and where it names none, those that there are.
         is_fixed: let a canary keep its percent until somebody changes it, as in a comparison of two versions.
 
     Raises:
@@ -73,8 +75,6 @@ def plan_deployment(
     loaded = LoadedModel(files, load_model(files))
     prove(loaded, files)
     policy = policy_in_file(project, endpoint)
-    if shadows is None:
-        shadows = policy.endpoint.traffic.shadows if policy else ()
     outputs = frozenset(column.name for column in loaded.signature.outputs)
     warnings = check_guardrails(
         project, endpoint, policy.endpoint if policy else None, version, outputs, is_canary=canary is not None
@@ -87,19 +87,27 @@ def plan_deployment(
         )
         kind = "endpoint.deployed"
     else:
-        draft, summary = _canary_draft(
+        draft, summary, unfit = _canary_draft(
             project, endpoint, (version, loaded.signature), before, (canary, reason)
         )
+        warnings += unfit
         if is_fixed:
             draft = msgspec.structs.replace(draft, steps=())
         kind = "endpoint.canary"
-    numbers, beside = _shadows(project, version.model, files.signature, shadows)
-    taken = {draft.stable, draft.canary.version if draft.canary else 0}
-    draft = msgspec.structs.replace(draft, shadows=tuple(one for one in numbers if one not in taken))
-    summary += beside
+    answering = (draft.stable, *((draft.canary.version,) if draft.canary else ()))
+    chosen = choose_shadows(
+        project,
+        endpoint,
+        (version.model, answering),
+        before,
+        named=shadows,
+        in_file=policy.endpoint.traffic.shadows if policy else (),
+    )
+    draft = msgspec.structs.replace(draft, shadows=chosen.numbers)
+    warnings += chosen.warnings
+    summary += chosen.beside
     with project.database.read() as connection:
         watched = policy or policy_or_none_yet(connection, endpoint, version.model).body
-    answering = (draft.stable, draft.canary.version if draft.canary else None)
     kept = kept_by_rules(version.model, watched.endpoint.traffic.rules, answering)
     return DeploymentPlan(
         endpoint,
@@ -112,60 +120,6 @@ def plan_deployment(
         warnings=(*warnings, kept) if kept else warnings,
         classes={version.number: tuple(loaded.classes)} if loaded.classes else {},
     )
-
-
-def plan_shadows(
-    project: Project, endpoint: str, shadows: Sequence[str], *, reason: str | None = None
-) -> DeploymentPlan:
-    """Plan to let versions see what an endpoint is asked, and leave those that answer as they are.
-
-    Raises:
-        NotFound: no such endpoint or version.
-        Invalid: a shadow is of another model, does not load, or requires inputs that clients do not send.
-    """
-    with project.database.read() as connection:
-        before = get_revision(connection, endpoint)
-    stable = RegistrySource(project).fetch(before.model, before.stable)
-    numbers, beside = _shadows(project, before.model, stable.signature, shadows)
-    answering = {before.stable, before.canary.version if before.canary else 0}
-    summary = f"{endpoint} serves what it did{beside}"
-    draft = RevisionDraft(
-        model=before.model,
-        stable=before.stable,
-        canary=before.canary,
-        shadows=tuple(one for one in numbers if one not in answering),
-        steps=before.steps,
-        actor=project.actor,
-        reason=reason or summary,
-        kind=before.kind,
-    )
-    return DeploymentPlan(endpoint, draft, before, "endpoint.shadowed", summary)
-
-
-def _shadows(
-    project: Project, model: str, stable: Signature, references: Sequence[str]
-) -> tuple[tuple[int, ...], str]:
-    """Return the versions that references name, each proved, and how a summary ends that names them."""
-    found = []
-    for reference in references:
-        with project.database.read() as connection:
-            version = resolve_version(connection, reference)
-        if version.model != model:
-            raise Invalid(
-                f"{version.ref} cannot be a shadow of {model}: it is another model",
-                code="serving.foreign_shadow",
-                hint=f"name a version: {model}/{version.number}",
-            )
-        require_intact(project, version)
-        files = RegistrySource(project).fetch(version.model, version.number)
-        check_inputs(version.ref, files.signature, stable)
-        prove(LoadedModel(files, load_model(files)), files)
-        found.append(version.number)
-    numbers = tuple(dict.fromkeys(found))
-    if not numbers:
-        return (), ""
-    named = ", ".join(f"{model}/{number}" for number in numbers)
-    return numbers, f", with {named} in {'its shadow' if len(numbers) == 1 else 'its shadows'}"
 
 
 def check_endpoint_name(name: str) -> str:
@@ -189,7 +143,8 @@ def _canary_draft(
     candidate: tuple[ModelVersion, Signature],
     before: Revision | None,
     how: tuple[float, str | None],
-) -> tuple[RevisionDraft, str]:
+) -> tuple[RevisionDraft, str, tuple[str, ...]]:
+    """Return the draft, what it does in words, and which requests the candidate will refuse."""
     percent, reason = how
     version, inputs = candidate
     if before is None or before.model != version.model:
@@ -206,6 +161,7 @@ def _canary_draft(
         )
     stable = load_model(RegistrySource(project).fetch(before.model, before.stable))
     check_inputs(version.ref, inputs, stable.signature)
+    unfit = tuple(f"{one}: {REFUSED}" for one in misfits(version.ref, inputs, stable.signature))
     settings = project.settings.endpoints.get(endpoint)
     steps = tuple(step for step in settings.rollout.steps if step > percent) if settings else ()
     summary = f"{endpoint} gives {version.ref} {percent:g} % of its traffic, the rest stays with version {before.stable}"
@@ -218,4 +174,4 @@ def _canary_draft(
         reason=reason or summary,
         kind="canary",
     )
-    return draft, summary
+    return draft, summary, unfit

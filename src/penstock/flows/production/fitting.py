@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from penstock.base.errors import Invalid, PenstockError
 from penstock.flows.models.folders import RegistrySource, find_signature
 from penstock.project.project import Project
-from penstock.records.signature import Signature
+from penstock.records.signature import Column, Signature
 from penstock.registry.entities import ModelVersion
 from penstock.registry.package import describe_model
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, list_endpoints
+from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.repository import check_inputs
 
 MISMATCH = "serving.signature_mismatch"
+REFUSED = "what does not fit will be refused"
 
 
 def check_takeover(
@@ -44,7 +48,32 @@ def check_takeover(
         if not force:
             raise
         return (f"{error.message}: these requests will be refused",)
-    return ()
+    return tuple(f"{one}: {REFUSED}" for one in misfits(ref, inputs, live))
+
+
+def misfits(ref: str, inputs: Signature, live: Signature) -> list[str]:
+    """Say which inputs a version takes in another shape or datatype than the live one, each in words.
+
+    A wider datatype takes a narrower one, and -1 any size.
+    """
+    known = {column.name: column for column in live.inputs}
+    return [
+        f"{ref} takes {column.name} as {column.datatype} {list(column.shape)}, "
+        f"requests for the stable version carry {sent.datatype} {list(sent.shape)}"
+        for column in inputs.inputs
+        if (sent := known.get(column.name)) is not None and not _takes(column, sent)
+    ]
+
+
+def _takes(column: Column, sent: Column) -> bool:
+    if len(column.shape) != len(sent.shape):
+        return False
+    if any(size not in (-1, other) for size, other in zip(column.shape, sent.shape, strict=True)):
+        return False
+    if column.datatype == sent.datatype:
+        return True
+    is_text = "BYTES" in (column.datatype, sent.datatype)
+    return not is_text and np.can_cast(numpy_dtype(sent.datatype), numpy_dtype(column.datatype), "safe")
 
 
 @dataclass(frozen=True)

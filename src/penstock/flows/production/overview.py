@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from penstock.base.clock import format_ms, now_ms
-from penstock.base.errors import PenstockError
+from penstock.base.store.outside import words_outside
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.leading import why_nobody_acts
@@ -200,8 +200,7 @@ def overview(
                 words = f"what runs is not known: {why}"
                 view = msgspec.structs.replace(view, health="unjudged", health_reason=words, lost_servers={})
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
-            words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
-            view = _unreadable(revision, servers, words)
+            view = _unreadable(revision, servers, words_outside(error))
         notes = {
             f"{worker.place} ({worker.pid})": state.message
             for worker, state in states

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Conflict, NotFound, PenstockError
 from penstock.base.store.events import record_event
+from penstock.base.store.outside import told_outside
 from penstock.flows.production.checking import check_guardrails, policy_in_file
 from penstock.monitoring.policies import (
     Policy,
@@ -145,7 +146,9 @@ class FileFollower:
         except Conflict:
             return  # another one was written at the same moment: the next look compares again
         except PenstockError as error:
-            self._refuse(error.message)
+            told = told_outside(error, is_logged=False).message
+            if told != self.problem:
+                self._refuse(told_outside(error).message)
         else:
             self.problem = ""
         self._seen = seen

@@ -17,7 +17,7 @@ def why_unwritable(project: Project) -> str:
         return ""
     free = shutil.disk_usage(file.parent).free
     if free < NO_ROOM_BYTES:
-        return f"the store {file} cannot be written: {free >> 10} KB are free on its disk"
+        return f"the store cannot be written: {free >> 10} KB are free on its disk"
     if not os.access(file, os.W_OK) or not os.access(file.parent, os.W_OK):
-        return f"the store {file} cannot be written by this user"
+        return "the store cannot be written by this user"
     return ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from penstock.base.store.remembered import Key, Remembered, key_of
 from penstock.monitoring.windows import list_rows, merge_windows, unpack
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
@@ -66,10 +67,16 @@ def view_windows(
             connection, endpoint, revision=revision, limit=limit, since_s=since_s, with_features=False
         )
     asked = frozenset(metrics)
-    return [_view(one, asked) for one in found]
+    return [_known.get(_key(one, asked), partial(_view, one, asked)) for one in found]
 
 
-@lru_cache(maxsize=KEPT)
+_known = Remembered[WindowView](KEPT)
+
+
+def _key(rows: tuple[sa.Row[Any], ...], metrics: frozenset[str]) -> Key:
+    return (metrics, *map(key_of, rows))
+
+
 def _view(rows: tuple[sa.Row[Any], ...], metrics: frozenset[str]) -> WindowView:
     """Return what the rows of a window tell: the same rows always tell the same."""
     window = merge_windows([unpack(row) for row in rows])

@@ -21,6 +21,7 @@ from penstock.http.pages.drawing.distributions import draw_distribution
 from penstock.http.pages.drawing.histories import history_chart
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.formatting import size_unit
 from penstock.monitoring.reporting.changes import TableReport
 from penstock.project.project import Project
 from penstock.registry.versions import list_uses_of_input
@@ -32,9 +33,9 @@ USES = 2_000
 FEATURES = 60
 SHOWN_CHANGES = 100
 COMPARISONS = 8
+"""So many comparisons of commits are kept: each costs a tenth of a second, and what commits hold does not change."""
 NAMED = 3
 """So many model versions are named in a sentence, those that are live first."""
-"""So many comparisons of commits are kept: each costs a tenth of a second, and what commits hold does not change."""
 
 
 class DataPages:
@@ -84,16 +85,19 @@ class DataPages:
         for ref, digest in reversed(versions):
             made.setdefault(digest.removeprefix("md5:"), []).append(ref)
         sizes = [
-            (one.commit.time_ms // 1000, one.info.size / 1e6)
+            (one.commit.time_ms // 1000, one.info.size)
             for one in reversed(found.changes)
             if one.info and one.info.size is not None
         ]
+        unit, bytes_each = size_unit(max((count for _, count in sizes), default=0))
         return self._renderer.page(
             "tracked.html",
             found=found,
             changes=found.changes[:SHOWN_CHANGES],
             answer=answer_of(found, len({run_id for run_id, _ in runs}), [ref for ref, _ in versions]),
-            chart=history_chart("Size", sizes, "MB", is_time=True),
+            chart=history_chart(
+                "Size", [(when, count / bytes_each) for when, count in sizes], unit, is_time=True
+            ),
             runs=by_digest,
             versions=made,
             **compared,
@@ -198,9 +202,9 @@ def answer_of(found: Tracked, run_count: int, versions: list[str]) -> str:
         if not found.is_committed:
             told.append("what it holds now is not committed")
     if run_count or not found.is_made:
-        used = f"{counted(run_count, 'run')} used it" if run_count else "no run used it yet"
+        used = f"{counted(run_count, 'run')} used it" if run_count else "No run used it yet"
     else:
-        used = f"{found.source} makes it, and runs record the data that they begin from"
+        used = f"It is made by {found.source}, and runs record the data that they begin from"
     more = f" and {len(versions) - NAMED} more" if len(versions) > NAMED else ""
     made = f", and {', '.join(versions[:NAMED])}{more} came of it" if versions else ""
-    return f"{'; '.join(told)}. {used[:1].upper()}{used[1:]}{made}."
+    return f"{'; '.join(told)}. {used}{made}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ from penstock.http.pages.telling.formatting import milliseconds, number
 from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding, list_findings
-from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
+from penstock.monitoring.policies import PolicyStep, list_policy_steps, policy_or_none_yet
 from penstock.monitoring.ruling import view_rules
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
@@ -159,13 +160,13 @@ class EndpointPages:
             may=may,
             span=span,
             spans=SPANS,
-            charts=_charts(windows, metric, revisions, findings),
+            charts=_charts(windows, metric, revisions, findings, steps or []),
             numbers=bool(query["numbers"]),
             numbers_link=urlencode({**{key: value for key, value in query.items() if value}, "numbers": "1"}),
             windows=list(reversed(windows)),
             guardrails=_guardrails(findings),
             drift=drift[:DRIFT_ROWS],
-            untold=[one.finding for one in drift if one.finding.unjudged is not None],
+            untold=[one for one in findings if one.kind == "drift" and one.unjudged is not None],
             goals=goals,
             alerting=_alerting(view),
             drift_count=len(drift),
@@ -324,11 +325,12 @@ def _charts(
     metric: str | None,
     revisions: Sequence[Revision],
     findings: Sequence[Finding],
+    steps: Sequence[PolicyStep],
 ) -> list[Chart]:
     if not windows:
         return []
     frame = Frame.of(windows, _marks(revisions))
-    limits = _limits(findings, metric)
+    limits = limits_of(findings, metric, revisions, steps)
     drawn = [
         bar_chart("Requests", "requests a window", windows, lambda one: one.request_count, frame),
         line_chart("Latency p99", "milliseconds", windows, lambda one: one.p99_ms, frame, limits["latency"]),
@@ -355,18 +357,41 @@ def _marks(revisions: Sequence[Revision]) -> list[tuple[float, str]]:
     ]
 
 
-def _limits(findings: Sequence[Finding], metric: str | None) -> dict[str, Limit | None]:
-    """Return what the stable route's traffic is judged by, in the units of the charts."""
+def limits_of(
+    findings: Sequence[Finding],
+    metric: str | None,
+    revisions: Sequence[Revision],
+    steps: Sequence[PolicyStep],
+) -> dict[str, Limit | None]:
+    """Return what the stable route's traffic is judged by, in the units of the charts, and since when.
+
+    A limit holds since guardrails were last changed; one that is judged against the version's own evaluation only while
+    that version is stable.
+
+    Args:
+        revisions: of the endpoint, newest first.
+        steps: its policies, newest first.
+    """
+    changed = [one for one in steps if any("guardrail" in change for change in one.changes)] or steps[-1:]
+    set_s = changed[0].created_ms / 1000 if changed else 0.0
+    ends_s = [math.inf, *(one.created_ms / 1000 for one in revisions)]
+    stable = [
+        (max(set_s, one.created_ms / 1000), end_s)
+        for one, end_s in zip(revisions, ends_s, strict=False)
+        if (one.model, one.stable) == (revisions[0].model, revisions[0].stable) and end_s > set_s
+    ]
     found: dict[str, Limit | None] = dict.fromkeys(("latency", "errors", "quality"))
     for one in findings:
         if one.route != "stable" or one.limit != one.limit:
             continue
+        is_own = one.against is not None and one.against == one.against
+        spans_s = tuple(reversed(stable)) if is_own else ((set_s, math.inf),)
         if one.kind == "latency":
-            found["latency"] = Limit(1000 * one.limit, milliseconds(1000 * one.limit))
+            found["latency"] = Limit(1000 * one.limit, milliseconds(1000 * one.limit), spans_s)
         elif one.kind == "errors":
-            found["errors"] = Limit(100 * one.limit, f"{100 * one.limit:g} %")
+            found["errors"] = Limit(100 * one.limit, f"{100 * one.limit:g} %", spans_s)
         elif one.metric == metric and one.worst is not None:
-            found["quality"] = Limit(one.worst, number(one.worst))
+            found["quality"] = Limit(one.worst, number(one.worst), spans_s)
     return found
 
 

@@ -82,6 +82,7 @@ class ListPages:
             experiments=experiments,
             here_address="/runs",
             limit=asked.size,
+            server=self._renderer.address_of(request),
         )
 
     def experiments(self, _request: Request) -> Response:
@@ -109,6 +110,7 @@ class ListPages:
             note=experiment.tags.get(NOTE_TAG, ""),
             tags={key: value for key, value in experiment.tags.items() if key != NOTE_TAG},
             limit=asked.size,
+            server=self._renderer.address_of(request),
         )
 
     def _best(self, connection: sa.Connection, ids: Sequence[int], table: RunTable) -> Best | None:

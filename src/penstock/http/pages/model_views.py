@@ -38,8 +38,9 @@ from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import segment
+from penstock.http.pages.telling.measures import measure_rows, measures_of
 from penstock.http.pages.telling.serving import serves_now
-from penstock.http.pages.telling.versions import answer_of, answer_of_models, measures_of
+from penstock.http.pages.telling.versions import answer_of, answer_of_models
 from penstock.http.pages.version_compare_views import parameters_of
 from penstock.http.subjects import explain_subject, named_version
 from penstock.project.project import Project
@@ -71,7 +72,7 @@ class ModelPages:
         self._looks = looks
         self._renderer = renderer
 
-    def models(self, _request: Request) -> Response:
+    def models(self, request: Request) -> Response:
         """Every model with its newest versions, and those that have a name or answer."""
         with self._project.database.read() as connection:
             names = search_models(connection, RegistrySearch(limit=MODELS))
@@ -90,6 +91,7 @@ class ModelPages:
             columns={name: metric_columns(rows) for name, rows in groups.items()},
             outings=outings,
             totals=totals,
+            server=self._renderer.address_of(request),
         )
 
     def model(self, request: Request) -> Response:
@@ -182,7 +184,7 @@ class ModelPages:
             approving=self._approving(actor_of(request), version, people) if may and people.asked else (),
             comment=query_of(request)["comment"],
             signature=signature,
-            measures=measures_of(version, outing, champion, is_comparable=not apart),
+            measures=measure_rows(measures_of(version, outing, champion, is_comparable=not apart)),
             apart=apart,
             differences=differences,
             size=sum(file.size for file in version.manifest.files),
@@ -273,6 +275,11 @@ class AskedAlias:
     time_ms: int | None = None
     version: int | None = None
     problem: str = ""
+
+    @property
+    def is_to_come(self) -> bool:
+        """Whether the time is after now, so that nobody can know."""
+        return self.time_ms is not None and self.time_ms > now_ms()
 
 
 def _asked_alias(connection: sa.Connection, model: str, query: Mapping[str, str]) -> AskedAlias | None:

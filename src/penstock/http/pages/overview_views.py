@@ -22,7 +22,7 @@ from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import Condition, condition_of
 from penstock.http.pages.telling.formatting import cut
 from penstock.http.pages.telling.states import plain_words
-from penstock.http.pages.telling.timeline import group_events
+from penstock.http.pages.telling.timeline import answer_of_events, group_events
 from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.ruling import view_rules
 from penstock.monitoring.timings import list_counts
@@ -120,6 +120,7 @@ class OverviewPages:
         ]
         return self._renderer.page(
             "events.html",
+            answer=answer_of_events(kept),
             rows=group_events(kept),
             asked=asked,
             kinds=kinds,

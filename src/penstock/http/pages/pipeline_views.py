@@ -21,6 +21,7 @@ from penstock.flows.pipelines.overview import StepView, view_pipeline
 from penstock.http.pages.data_views import opened
 from penstock.http.pages.drawing.pipelines import draw_pipeline
 from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.measures import beside_each_other
 from penstock.project.project import Project
 from penstock.tracking.durations import view_durations
 
@@ -111,7 +112,8 @@ class PipelinePages:
                 None,
             )
         report = found or find_report(self._project, commit or text)
-        return self._renderer.page("ci_run.html", report=report)
+        metrics = beside_each_other(report.metrics, report.champion_metrics, sorted(report.metrics))
+        return self._renderer.page("ci_run.html", report=report, metrics=metrics)
 
 
 def answer_of(steps: list[StepView]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from penstock.base.clock import format_ms, iso_ms, now_ms
@@ -16,6 +17,7 @@ from penstock.http.pages.telling import formatting as told
 from penstock.http.pages.telling import fragments
 from penstock.http.pages.telling.conditions import because, best_known
 from penstock.http.pages.telling.markdown import markdown
+from penstock.http.pages.telling.measures import version_numbers
 from penstock.http.pages.telling.states import plain_words, state, tone
 from penstock.records.metric_names import METRICS
 
@@ -54,6 +56,10 @@ class Renderer:
         self.base = base
         self._environment = _environment(project_name, base)
 
+    def address_of(self, request: Request) -> str:
+        """Return where this server is, as whoever asked knows it, without a slash at its end."""
+        return f"{request.url.scheme}://{request.url.netloc}{self.base}"
+
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a template as an answer that is not cached."""
         text = self._environment.get_template(template).render(
@@ -76,6 +82,7 @@ def _environment(project_name: str, base: str) -> Environment:
         "ago": told.ago,
         "because": because,
         "best_known": best_known,
+        "briefly": told.briefly,
         "called": told.called,
         "column": told.column,
         "counted": counted,
@@ -83,6 +90,7 @@ def _environment(project_name: str, base: str) -> Environment:
         "iso": iso_ms,
         "markdown": markdown,
         "milliseconds": told.milliseconds,
+        "naturally": told.naturally,
         "number": told.number,
         "path": told.path,
         "percent": told.percent,
@@ -92,7 +100,6 @@ def _environment(project_name: str, base: str) -> Environment:
         "segment": told.segment,
         "sentence": told.sentence,
         "short_id": told.short_id,
-        "signed": told.signed,
         "size": told.size,
         "state": state,
         "tone": tone,
@@ -104,6 +111,7 @@ def _environment(project_name: str, base: str) -> Environment:
         "judgeable": METRICS.__contains__,
     }
     made.globals["fragments"] = fragments
+    made.globals["version_numbers"] = version_numbers
     made.globals["project_name"] = project_name
     made.globals["base"] = base
     return made

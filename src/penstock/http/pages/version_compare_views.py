@@ -18,7 +18,7 @@ from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.runs.tables import is_loss
 from penstock.http.pages.telling.comparing import Compared, numbers_row, texts_row
-from penstock.http.pages.telling.formatting import segment, size
+from penstock.http.pages.telling.formatting import segment, short_id, size
 from penstock.http.subjects import named_version
 from penstock.project.project import Project
 from penstock.records.signature import Signature
@@ -129,7 +129,8 @@ def compare_versions(
     rows += _each("parameter", [one.parameters for one in told])
     rows += _each("data", [one.provenance.data for one in versions])
     rows.append(texts_row("code", "commit", [(one.provenance.commit or ABSENT)[:10] for one in versions]))
-    changes = ["yes" if one.provenance.dirty_digest else "no" for one in versions]
+    digests = [one.provenance.dirty_digest for one in versions]
+    changes = ["no" if one is None else f"yes, {short_id(one)}" for one in digests]
     rows.append(texts_row("code", "uncommitted changes", changes))
     sizes = [
         size(sum(file.size for file in one.manifest.files)) if one.manifest.files else ABSENT
@@ -192,8 +193,9 @@ def _each(kind: str, values: Sequence[Mapping[str, str]]) -> list[Compared]:
 def _features(signature: Signature | None) -> dict[str, str]:
     if signature is None:
         return {}
+    missing = {True: "values may be missing", False: "may be missing"}
     return {
-        one.name: one.datatype if one.required else f"{one.datatype}, may be missing"
+        one.name: one.datatype if one.required else f"{one.datatype}, {missing[one.must_be_sent]}"
         for one in signature.inputs
     }
 

@@ -66,7 +66,7 @@ def lacking(limit: FreshnessLimit, window: Window | None) -> tuple[int, str]:
     if column is not None and not isinstance(column, NumberColumn):
         return column.count, f"{limit.column} has texts: send it as a number of {limit.unit} since 1970"
     count = column.count if column is not None else 0
-    return count, f"{count} of {limit.min_rows} rows with {limit.column} yet"
+    return count, f"{count:,} of {limit.min_rows:,} rows with {limit.column} yet"
 
 
 def _finding(

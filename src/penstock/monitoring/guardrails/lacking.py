@@ -35,7 +35,7 @@ def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> L
     of_features = entry.drift or entry.values
     if of_features is not None:
         rows = recent.features.row_count if recent else 0
-        return rows, ("too_few", f"{rows} of {counted(of_features.min_rows, 'row')} yet")
+        return rows, ("too_few", f"{rows:,} of {counted(of_features.min_rows, 'row')} yet")
     requests = recent.request_count if recent else 0
     return requests, ("too_few", f"{requests} of {counted(MIN_REQUESTS, 'request')} yet")
 
@@ -71,4 +71,4 @@ def _rows(limit: MultivariateLimit, rows: Rows | None) -> Lacking:
     if count >= limit.min_rows:
         return count, ("too_few", f"{counted(count, 'row is', 'rows are')} of too few requests yet")
     more = "; a larger monitor.feature_ratio keeps more" if count else ""
-    return count, ("too_few", f"the features of {count} of {counted(limit.min_rows, 'row')} kept yet{more}")
+    return count, ("too_few", f"the features of {count:,} of {counted(limit.min_rows, 'row')} kept yet{more}")

@@ -54,7 +54,7 @@ def judge_multivariate(
             breached=breached,
             near=near and found.area > found.noise,
         ),
-        f"a classifier tells {found.n_current} live rows from {found.n_reference} of the reference with an AUC of "
+        f"a classifier tells {found.n_current:,} live rows from {found.n_reference:,} of the reference with an AUC of "
         f"{found.area:.3f} ± {2 * found.error:.3f} (without drift: up to {found.noise:.3f}); it "
         f"{'is surely over' if breached else 'is not surely over'} the limit of {limit.auc_max:g}"
         f"{_features(found) if found.area > found.noise else ''}",

@@ -81,6 +81,8 @@ def score(
     outputs = _by_row(outputs)
     probability, prediction = outputs.get("probability"), outputs.get("prediction")
     known = [index for index, label in enumerate(labels) if label is not None]
+    if not known:
+        return quality
     told = [
         values for name, values in outputs.items() if name == "prediction" or name.startswith(PROBABILITY)
     ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import partial, reduce
 
 import msgspec
 import sqlalchemy as sa
 
+from penstock.base.store.remembered import Remembered, key_of
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.windows import SKETCHES, Window, WindowKey, merge_windows, unpack, windows
 from penstock.records.metric_names import METRICS
@@ -86,10 +87,13 @@ def find_live_quality(
     wanted = _of_version(endpoint, version)
     reach_s = _reach(connection, wanted, enough)
     query = sa.select(windows.c.quality).where(wanted, windows.c.start_s >= reach_s)
-    return _told(tuple(connection.execute(query).scalars()))
+    parts = tuple(connection.execute(query).scalars())
+    return _known.get(key_of(parts), partial(_told, parts))
 
 
-@lru_cache(maxsize=KEPT)
+_known = Remembered[LiveQuality](KEPT)
+
+
 def _told(parts: tuple[bytes, ...]) -> LiveQuality:
     """Return what stored counts tell together: the same bytes always tell the same."""
     if not parts:

@@ -82,7 +82,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """Say it in words."""
-        counts = f"{self.metric} was {self.before:.3f} over the first {self.n_before} labelled rows and is {self.now:.3f} over {self.n_now} recent ones"
+        counts = f"{self.metric} was {self.before:.3f} over the first {self.n_before:,} labelled rows and is {self.now:.3f} over {self.n_now:,} recent ones"
         moved = f" (most: {', '.join(self.features)})" if self.features else ""
         parts = (
             f"of the drop of {self.drop:.3f}, {self.covariate:.3f} ± {2 * self.covariate_error:.3f} come from other "
@@ -106,7 +106,7 @@ def explain(before: LabelledRows, recent: LabelledRows, metric: str) -> Cause | 
     for rows, words in ((before, "early"), (recent, "recent")):
         if rows.row_count < ROWS_MIN:
             return Untold(
-                sentence=f"not told: {rows.row_count} of {ROWS_MIN} {words} labelled rows whose features are kept"
+                sentence=f"not told: {rows.row_count:,} of {ROWS_MIN:,} {words} labelled rows whose features are kept"
             )
     compared = _compared(before, recent, metric)
     if isinstance(compared, Untold):
@@ -116,8 +116,8 @@ def explain(before: LabelledRows, recent: LabelledRows, metric: str) -> Cause | 
     drop = sign * (now - first)
     if drop < SURELY * math.hypot(now_error, first_error):
         return Untold(
-            sentence=f"not told: {told} was {first:.3f} ± {2 * first_error:.3f} over the first {before.row_count} labelled "
-            f"rows and is {now:.3f} ± {2 * now_error:.3f} over {recent.row_count} recent ones, which is not surely worse"
+            sentence=f"not told: {told} was {first:.3f} ± {2 * first_error:.3f} over the first {before.row_count:,} labelled "
+            f"rows and is {now:.3f} ± {2 * now_error:.3f} over {recent.row_count:,} recent ones, which is not surely worse"
         )
     strata = _strata(before, recent)
     if strata is None:

@@ -13,7 +13,7 @@ from penstock.base.errors import PenstockError, Refused
 from penstock.base.numbers import counted
 from penstock.base.threads import begin
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
-from penstock.pipeline.process import TERMINATE_GRACE_S, Command
+from penstock.pipeline.process import TERMINATE_GRACE_S, Command, end_commands
 from penstock.pipeline.running.survivors import noted
 
 _Work = SimpleQueue[tuple[object, Task, Tell] | None]
@@ -69,12 +69,7 @@ class LocalExecutor:
             self._is_cancelled = True
             running, threads = dict(self._running), set(self._threads)
         self.close()
-        for command in running.values():
-            if command is not None:
-                command.ask_to_end()
-        for command in running.values():
-            if command is not None:
-                command.end()
+        end_commands(command for command in running.values() if command is not None)
         wait(threads, timeout=TERMINATE_GRACE_S)  # what left its group may keep the pipe open
 
     def close(self) -> None:
@@ -121,9 +116,9 @@ def run_task(task: Task, say: Callable[[str], None], note: Callable[[Command], b
     try:
         for text in task.commands:
             command = Command(text, task.root / task.directory, task.variables)
-            if not note(command):
-                command.end()
             with noted(task.root, task.name, command.group):
+                if not note(command):
+                    command.end()
                 clock.watch(command)
                 code = command.follow(say)
             if clock.is_out:
@@ -153,9 +148,11 @@ class _Clock:
             command.end()
 
     def stop(self) -> None:
-        """Let the time be."""
+        """Let the time be; where it is up, wait until what it ends has ended."""
         if self._timer is not None:
             self._timer.cancel()
+            if self.is_out:
+                self._timer.join()
 
     def _ring(self) -> None:
         self.is_out = True

@@ -16,7 +16,7 @@ import msgspec
 from penstock.base.errors import Conflict, Invalid, PenstockError
 from penstock.base.replacing import appearing
 from penstock.records.flavours import choose_flavour, flavour_for
-from penstock.records.signature import Signature
+from penstock.records.signature import Column, Signature
 from penstock.registry.flavours.columns import example_of, input_columns
 from penstock.registry.flavours.frames import Held, first_rows, hold_rows
 from penstock.registry.package import MODEL_FILE, describe_model, write_description
@@ -131,9 +131,9 @@ def save_model(
         try:
             signature = flavour.try_folder(made, options, signature, held.kind, example)
         except PenstockError as error:
-            raise _cannot_score(error.message) from error
+            raise _cannot_score(error.message, columns, held.kind) from error
         except Exception as error:  # a model's own code may raise anything
-            raise _cannot_score(str(error)) from error
+            raise _cannot_score(str(error), columns, held.kind) from error
         describe(made, flavour, options, signature, held.kind, example)
 
 
@@ -147,7 +147,7 @@ def describe(
 ) -> None:
     """Write what a folder says of its files."""
     if example:
-        write_example(folder, signature, example)
+        write_example(folder, signature, example, rows)
     flavours = {flavour.name: options}
     other = flavour.python_function(options)
     if other is not None:
@@ -166,7 +166,16 @@ def _first(held: Held) -> Held:
     return replace(held, tensors={name: array[:EXAMPLE_ROWS] for name, array in held.tensors.items()})
 
 
-def _cannot_score(reason: str) -> Invalid:
+def _cannot_score(reason: str, columns: Sequence[Column], kind: str) -> Invalid:
+    mixed = [column.name for column in columns if column.meaning == "boolean"]
+    if mixed:
+        names = ", ".join(map(repr, mixed))
+        return Invalid(
+            f"the model cannot score its own input rows: the booleans with missing values in {names} reach it as "
+            f"{'pandas' if kind == 'pandas' else 'polars'}' type boolean where it is served, which it may not take: {reason}",
+            code="registry.model_cannot_score",
+            hint=f"fit it on {mixed[0]!r} as numbers (1, 0 and NaN: astype(float)) or as text, and pass such rows",
+        )
     return Invalid(
         f"the model cannot score its own input rows: {reason}",
         code="registry.model_cannot_score",

@@ -84,9 +84,9 @@ def _has_missing(series: pl.Series) -> bool:
 def _datatype(series: pl.Series) -> tuple[Datatype, Meaning]:
     dtype = series.dtype
     if dtype.is_integer():
-        if dtype == pl.UInt64 and series.cast(pl.Int64, strict=False).null_count() > series.null_count():
+        if series.cast(pl.Int64, strict=False).null_count() > series.null_count():
             raise Invalid(
-                f"column {series.name!r} holds a number of 2**63 or more, which INT64 does not hold",
+                f"column {series.name!r} holds a number of more than 63 bits, which INT64 does not hold",
                 code="registry.bad_signature",
                 hint="cast it to Float64, or to text where it is a key",
             )
@@ -103,11 +103,13 @@ def _datatype(series: pl.Series) -> tuple[Datatype, Meaning]:
         return "BYTES", "date"
     if dtype == pl.Datetime:
         return "BYTES", "datetime"
-    hint = "cast it to Float64" if dtype.is_decimal() else "cast it to text or a number"
+    what = f"of type {dtype}"
+    if dtype == pl.Object:
+        what = f"of {next(type(value).__name__ for value in series if value is not None)} objects"
     raise Invalid(
-        f"column {series.name!r} of type {dtype} has no counterpart on the wire",
+        f"column {series.name!r} {what} has no counterpart on the wire",
         code="registry.bad_signature",
-        hint=hint,
+        hint="cast it to Float64" if dtype.is_decimal() else "cast it to text or a number",
     )
 
 

@@ -20,6 +20,12 @@ from penstock.records.signature import DIMENSIONS_MAX
 from penstock.records.zones import zone_called, zone_name
 
 Array = np.ndarray[Any, Any]
+_EMPTY: Mapping[str, type[pl.DataType]] = {
+    **dict.fromkeys("iuf", pl.Float64),
+    "b": pl.Boolean,
+    "U": pl.String,
+}
+"""What a column of pandas is whose values are all missing, by the kind of its type."""
 ROWS = "pass a frame of pandas or polars, a dict of columns or tensors, or an array with a row an entry"
 
 
@@ -174,19 +180,22 @@ def _no_zone(name: str, what: str) -> Invalid:
 
 def _pandas_column(name: str, column: Any) -> pl.Series:
     """Return a column of pandas; what pandas calls missing is null, but NaN of a float column stays NaN."""
+    if hasattr(column, "sparse"):
+        column = column.sparse.to_dense()
     dtype = column.dtype
-    if getattr(dtype, "kind", "O") == "f" and dtype.itemsize > 8:
+    kind = getattr(dtype, "kind", "O")
+    if kind == "f" and dtype.itemsize > 8:
         raise _not_rows(f"column {name!r} of type {dtype}", "cast it: .astype('float64')")
-    if getattr(dtype, "kind", "O") in "biufM" and isinstance(dtype, np.dtype):
+    if kind in "biufM" and isinstance(dtype, np.dtype):
         values = column.to_numpy()
-        return pl.Series(name, values.astype("datetime64[us]") if dtype.kind == "M" else values)
+        return pl.Series(name, values.astype("datetime64[us]") if kind == "M" else values)
     if _is_zoned(column):
         naive = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
         return pl.Series(name, naive).dt.replace_time_zone("UTC")
     missing = column.isna().to_numpy()
     values = [None if gone else _plain(value) for value, gone in zip(column.tolist(), missing, strict=True)]
-    if all(value is None for value in values) and getattr(dtype, "kind", "O") in "iuf":
-        return pl.Series(name, values, dtype=pl.Float64)
+    if all(value is None for value in values):
+        return pl.Series(name, values, dtype=_EMPTY.get("U" if str(dtype).startswith("str") else kind))
     return pl.Series(name, values, strict=False)
 
 

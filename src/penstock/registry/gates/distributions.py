@@ -78,9 +78,9 @@ def compare(
 
 
 def judge(found: list[dict[str, Any]], psi_max: float, count: int, *, moved: str = "drifted") -> Outcome:
-    """Say whether every column is near enough; nothing to compare is a failure."""
+    """Say whether every column is near enough; nothing to compare is an error."""
     if not found:
-        return Outcome("fail", "there is no column to compare", n=count)
+        return Outcome("error", "there is no column to compare", n=count)
     far = [one for one in found if one["psi"] > psi_max and one["psi"] > one["noise"]]
     worst = found[0]
     shown = f"is {worst['is']}" if worst.get("is") else f"has {worst['psi']:.3f}"

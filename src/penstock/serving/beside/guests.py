@@ -18,7 +18,7 @@ from functools import partial
 
 import msgspec
 
-from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.errors import PenstockError, Unavailable, described
 from penstock.base.threads import begin
 from penstock.serving.repository import LoadedModel, ServedRevision
 
@@ -141,7 +141,7 @@ class Guests:
             problem = error
         except Exception as error:
             logger.exception("version %s of %s cannot be had", key.version, key.model)
-            problem = PenstockError(f"{type(error).__name__}: {error}"[:500], code="serving.load_failed")
+            problem = PenstockError(described(error), code="serving.load_failed")
         with self._lock:
             del self._coming[key]
             now_s = self._clock_s()

@@ -12,10 +12,10 @@ from functools import partial
 
 import msgspec
 
-from penstock.base.errors import PenstockError
-from penstock.serving.call import Call
+from penstock.base.errors import PenstockError, described
+from penstock.serving.call import Call, is_callers
 from penstock.serving.engine.engine import Engine
-from penstock.serving.engine.job import Outputs, described
+from penstock.serving.engine.job import Outputs
 
 logger = logging.getLogger(__name__)
 REASON_CHARACTERS = 300
@@ -79,8 +79,10 @@ class Shadows:
     def _settle(self, shadow: Call, version: int, predicted: asyncio.Future[Outputs]) -> None:
         error = predicted.exception()
         if error is not None:
-            kind = type(error).__name__
-            self._fail(shadow, version, "model_failed", described(error), kind)
+            if is_callers(error):
+                self._fail(shadow, version, "misfit", error.message, error.code)
+            else:
+                self._fail(shadow, version, "model_failed", described(error), type(error).__name__)
         shadow.settle(predicted)
 
     def _fail(self, call: Call, version: int, kind: str, reason: str, reason_kind: str) -> None:

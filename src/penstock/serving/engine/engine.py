@@ -269,9 +269,9 @@ def _overloaded(endpoint: str, count: int) -> PenstockError:
 
 
 def deadline_passed(endpoint: str) -> PenstockError:
-    """Return the error of a request that was not answered in time."""
+    """Return the error of a request that was not answered in time; whose time it was is for the caller to say."""
     return Unavailable(
         f"endpoint {endpoint} did not answer within the time that the request had",
         code="serving.deadline",
-        hint="give it more time (parameter `timeout`, in microseconds, or serve --timeout), or send fewer rows",
+        hint="give it more time, or send fewer rows",
     )

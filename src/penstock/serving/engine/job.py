@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from penstock.base.errors import described
 from penstock.serving.loaders.model import Array, Columns, join_columns, layout_of, size_bytes_of
 from penstock.serving.repository import LoadedModel
 
@@ -119,14 +120,6 @@ def _as_failure(error: BaseException) -> RuntimeError:
     failure = RuntimeError(described(error))
     failure.__cause__ = error
     return failure
-
-
-def described(error: BaseException) -> str:
-    """Return the kind and the text of what a model raised, cut at 500 characters; its text may raise in turn."""
-    try:
-        return f"{type(error).__name__}: {str(error)[:500]}"
-    except Exception:  # noqa: BLE001 - a class of the model's own
-        return type(error).__name__
 
 
 def _checked(outputs: Mapping[str, Array]) -> Outputs:

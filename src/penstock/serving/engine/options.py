@@ -37,9 +37,11 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
 class EndpointLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one endpoint may take: `weight` is its share of the processor against the other endpoints'.
 
-    `backlog` requests may wait for each of its versions; `timeout_s` is the longest that one is worked on.
+    `backlog` requests may wait for each of its versions; `timeout_s` is the longest that one is worked on, and
+    `timeout_setting` what sets it, in words.
     """
 
     timeout_s: float = 30.0
+    timeout_setting: str = "serve --timeout"
     backlog: int = 512
     weight: float = 1.0

@@ -16,10 +16,11 @@ import polars as pl
 from penstock.base.errors import Invalid
 from penstock.records.classes import PROBABILITY
 from penstock.records.flavours import import_flavour
-from penstock.records.signature import VECTOR, Column, Signature
+from penstock.records.signature import VECTOR, Signature
+from penstock.serving.loaders.answers import as_datatype
 from penstock.serving.loaders.fed import Answer, does_not_load, example_columns, row_count_of
 from penstock.serving.loaders.flavour import Flavour, Saving, inside
-from penstock.serving.loaders.model import Array, Columns, Matrix, ModelFiles, Predictor, numpy_dtype
+from penstock.serving.loaders.model import Array, Columns, Matrix, ModelFiles, Predictor
 
 
 class Chain:
@@ -145,11 +146,15 @@ def _passed(outputs: Mapping[str, Array], taking: Signature) -> Columns:
     """Return a step's outputs as the next one's inputs: by name, or the only one for the only one."""
     inputs = taking.inputs
     if all(column.name in outputs for column in inputs if column.must_be_sent):
-        return {column.name: _as(column, outputs[column.name]) for column in inputs if column.name in outputs}
+        return {
+            column.name: as_datatype(outputs[column.name], column)
+            for column in inputs
+            if column.name in outputs
+        }
     if len(outputs) == 1:
         values = next(iter(outputs.values()))
         if len(inputs) == 1:
-            return {inputs[0].name: _as(inputs[0], values)}
+            return {inputs[0].name: as_datatype(values, inputs[0])}
         if values.ndim == 2 and values.shape[1] == len(inputs):
             return Matrix(tuple(column.name for column in inputs), values)
     raise Invalid(
@@ -157,10 +162,6 @@ def _passed(outputs: Mapping[str, Array], taking: Signature) -> Columns:
         code="registry.bad_chain",
         hint="name the outputs of a step as the inputs of the next",
     )
-
-
-def _as(column: Column, values: Array) -> Array:
-    return np.asarray(values).astype(numpy_dtype(column.datatype), copy=False)
 
 
 class VotePredictor:
@@ -190,7 +191,7 @@ class VotePredictor:
         found = {"prediction": predictions.mean(axis=0) if self._is_mean else _most_frequent(predictions)}
         for column in self.signature.outputs[1:]:
             found[column.name] = np.mean([answer[column.name] for answer in answers], axis=0)
-        return {column.name: _as(column, found[column.name]) for column in self.signature.outputs}
+        return {column.name: as_datatype(found[column.name], column) for column in self.signature.outputs}
 
 
 def _most_frequent(votes: Array) -> Array:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
-from penstock.base.errors import Invalid, PenstockError
+from penstock.base.errors import Invalid, PenstockError, described
 from penstock.records.classes import PROBABILITY
 from penstock.records.signature import Column, Signature
-from penstock.serving.loaders.feeding import Feed, fit_output, make_feed
+from penstock.serving.loaders.answers import as_array, check_wire, fit_output, fits
+from penstock.serving.loaders.feeding import Feed, find_unknown_category, make_feed
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Rows, datatype_of, numpy_dtype
 
 Answer = Mapping[str, Array]
@@ -82,6 +84,7 @@ class FedPredictor:
             as_matrix=flavour.takes_matrix(model),
             order=flavour.feature_names(model),
         )
+        self._found_datatypes: dict[str, Any] = {}
         self.signature, self._names = self._complete(given, files)
         self._wanted = frozenset(self._names.values())
         self.outputs = tuple((column, self._names[column.name]) for column in self.signature.outputs)
@@ -102,7 +105,11 @@ class FedPredictor:
         order = sorted(found, key=lambda name: USUAL.index(name) if name in USUAL else len(USUAL))
         found = {name: found[name] for name in order}
         added = [column for name, column in found.items() if name not in {*declared, *own.values()}]
-        outputs = (*given.outputs, *added)
+        told = (
+            msgspec.structs.replace(one, datatype=self._found_datatypes.get(one.name, one.datatype))
+            for one in given.outputs
+        )
+        outputs = (*told, *added)
         return Signature(given.inputs, outputs), {**own, **{column.name: column.name for column in added}}
 
     def _tried(self, given: Signature, files: ModelFiles) -> tuple[Column, ...]:
@@ -113,27 +120,44 @@ class FedPredictor:
         row_count = row_count_of(given, columns)
         try:
             answer = self._flavour.answer(self.model, self.feed(columns, row_count), None)
+            arrays = {name: as_array(values) for name, values in answer.items()}
+            found = tuple(_output(name, values, row_count) for name, values in arrays.items())
         except PenstockError:
             raise
         except Exception as error:  # a model's own code may raise anything
             if files.example is None:
                 return ()
             raise Invalid(
-                f"{files.name} version {files.version} failed its self-test: {type(error).__name__}: {error}",
+                f"{files.name} version {files.version} failed its self-test: {described(error)}",
                 code="serving.self_test_failed",
                 hint="predict the same rows where the model was trained",
                 model=files.name,
                 version=files.version,
             ) from error
-        return tuple(_output(name, np.asarray(values), row_count) for name, values in answer.items())
+        self._note_misfits(given.outputs, arrays)
+        return found
+
+    def _note_misfits(self, declared: Sequence[Column], arrays: Answer) -> None:
+        """Note the outputs that are declared of a type which does not hold what the model gives for them."""
+        for column in declared:
+            values = arrays.get(column.name, arrays.get("prediction") if len(declared) == 1 else None)
+            if values is not None and values.ndim and not fits(values, column):
+                self._found_datatypes[column.name] = datatype_of(values.dtype)
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
-        """Return every output of the signature."""
-        answer = self._flavour.answer(self.model, self.feed(columns, row_count), self._wanted)
+        """Return every output of the signature; raises Invalid for a category that the model does not know."""
+        try:
+            answer = self._flavour.answer(self.model, self.feed(columns, row_count), self._wanted)
+        except Exception as error:
+            unknown = find_unknown_category(error, columns)
+            if unknown is None:
+                raise
+            raise unknown from error
         return {column.name: fit_output(answer[own], column, row_count) for column, own in self.outputs}
 
 
 def _output(name: str, values: Array, row_count: int) -> Column:
+    check_wire(name, values)
     shape = values.shape
     if len(shape) == 2 and shape[1] == 1:
         shape = shape[:1]

@@ -6,18 +6,28 @@ them: 20 and 30 MB.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from penstock.base.numbers import counted
+from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Signature
-from penstock.serving.loaders.model import Array, Columns, Matrix, Rows, numpy_dtype
+from penstock.serving.loaders.model import Array, Columns, Matrix, Rows
 from penstock.serving.loaders.times import as_times, zones_of
 
 Feed = Callable[[Columns, int], Any]
+UNKNOWN_CATEGORY = "serving.unknown_category"
+"""A request's fault, found by the model: it holds a category that the model was not trained with."""
+_CATEGORY_WORDS = re.compile(
+    r"Found a category not in the training set for the \d+\w\w \(0-based\) column: `(?P<one>.*?)`"
+    r"|Found unknown categories \[(?P<many>.*?)\] in column \d+ during transform",
+    re.DOTALL,
+)
+"""How XGBoost 3 (`data/cat_container.h`) and scikit-learn 1 (`preprocessing/_encoders.py`) say it."""
+_NUMBER = re.compile(r"(?<![\w.'])-?\d+(?:\.\d*)?(?![\w'])")
 _POLARS = {
     "BOOL": "Boolean",
     "FP16": "Float32",
@@ -159,19 +169,28 @@ class _PandasFeed:
         return values
 
 
-def fit_output(values: Any, column: Column, row_count: int) -> Array:
-    """Return a model's answer in the shape and datatype of an output.
+def find_unknown_category(error: Exception, columns: Columns) -> Invalid | None:
+    """Return the error for a caller whose rows hold a category that the model does not know, where its library said that."""
+    words = _CATEGORY_WORDS.search(str(error)[:4000])
+    if words is None:
+        return None
+    told = words["many"] if words["one"] is None else repr(words["one"])
+    numbers = [float(number) for number in _NUMBER.findall(told)]
+    held = {name: _first_held(values, told, numbers) for name, values in columns.items()}
+    found = {name: value for name, value in held.items() if value is not None}
+    if not found:
+        return None
+    names = " or ".join(map(repr, found))
+    return Invalid(
+        f"input {names} holds {str(next(iter(found.values())))[:64]!r}, a category that the model was not trained with",
+        code="serving.unknown_category",
+        hint="send one that it knows; a model that new ones may reach is trained to take them, such as "
+        "with OneHotEncoder(handle_unknown='ignore')",
+    )
 
-    Raises:
-        ValueError: it is nothing, of another number of rows, or of complex numbers, for which the wire has no word.
-    """
-    array = np.asarray(values)
-    if array.ndim == 0 and array.item() is None:
-        raise ValueError(f"the model gave None for {column.name!r}, not {counted(row_count, 'value')}")
-    if array.dtype.kind == "c":
-        raise ValueError(
-            f"the model gave complex numbers for {column.name!r}: give their real and imaginary parts apart"
-        )
-    if column.shape == (-1,):
-        array = array.reshape(row_count)
-    return array.astype(numpy_dtype(column.datatype), copy=False)
+
+def _first_held(values: Array, told: str, numbers: Sequence[float]) -> Any:
+    """Return the first value that is among those told; None where none is."""
+    if values.dtype.kind == "O":
+        return next((value for value in values.flat if value is not None and repr(value) in told), None)
+    return next(iter(values[np.isin(values, numbers)].tolist()), None) if numbers else None

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from penstock.base.errors import Invalid, Unavailable
+from penstock.base.errors import Invalid, Unavailable, described
 from penstock.records.classes import CLASSES_MAX, PROBABILITY, probability_output
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.fed import Answer, FedPredictor, does_not_load, example_columns, row_count_of
@@ -150,7 +150,7 @@ class Flavour(ABC):
         except Unavailable:
             raise
         except Exception as error:
-            raise does_not_load(files, f"{type(error).__name__}: {error}") from error
+            raise does_not_load(files, described(error)) from error
         return self.open(model, files)
 
     def open(self, model: Any, files: ModelFiles) -> Predictor:

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
-import numpy as np
 
-from penstock.base.errors import Invalid
+from penstock.serving.loaders.answers import as_answer
 from penstock.serving.loaders.fed import Answer
 from penstock.serving.loaders.flavour import Flavour, Saving
 from penstock.serving.loaders.model import ModelFiles, Predictor
 
 
 class PyfuncFlavour(Flavour):
-    """What a model returns is `prediction`, or the columns of its frame, or the entries of its mapping."""
+    """What a model returns is `prediction`, or the columns of its table, or the entries of its mapping."""
 
     name = "python_function"
 
@@ -57,19 +56,9 @@ class PyfuncFlavour(Flavour):
     def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
         """Ask it."""
         given = model.predict(rows)
-        if isinstance(given, Mapping):
-            return {str(name): np.asarray(values) for name, values in given.items()}
-        if hasattr(given, "columns") and hasattr(given, "iloc"):
-            if len(given.columns) == 1:
-                return {"prediction": given.iloc[:, 0].to_numpy()}
-            return {str(name): given[name].to_numpy() for name in given.columns}
-        values = np.asarray(given)
-        if values.dtype.kind == "O" and not all(isinstance(value, str) for value in values.flat):
-            raise Invalid(
-                f"the model returned {type(given).__name__} of what has no counterpart on the wire",
-                code="serving.model_does_not_load",
-            )
-        return {"prediction": values}
+        if hasattr(given, "columns") and hasattr(given, "iloc") and len(given.columns) == 1:
+            return {"prediction": given.iloc[:, 0].to_numpy()}
+        return as_answer(given)
 
 
 FLAVOUR = PyfuncFlavour()

@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from penstock.base.errors import Invalid
+from penstock.serving.loaders.answers import as_answer
 from penstock.serving.loaders.fed import Answer
 from penstock.serving.loaders.flavour import CODE_MODULES, Flavour, Saving, inside
 from penstock.serving.loaders.own_code import CODE, import_own, keep_sources
@@ -85,15 +84,6 @@ class PythonFlavour(Flavour):
     def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
         """Ask it."""
         return as_answer(model.predict(rows))
-
-
-def as_answer(given: Any) -> Answer:
-    """Return what a function returned by output: a mapping's entries, a frame's columns, or `prediction`."""
-    if isinstance(given, Mapping):
-        return {str(name): np.asarray(values) for name, values in given.items()}
-    if hasattr(given, "columns") and hasattr(given, "to_numpy"):
-        return {str(name): given[name].to_numpy() for name in given.columns}
-    return {"prediction": np.asarray(given)}
 
 
 def _source_of(made: type) -> Path:

@@ -17,6 +17,8 @@ from penstock.serving.loaders.model import Array
 MAX_TEXT = 64
 """Characters of a text that may be a time: a longer one is none, and is not looked at."""
 _WITH_OFFSET = re.compile(r".*\d[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)", re.ASCII)
+_WITH_SIGN = re.compile(r"\d[T ]\d.*[+zZ-]")
+"""What numpy would take for an offset, with a warning."""
 _OF_A_YEAR = re.compile(r"\s*(?:\d{4}(?!\d).*|nat)?", re.ASCII | re.IGNORECASE)
 """A year of four digits first, or nothing; numpy takes `now`, and years of any length, which do not fit."""
 _FIRST, _LAST = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:59:59.999999", "us")
@@ -53,7 +55,7 @@ def names_offset(value: Any) -> bool:
         >>> names_offset("2026-11-28T08:30:00+02:00"), names_offset("2026-11-28T08:30:00")
         (True, False)
     """
-    return isinstance(value, str) and len(value) <= MAX_TEXT and _WITH_OFFSET.fullmatch(value) is not None
+    return isinstance(value, str) and len(value) <= MAX_TEXT and bool(_WITH_OFFSET.fullmatch(value.strip()))
 
 
 def zones_of(columns: Iterable[Column]) -> dict[str, tzinfo]:
@@ -80,8 +82,9 @@ def _without_offset(value: Any) -> Any:
     """Return a text in UTC without its offset, of which numpy warns on every value."""
     if not isinstance(value, str):
         return value
+    value = value.strip() if len(value) <= MAX_TEXT else value
     if not names_offset(value):
-        if len(value) > MAX_TEXT or not _OF_A_YEAR.fullmatch(value):
+        if len(value) > MAX_TEXT or not _OF_A_YEAR.fullmatch(value) or _WITH_SIGN.search(value):
             raise ValueError(f"{value[:MAX_TEXT]!r} is no date or time in the years 1 to 9999")
         return value
     try:

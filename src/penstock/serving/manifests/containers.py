@@ -19,18 +19,22 @@ scrape_configs:
     static_configs: [{targets: ["serve:8080", "server:5000"]}]
 rule_files: [rules.yaml]
 """
+_OWN = "/app/.penstock /artifacts"
+"""What is written there; a volume takes over whose the directory of the image is."""
+_GIT = "apt-get update && apt-get install --yes --no-install-recommends git && rm -rf /var/lib/apt/lists/*"
 
 
 def render_dockerfile(deployable: Deployable) -> str:
     """Return a Dockerfile: the project's packages, then Penstock, run by nobody in particular."""
-    install = "\n".join(f"RUN {command}" for command in deployable.install)
+    commands = (*((_GIT,) if deployable.needs_git else ()), *deployable.install)
+    install = "\n".join(f"RUN {command}" for command in commands)
     return f"""# Made by `penstock deploy --manifest`. Build it at the project's root: docker build -f THIS -t {deployable.image} .
 FROM python:{deployable.python}-slim
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
 WORKDIR /app
 COPY . /app
 {install}
-RUN useradd --uid 10001 --no-create-home penstock && mkdir -p /app/.penstock && chown 10001:10001 /app/.penstock
+RUN useradd --uid 10001 --no-create-home penstock && mkdir -p {_OWN} && chown 10001:10001 {_OWN}
 USER 10001
 EXPOSE 8080 8081 5000
 ENTRYPOINT ["penstock"]

@@ -17,6 +17,16 @@ DRAIN_S = 45
 SECRET = "penstock-store"
 _BASE_MB = 400
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A label of RFC 1123, as Kubernetes asks of a namespace."""
+_HOST = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?P<name>({_HOST}(\.{_HOST})*(:[0-9]+)?/)?{_PART}(/{_PART})*)"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[a-z0-9]+([.+_-][a-z0-9]+)*:[0-9a-f]{32,})?"
+)
+"""A reference of an image, as the OCI distribution and Docker write it."""
+IMAGE_NAME_MAX = 255
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,10 @@ class Deployable:
         model_bytes: the size of the files of what it serves; 0 where it is not known.
         install: commands that install the project's packages in the image.
         python: the version of Python it runs on, such as `3.11`.
+        needs_git: whether a package comes from a Git repository.
+
+    Raises:
+        Invalid: the image or the namespace is none that a cluster takes.
     """
 
     endpoint: str
@@ -40,6 +54,22 @@ class Deployable:
     model_bytes: int = 0
     install: tuple[str, ...] = ()
     python: str = "3.11"
+    needs_git: bool = False
+
+    def __post_init__(self) -> None:
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise Invalid(
+                f"namespace {self.namespace!r} is none that a cluster takes",
+                code="serving.bad_namespace",
+                hint="use 1 to 63 lower-case letters, digits and hyphens, a letter or digit first and last",
+            )
+        found = _IMAGE.fullmatch(self.image)
+        if found is None or len(found["name"]) > IMAGE_NAME_MAX:
+            raise Invalid(
+                f"image {self.image!r} is no reference of a container image",
+                code="serving.bad_image",
+                hint="write it as [HOST[:PORT]/]NAME[:TAG][@DIGEST], the name in lower case",
+            )
 
     @property
     def name(self) -> str:

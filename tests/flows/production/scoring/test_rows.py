@@ -119,6 +119,8 @@ def test_dates_are_times_and_what_is_no_date_is_told() -> None:
     assert reasons == {} and texts == ["2026-11-28T00:00:00.000000", "0001-01-01T00:00:00.000000"]
     far = pl.Series([10**15, 10**9]).cast(pl.Datetime("ms"))  # the year 33658
     assert asked(at, far)[1] == {0: "at is no datetime"}
+    absent = {0: "at is missing", 1: "at is missing"}
+    assert asked(at, pl.Series(["", "NaT", "2026-11-28", "now"]))[1] == absent | {3: "at is no datetime"}
     for odd in (pl.Series([time(8, 30)]), pl.Series([timedelta(hours=1)])):
         with pytest.raises(PenstockError, match=r"column 'at' holds .* the model takes a datetime") as error:
             asked(at, odd)

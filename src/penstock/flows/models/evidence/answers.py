@@ -98,7 +98,7 @@ def compare_by_classes(
         raise Invalid(
             f"{metric} does not judge a classifier of {most} classes",
             code="gate.metric_of_two_classes",
-            hint=f"write `metric: {OF_MANY[1]}` or `metric: {OF_MANY[0]}` for the champion gate in penstock.yaml",
+            hint=f"write `metric: {OF_MANY[1]}` or `metric: {OF_MANY[0]}` for this gate in penstock.yaml",
         )
     last = class_name((known_classes(both) or ("",))[-1])
     is_last = np.array([float(one == last) for one in truth])

@@ -66,7 +66,7 @@ class HeldOutTable:
     def _table(self) -> Path:
         if self._settings.test is None or self._settings.label is None:
             raise Invalid(
-                "a champion check needs the held-out table and its label",
+                "this check needs the held-out table and its label",
                 code="gate.no_held_out",
                 hint="write `test:` and `label:` under `model:` in penstock.yaml",
             )
@@ -155,7 +155,7 @@ class HeldOutTable:
             if error.code != DOES_NOT_LOAD:
                 raise
             raise Invalid(
-                f"{error.message}; `severity: warn` on the champion check lets a version pass without this comparison",
+                f"{error.message}; `severity: warn` on this check lets a version pass without it",
                 code=DOES_NOT_LOAD,
                 hint="load it where it was trained, with the same package versions",
             ) from None
@@ -183,7 +183,10 @@ class HeldOutTable:
         column = self._settings.label or ""
         ours, theirs = self._answers, self._champion_answers
         both = [one for one in (ours, theirs) if one is not None]
-        if metric == "mae" or not any(needs_classes(one) for one in both):
+        if metric == "mae":
+            return None
+        if not any(needs_classes(one) for one in both):
+            self._require_zero_one()
             return None
         truth = class_names(to_columns(self._frame, [column])[column])
         require_known(truth, known_classes(both), column)
@@ -198,11 +201,21 @@ class HeldOutTable:
         column = self._settings.label or ""
         ours, theirs = self._answers, self._champion_answers
         both = [one for one in (ours, theirs) if one is not None]
-        if metric == "mae" or not any(needs_classes(one) for one in both):
-            return self._labels, scores_of(ours), None if theirs is None else scores_of(theirs)
-        truth = class_names(to_columns(self._frame, [column])[column])
-        require_known(truth, known_classes(both), column)
-        return compare_by_classes(ours, theirs, truth, metric)
+        if metric != "mae":
+            if any(needs_classes(one) for one in both):
+                truth = class_names(to_columns(self._frame, [column])[column])
+                require_known(truth, known_classes(both), column)
+                return compare_by_classes(ours, theirs, truth, metric)
+            self._require_zero_one()
+        return self._labels, scores_of(ours), None if theirs is None else scores_of(theirs)
+
+    def _require_zero_one(self) -> None:
+        """Refuse labels that are none of the two classes of models whose scores are of 1: they would count as 1.
+
+        Raises:
+            Invalid: there is one (`gate.bad_label`).
+        """
+        require_known(class_names(np.unique(self._labels)), (0, 1), self._settings.label or "")
 
     def beside_constant(
         self, metric: str, training: Mapping[str, int], table: str

@@ -13,7 +13,7 @@ from penstock.flows.pipelines.looking import Silent
 from penstock.flows.tracked.bring import bring_outputs
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, load_all_stages
 from penstock.pipeline.parameter_editing import set_values
-from penstock.pipeline.parameters import get_value, load_values, numbers
+from penstock.pipeline.parameters import get_value, load_metrics, load_values
 from penstock.pipeline.runner import reproduce
 from penstock.pipeline.running.reproducing import ReproduceOptions
 from penstock.project.places import SETTINGS_FILE
@@ -55,7 +55,7 @@ class Retraining:
                 options = ReproduceOptions(selection=None, force=True, run_cache=False, commit=False)
                 with repository_lock(tree.data):
                     reproduce(tree.data, stages, options, Silent())
-                found.append(numbers(load_values(tree.root / metrics)))
+                found.append(load_metrics(tree.root / metrics))
         return tuple(found)
 
 

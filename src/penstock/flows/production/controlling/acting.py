@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from penstock.base.errors import Conflict, PenstockError, Unavailable
 from penstock.base.store.events import record_event
+from penstock.base.store.outside import told_outside
 from penstock.flows.models.proving import VerdictRule
 from penstock.flows.production.controlling.deciding import (
     FAILED,
@@ -178,7 +179,7 @@ def _failed(seen: Observation, action: RollBack | Advance, error: PenstockError)
     return Opening(
         Subject(name=FAILED, endpoint=seen.endpoint, labels=labels),
         "endpoint.not_rolled_back" if is_rollback else "rollout.held",
-        f"{seen.endpoint} {word}: {error.message}",
+        f"{seen.endpoint} {word}: {told_outside(error).message}",
         {
             "code": error.code,
             "wanted": action.reason,

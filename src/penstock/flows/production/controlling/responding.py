@@ -19,6 +19,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, PenstockError
 from penstock.base.running import name_process
 from penstock.base.store.events import record_event
+from penstock.base.store.outside import told_outside, words_outside
 from penstock.flows.production.controlling.acting import carry_out
 from penstock.flows.production.controlling.deciding import Closing, Decision, Opening
 from penstock.flows.production.controlling.going_back import decide_servable
@@ -164,7 +165,7 @@ class Controller:
 
     def _note(self, name: str, error: Exception) -> None:
         """Tell that an endpoint could not be handled: in the store once, in the log when it is new."""
-        words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+        words = words_outside(error, is_logged=False)
         if self._problems.get(name) != words:
             logger.warning("endpoint %s could not be handled: %s", name, words, exc_info=error)
         self._problems[name] = words
@@ -201,7 +202,7 @@ class Controller:
                     "retrain.refused",
                     f"endpoint:{seen.endpoint}",
                     self.project.actor,
-                    error.message,
+                    told_outside(error).message,
                 )
 
 

@@ -89,6 +89,7 @@ class LiveRecorder:
         """Requests that are in no window of the store yet."""
         self._classes: dict[Served, Classes] = {}
         self._told: set[Served] = set()
+        self._unkept: set[Served] = set()
         self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
         self._refused: Counter[Refusal] = Counter()
         self._refusing = threading.Lock()
@@ -293,7 +294,7 @@ class LiveRecorder:
         answered = [one for one in exchanges if one.error is None]
         for start in range(0, len(answered), KEPT_AT_ONCE):
             give_way()
-            found = answers_of(answered[start : start + KEPT_AT_ONCE], key, monitor)
+            found = self._packed(answered[start : start + KEPT_AT_ONCE], key, monitor)
             size_bytes = size_of_answers(found.rows)
             if not self._room.take(size_bytes):
                 found.rows[:] = [row for row in found.rows if self._has_room(row, key)]
@@ -301,6 +302,33 @@ class LiveRecorder:
             if found.rows:
                 self._answers.append(found)
                 self._answers_bytes += size_bytes
+
+    def _packed(self, answered: Sequence[Exchange], key: WindowKey, monitor: MonitorSettings) -> Answers:
+        """Pack answers; one that cannot be packed is counted, and takes no other along."""
+        try:
+            return answers_of(answered, key, monitor)
+        except Exception:  # noqa: BLE001  (which one it is shows one by one)
+            found = answers_of([], key, monitor)
+            for one in answered:
+                try:
+                    found.rows.extend(answers_of([one], key, monitor).rows)
+                except Exception as error:  # noqa: BLE001  (an output may hold anything)
+                    self._note_unkept(one, error)
+                    self._room.miss(key, is_counted=True)
+            return found
+
+    def _note_unkept(self, one: Exchange, error: Exception) -> None:
+        """Say once of a version that an answer of it cannot be kept."""
+        served = Served(one.endpoint, one.revision, one.version)
+        if served not in self._unkept:
+            self._unkept.add(served)
+            logger.warning(
+                "answers of version %s of %s cannot be kept, and labels not be joined to them: %s: %s",
+                one.version,
+                one.endpoint,
+                type(error).__name__,
+                error,
+            )
 
     def _has_room(self, row: AnswerRow, key: WindowKey) -> bool:
         """Take room for one answer of a window, or count that there is none."""

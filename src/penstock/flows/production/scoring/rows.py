@@ -26,6 +26,8 @@ from penstock.serving.loaders.times import as_times, names_offset
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
 MISSING = ("", "nan", "null", "none", "na")
 """Texts that mean a missing number, in any case of their letters."""
+NO_TIME = ("", "nat")
+"""Texts that mean a missing time."""
 TRUTH = {"true": "1", "false": "0"}
 
 
@@ -166,6 +168,8 @@ class _Checks:
             text = series.cast(pl.String)
         else:
             raise _other_kind(column, series)
+        if column.meaning in {"date", "datetime"}:
+            text = text.set(text.str.strip_chars().str.to_lowercase().is_in(NO_TIME), None)
         if column.required:
             self.against(text.is_null(), f"{column.name} is missing")
         if column.meaning in {"date", "datetime"}:

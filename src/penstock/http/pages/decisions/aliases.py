@@ -20,6 +20,7 @@ from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form,
 from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import segment
+from penstock.http.pages.telling.measures import beside_each_other
 from penstock.http.subjects import named_version
 from penstock.project.project import Project
 from penstock.registry.entities import CHAMPION
@@ -76,12 +77,13 @@ class AliasPages:
             held = list_holds(connection, [plan.version]).get((model, plan.version.number))
             apart = why_incomparable(self._project, connection, [plan.version, before] if before else [])
             served = [one for one in list_endpoints(connection) if one.model == model]
+        theirs = before.metrics if before else {}
         return self._renderer.page(
             "promote.html",
             plan=plan,
             before=before,
             apart=apart,
-            metrics=sorted({*plan.version.metrics, *(before.metrics if before else ())}),
+            metrics=beside_each_other(plan.version.metrics, theirs, sorted({*plan.version.metrics, *theirs})),
             served=served,
             refusals=[one for one in view_takeovers(self._project, plan.version) if one.refusal],
             held=held,

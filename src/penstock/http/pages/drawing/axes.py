@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from penstock.base.clock import find_moment
@@ -71,6 +71,44 @@ def time_ticks(begin_s: float, end_s: float) -> list[tuple[int, str]]:
     first = math.ceil(begin_s / step) * step
     moments = range(first, math.floor(end_s) + 1, step) if first <= end_s else range(0)
     return [(moment, form) for moment in list(moments)[:MOST_TICKS]] or [(round(begin_s), "HMS")]
+
+
+def step_ticks(first: int, last: int) -> list[int]:
+    """Return at most five whole steps of a span, evenly apart.
+
+    Example:
+        >>> step_ticks(0, 3), step_ticks(1, 100), step_ticks(7, 7)
+        ([0, 1, 2, 3], [20, 40, 60, 80, 100], [7])
+    """
+    power = 1
+    while (last - first) // power > 10 * MOST_TICKS:
+        power *= 10
+    for size in (power * one for one in (1, 2, 5, 10, 20, 25, 50)):
+        begin = -(-first // size) * size
+        if (last - begin) // size < MOST_TICKS:
+            return list(range(begin, last + 1, size)) or [first]
+    return [first]
+
+
+def ticks_apart(
+    ticks: Iterable[Tick], width: float, letter: float = 7.0, gap: float = 4.0
+) -> tuple[Tick, ...]:
+    """Return ticks with their labels' middles moved into the chart; those whose label would lie on the one before are left out.
+
+    Args:
+        width: of the chart.
+        letter: how wide a letter is.
+        gap: how far labels are apart at least.
+    """
+    kept: list[Tick] = []
+    end = 0.0
+    for tick in ticks:
+        half = letter * len(tick.text) / 2
+        at = round(min(max(tick.at, half), width - half), 1)
+        if not kept or at - half >= end + gap:
+            kept.append(replace(tick, at=at))
+            end = at + half
+    return tuple(kept)
 
 
 @lru_cache(maxsize=4096)

@@ -5,20 +5,23 @@ The horizontal axis is time as it passed: where nothing came there is a gap.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.base.numbers import format_axis
 from penstock.flows.production.windows import WindowView
-from penstock.http.pages.drawing.axes import Tick, axis, clock, labels_apart, time_ticks
+from penstock.http.pages.drawing.axes import Tick, axis, clock, labels_apart, ticks_apart, time_ticks
 from penstock.http.pages.telling.formatting import short
 
 WIDTH, HEIGHT = 420, 200
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 22, 26
+LEFT, RIGHT, TOP, BOTTOM = 50, 10, 22, 26
 ROUTES = ("stable", "canary")
 GAP = 4.5
 """A line is not drawn over more than so many windows without traffic."""
+LETTER = 6.5
+"""So wide is a letter of a label."""
 FAR = 4.0
 """A limit that is beyond so many times the greatest value is told, not drawn: it would flatten the values."""
 
@@ -74,11 +77,21 @@ class Frame:
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit that the values are judged by, in the chart's unit; `at` is where it is, None beyond the chart."""
+    """A limit that the values are judged by, in the chart's unit, in the spans of time in which it holds.
+
+    `at` is where it is, None where it is not drawn, and `untold` why; it is drawn along `lines`, and labelled where no
+    value is.
+    """
 
     value: float
     text: str
+    spans_s: tuple[tuple[float, float], ...] = ((0.0, math.inf),)
     at: float | None = None
+    untold: str = "beyond the chart"
+    lines: tuple[tuple[float, float], ...] = ()
+    label_x: float = WIDTH - RIGHT
+    label_y: float = 0.0
+    is_label_end: bool = True
 
 
 @dataclass(frozen=True)
@@ -158,27 +171,35 @@ def _chart(
     frame = frame or Frame.of([window for window, _ in told])
     low, high = _range(told, bars)
     greatest = max(abs(high), abs(low))
-    if limit is not None and (greatest == 0 or abs(limit.value) <= FAR * greatest):
+    if limit is not None:
+        limit = replace(limit, lines=_inside(limit.spans_s, frame))
+    if limit is not None and not limit.lines:
+        limit = replace(limit, untold="set after this traffic")
+    elif limit is not None and (greatest == 0 or abs(limit.value) <= FAR * greatest):
         low, high = min(low, limit.value), max(high, limit.value)
-        limit = Limit(limit.value, limit.text, 0.0)
+        limit = replace(limit, at=0.0)
     low, high, y_values = axis(low, high, bars=bars)
     scale = (HEIGHT - TOP - BOTTOM) / (high - low)
 
     def y_of(number: float) -> float:
         return round(HEIGHT - BOTTOM - (number - low) * scale, 1)
 
-    if limit is not None and limit.at is not None:
-        limit = Limit(limit.value, limit.text, y_of(limit.value))
     draw = _bars if bars else _lines
     routes = [route for route in ROUTES if any(window.route == route for window, _ in told)]
+    series = tuple(draw(route, told, frame, y_of) for route in routes)
+    if limit is not None and limit.at is not None:
+        limit = _labelled(replace(limit, at=y_of(limit.value)), series)
     newest = told[-1]
     return Chart(
         title=title,
         unit=unit,
-        series=tuple(draw(route, told, frame, y_of) for route in routes),
-        x_ticks=tuple(
-            Tick(frame.x_of(moment), clock(moment, form), 1000 * moment, form)
-            for moment, form in time_ticks(frame.begin_s, frame.end_s)
+        series=series,
+        x_ticks=ticks_apart(
+            (
+                Tick(frame.x_of(moment), clock(moment, form), 1000 * moment, form)
+                for moment, form in time_ticks(frame.begin_s, frame.end_s)
+            ),
+            WIDTH,
         ),
         y_ticks=tuple(
             Tick(y_of(number), text)
@@ -191,6 +212,42 @@ def _chart(
         newest=tuple((route, short(_newest(told, route))) for route in routes),
         scales=Scales(1000 * frame.begin_s, 1000 * frame.end_s, low, high, is_time=True, has_range=True),
     )
+
+
+def _inside(spans_s: Sequence[tuple[float, float]], frame: Frame) -> tuple[tuple[float, float], ...]:
+    """Return where spans of time begin and end in a chart; those outside of it are left out."""
+    cut = [(max(begin, frame.begin_s), min(end, frame.end_s)) for begin, end in spans_s]
+    return tuple((frame.x_of(begin), frame.x_of(end)) for begin, end in cut if begin < end)
+
+
+def _labelled(limit: Limit, series: Sequence[Series]) -> Limit:
+    """Return a limit with its label above or below it or behind it, at its end or its beginning: where the fewest values are."""
+    at, length = limit.at or 0.0, LETTER * len(f"limit {limit.text}")
+    marks = [(dot.x, dot.y) for one in series for dot in one.dots]
+    marks += [mark for one in series for line in one.lines for mark in _along(line)]
+    right, begin, end = WIDTH - RIGHT, limit.lines[0][0], limit.lines[-1][1]
+    last = max(end, min(LEFT + length, right))
+    first = min(begin + 2, right - length)
+    spots = [(last, at - 4, True), (last, at + 12, True), (first, at - 4, False), (first, at + 12, False)]
+    if end + 4 + length <= right:
+        spots.append((end + 4, at + 4, False))
+    places: list[tuple[bool, int, int]] = []
+    for number, (x, y, is_end) in enumerate(spots):
+        left = x - length if is_end else x
+        hit = sum(left - 4 <= one <= left + length + 4 and y - 12 <= up <= y + 4 for one, up in marks)
+        places.append((not TOP + 8 <= y <= HEIGHT - BOTTOM, hit, number))
+    x, y, is_end = spots[min(places)[2]]
+    return replace(limit, label_x=round(x, 1), label_y=round(y, 1), is_label_end=is_end)
+
+
+def _along(line: str) -> list[tuple[float, float]]:
+    """Return points along a line, close enough to say what lies on it."""
+    corners = [(float(x), float(y)) for x, y in (pair.split(",") for pair in line.split())]
+    found = []
+    for (x, y), (to_x, to_y) in itertools.pairwise(corners):
+        count = max(1, math.ceil(max(abs(to_x - x), abs(to_y - y)) / LETTER))
+        found += [(x + (to_x - x) * part / count, y + (to_y - y) * part / count) for part in range(count + 1)]
+    return found
 
 
 def _newest(told: Told, route: str) -> float:

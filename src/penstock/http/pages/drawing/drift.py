@@ -21,8 +21,8 @@ class DriftRow:
 
 
 def drift_rows(findings: Sequence[Finding]) -> list[DriftRow]:
-    """Return every drift finding, the farthest over its limit first, those not judged last."""
-    rows = [DriftRow(one, place(one.observed), place(one.limit)) for one in findings if one.kind == "drift"]
+    """Return every drift finding of a feature, the farthest over its limit first, those not judged last."""
+    rows = [DriftRow(one, place(one.observed), place(one.limit)) for one in findings if _is_of_a_feature(one)]
     return sorted(rows, key=_order)
 
 
@@ -37,6 +37,12 @@ def place(value: float) -> float | None:
         return None
     share = math.log10(max(value, LOWEST) / LOWEST) / math.log10(HIGHEST / LOWEST)
     return round(100 * min(1.0, share), 1)
+
+
+def _is_of_a_feature(one: Finding) -> bool:
+    """Whether a finding is of one feature; a guardrail that could not be judged at all names all of its own at once."""
+    is_of_all = one.unjudged is not None and (one.name == "features" or ", " in one.name)
+    return one.kind == "drift" and not is_of_all
 
 
 def _order(row: DriftRow) -> tuple[bool, bool, float, str]:

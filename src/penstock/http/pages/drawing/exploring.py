@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.http.pages.telling.formatting import called, cut, short, visible
+from penstock.http.pages.telling.formatting import called, cut, natural, short, visible
 from penstock.tracking.entities import Run
 
 Spec = dict[str, Any]
@@ -51,8 +51,8 @@ class Dimension:
 
 def dimensions_of(runs: Sequence[Run]) -> list[Dimension]:
     """Return what runs can be drawn by: every parameter and metric in which two differ, parameters first."""
-    params = sorted({key for run in runs for key in run.params})
-    metrics = sorted({key for run in runs for key in run.metrics})
+    params = sorted({key for run in runs for key in run.params}, key=natural)
+    metrics = sorted({key for run in runs for key in run.metrics}, key=natural)
     found = [Dimension(f"params.{key}", _values([run.params.get(key) for run in runs])) for key in params]
     found += [
         Dimension(f"metrics.{key}", tuple(_finite(run.metrics.get(key)) for run in runs)) for key in metrics

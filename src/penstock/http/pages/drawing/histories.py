@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock.base.numbers import counted, format_axis
-from penstock.http.pages.drawing.axes import Tick, axis, clock, labels_apart, time_ticks
+from penstock.http.pages.drawing.axes import (
+    Tick,
+    axis,
+    clock,
+    labels_apart,
+    step_ticks,
+    ticks_apart,
+    time_ticks,
+)
 from penstock.http.pages.drawing.charts import (
     BOTTOM,
     HEIGHT,
@@ -115,7 +123,7 @@ def history_chart(
     ticks = (
         [(moment, clock(moment, form), form) for moment, form in time_ticks(first, last)]
         if is_time
-        else [(step, f"{step:,}", "") for step in sorted({first, (first + last) // 2, last})]
+        else [(step, f"{step:,}", "") for step in step_ticks(first, last)]
     )
     scale = 1000 if is_time else 1
     return Chart(
@@ -132,8 +140,9 @@ def history_chart(
                 dots=dots,
             ),
         ),
-        x_ticks=tuple(
-            Tick(x_of(step), text, 1000 * step if is_time else None, form) for step, text, form in ticks
+        x_ticks=ticks_apart(
+            (Tick(x_of(step), text, 1000 * step if is_time else None, form) for step, text, form in ticks),
+            WIDTH,
         ),
         y_ticks=tuple(
             Tick(y_of(value), text)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.numbers import counted, format_axis
-from penstock.http.pages.drawing.axes import Tick, axis, labels_apart
+from penstock.http.pages.drawing.axes import Tick, axis, labels_apart, step_ticks, ticks_apart
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
 from penstock.http.pages.drawing.histories import MOST_BREAKS, stretches
 from penstock.http.pages.queries import query_of, refusal
@@ -22,7 +22,7 @@ from penstock.http.pages.runs.explore_views import EXPLORED, explore, named_runs
 from penstock.http.pages.runs.tables import commit_of, duration, is_loss, runs_rolled_back
 from penstock.http.pages.runs.views import curve_of
 from penstock.http.pages.telling.comparing import Compared, numbers_row, texts_row
-from penstock.http.pages.telling.formatting import scalar, short
+from penstock.http.pages.telling.formatting import natural, scalar, short
 from penstock.project.project import Project
 from penstock.tracking.entities import Run
 from penstock.tracking.metrics import Stored
@@ -131,7 +131,7 @@ def compare_runs(runs: Sequence[Run], never_best: Container[str] = ()) -> list[C
         for key in _keys(runs, "params")
     ]
     shared = Counter(key for one in runs for key in one.metrics)
-    for key in sorted(shared, key=lambda name: (-shared[name], name)):
+    for key in sorted(shared, key=lambda name: (-shared[name], natural(name))):
         values = [one.metrics.get(key) for one in runs]
         out = [one.id in never_best for one in runs]
         rows.append(numbers_row("metric", key, values, loss=is_loss(key), never_best=out))
@@ -150,7 +150,7 @@ def compare_runs(runs: Sequence[Run], never_best: Container[str] = ()) -> list[C
 
 
 def _keys(runs: Sequence[Run], kind: str) -> list[str]:
-    return sorted({key for one in runs for key in getattr(one, kind)})
+    return sorted({key for one in runs for key in getattr(one, kind)}, key=natural)
 
 
 def _charts(connection: sa.Connection, runs: Mapping[int, Run], look: Look) -> list[Chart]:
@@ -174,7 +174,7 @@ def _chart(
     look: Look,
 ) -> Chart | None:
     curves: dict[int, Points] = {}
-    unit = "by step"
+    unit, units = "", set[str]()
     for place, run in runs.items():
         if key not in run.metrics:
             continue
@@ -182,11 +182,24 @@ def _chart(
         if look.is_time:
             curves[place], unit = _over_time(run, points), "seconds since the run began"
         else:
-            curves[place], unit = curve_of(points)
+            curves[place], told = curve_of(points)
+            units.add(told)
+    if (
+        len(units) > 1
+    ):  # some have steps: those that have none stand at the one step that was logged with them
+        curves = {
+            place: _by_step(stored.get((run.id, key), [])) for place, run in runs.items() if place in curves
+        }
+        units = {"by step"}
+    unit = unit or next(iter(units), "by step")
     if look.smooth:
         curves = {place: smoothed(points, float(look.smooth)) for place, points in curves.items()}
         unit += f", smoothed by {look.smooth}"
     return overlay(key, curves, unit, is_logarithmic=look.is_logarithmic)
+
+
+def _by_step(stored: Sequence[Stored]) -> Points:
+    return [(step, math.nan if is_nan else value) for _key, value, _time_ms, step, is_nan in stored]
 
 
 def _over_time(run: Run, stored: Sequence[Stored]) -> Points:
@@ -248,13 +261,14 @@ def overlay(
         )
         for place, parts in told.items()
     }
-    ticks = sorted({first, (first + last) // 2, last})
     shown = [10**value for value in y_values] if is_logarithmic else y_values
     return Chart(
         title=title,
         unit=f"{unit}{', logarithmic' if is_logarithmic else ''}",
         series=tuple(Series(f"c{place}", lines=one) for place, one in lines.items()),
-        x_ticks=tuple(Tick(round(LEFT + (step - first) * across, 1), f"{step:,}") for step in ticks),
+        x_ticks=ticks_apart(
+            (Tick(LEFT + (step - first) * across, f"{step:,}") for step in step_ticks(first, last)), WIDTH
+        ),
         y_ticks=tuple(
             Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)
             for value, text in zip(y_values, format_axis(shown, short), strict=True)

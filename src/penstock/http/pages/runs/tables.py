@@ -17,7 +17,7 @@ from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.queries import Query, listed, refusal
 from penstock.http.pages.runs.unknown import tell_unknown
 from penstock.http.pages.telling.differences import beside
-from penstock.http.pages.telling.formatting import called, column, cut, seconds
+from penstock.http.pages.telling.formatting import called, column, cut, natural, seconds, short_id
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
@@ -213,7 +213,9 @@ def is_loss(name: str) -> bool | None:
 def default_columns(runs: Sequence[Run]) -> list[str]:
     """Return the columns where none are chosen: metrics of most runs, and parameters that differ."""
     metrics = Counter(key for run in runs for key in run.metrics)
-    ranked = sorted(metrics, key=lambda key: (-metrics[key], key not in METRICS, is_loss(key) is None, key))
+    ranked = sorted(
+        metrics, key=lambda key: (-metrics[key], key not in METRICS, is_loss(key) is None, natural(key))
+    )
     values: dict[str, set[str]] = {}
     for run in runs:
         for key, value in run.params.items():
@@ -325,14 +327,15 @@ def runs_rolled_back(connection: sa.Connection) -> dict[str, str]:
 
 def _offered(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return every column that the shown runs could have."""
-    metrics = sorted({f"metrics.{key}" for run in runs for key in run.metrics})
-    params = sorted({f"params.{key}" for run in runs for key in run.params})
+    metrics = sorted({f"metrics.{key}" for run in runs for key in run.metrics}, key=natural)
+    params = sorted({f"params.{key}" for run in runs for key in run.params}, key=natural)
     return (*metrics[:MAX_OFFERED], *params[:MAX_OFFERED])
 
 
 def commit_of(run: Run) -> str:
-    """Return the commit that a run began from, in short, and whether it ran with changes that nobody committed."""
-    return (run.commit or "–")[:10] + (" + changes" if run.commit and run.dirty_digest else "")
+    """Return the commit that a run began from, in short, and which changes that nobody committed it ran with."""
+    changes = f" + changes {short_id(run.dirty_digest)}" if run.commit and run.dirty_digest else ""
+    return (run.commit or "–")[:10] + changes
 
 
 def name_of(run: Run) -> str:

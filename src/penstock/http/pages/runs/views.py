@@ -36,6 +36,7 @@ POINTS = 120
 FILES = 500
 VERSIONS = 50
 CHILDREN = 100
+NO_STEPS = "in the order logged: no steps"
 NOTE_TAG = "mlflow.note.content"
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
@@ -87,7 +88,11 @@ class RunPages:
             groups = group_names(run.metrics)
             if group is not None and group not in groups:
                 raise refusal("group", f"is no group of this run's metrics: {group[:60]!r}")
-            shown = groups.get(group, []) if group is not None else list(run.metrics)
+            shown = (
+                groups.get(group, [])
+                if group is not None
+                else [key for keys in groups.values() for key in keys]
+            )
             found = _charts(connection, run.id, shown[:CHARTS])
             children = tracking.list_children(connection, run.id, limit=CHILDREN)
             above = run.tags.get(PARENT_TAG, "")
@@ -158,4 +163,4 @@ def curve_of(points: Sequence[Stored]) -> tuple[list[tuple[int, float]], str]:
         (place, math.nan if is_nan else value) for place, (_, value, _, _, is_nan) in enumerate(points)
     ]
     each = max(1, len(numbered) // POINTS)
-    return [*numbered[:-1:each], *numbered[-1:]], "by time"
+    return [*numbered[:-1:each], *numbered[-1:]], NO_STEPS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,9 @@ SKEW_MS = 60_000
 """So far may the clocks of two machines be apart."""
 DAY_S = 86_400
 NAME_LENGTH = 40
+MOST_DECIMALS = 6
+ORDINARY = 1e-4
+"""A smaller share of the greatest number of a column does not decide its decimals."""
 _OPENING = frozenset(
     [
         "a",
@@ -36,6 +39,8 @@ _OPENING = frozenset(
     ]
 )
 ID_LENGTH = 8
+_DIGEST = re.compile(r"(?:md5:|sha1:|sha256:)?([0-9a-f]{32,64})(?:\.dir)?\Z")
+_NUMBERS = re.compile("([0-9]+)")
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Characters that show nothing, or turn the text around them: in a name they can only deceive."""
 
@@ -89,46 +94,80 @@ def number(value: Any) -> str:
 
 
 def column(values: Sequence[float | None]) -> list[str]:
-    """Render the numbers of a column with the same decimals: four digits of the greatest matter.
+    """Render the numbers of a column with the same decimals: four digits of the greatest matter, two of the least.
 
-    Where that would leave nothing of the smallest, each is rendered by itself.
+    A thousand and more is told whole, and what the decimals would leave nothing of is rendered by itself.
 
     Example:
-        >>> column([0.71234, 0.5, None, math.nan]), column([10769.0, 0.25])
-        (['0.7123', '0.5000', '–', 'NaN'], ['10,769', '0.25'])
+        >>> column([0.71234, 0.5, None, math.nan]), column([10769.0, 0.25]), column([0.4, 0.04679, 1e-13])
+        (['0.7123', '0.5000', '–', 'NaN'], ['10,769', '0.2500'], ['0.4000', '0.0468', '1e-13'])
     """
-    finite = [abs(one) for one in values if one is not None and math.isfinite(one) and not is_endless(one)]
-    greatest = max(finite, default=0.0)
-    if greatest >= 1e15 or 0 < greatest < 1e-4:
-        return [number(one) for one in values]
-    is_whole = all(one == int(one) for one in finite)
-    digits = 0 if is_whole else max(0, 3 - (math.floor(math.log10(greatest)) if greatest >= 1 else -1))
-    smallest = min((one for one in finite if one), default=1.0)
-    if not is_whole and smallest < 10 ** (1 - digits):
-        return [number(one if one is None else float(one)) for one in values]
+    decimals = _decimals(_sizes(values))
+    return [_fixed(one, decimals) for one in values]
+
+
+def columns(rows: Iterable[Sequence[float | None]]) -> list[list[str]]:
+    """Render rows of numbers that are read beside each other with the same decimals; a row of small ones has more.
+
+    Example:
+        >>> columns([[0.716, 0.7184], [0.06467, None]]), columns([[500.5, 1.0], [1.23, 1.24]])
+        ([['0.7160', '0.7184'], ['0.0647', '–']], [['500.5', '1.0'], ['1.23', '1.24']])
+    """
+    kept = [list(row) for row in rows]
+    least = _decimals(_sizes(one for row in kept for one in row))
+    return [[_fixed(one, max(least, _decimals(_sizes(row), digits=3))) for one in row] for row in kept]
+
+
+def signed_column(values: Sequence[float | None]) -> list[str]:
+    """Render differences with their signs and the same decimals.
+
+    Example:
+        >>> signed_column([0.01231, -0.002355, 4.801e-05, 0.0, None])
+        ['+0.012310', '−0.002355', '+0.000048', '±0', '–']
+    """
+    texts = column([None if one is None else abs(one) for one in values])
     return [
-        f"{one:,.{digits}f}"
-        if one is not None and math.isfinite(one) and not is_endless(one)
-        else number(one if one is None else float(one))
-        for one in values
+        text if one is None or math.isnan(one) else "±0" if one == 0 else f"{'+' if one > 0 else '−'}{text}"
+        for one, text in zip(values, texts, strict=True)
     ]
 
 
+def _is_finite(value: float) -> bool:
+    return math.isfinite(value) and not is_endless(value)
+
+
+def _sizes(values: Iterable[float | None]) -> list[float]:
+    return [abs(one) for one in values if one is not None and _is_finite(one)]
+
+
+def _decimals(sizes: Sequence[float], digits: int = 4) -> int:
+    """Return how many decimals numbers of these sizes are told with, of the greatest so many digits."""
+    part = [one for one in sizes if 0 < one < 1000]
+    if all(one == int(one) for one in sizes) or not part or (len(part) < len(sizes) and min(part) >= 10):
+        return 0
+    greatest = max(part)
+    least = min(one for one in part if one >= greatest * ORDINARY)
+    wanted = digits - 1 - math.floor(math.log10(greatest))
+    two = 1 - math.floor(math.log10(least))
+    return min(MOST_DECIMALS, max(0, wanted if greatest > 1 else max(digits, wanted), two))
+
+
+def _fixed(value: float | None, decimals: int) -> str:
+    if value is None or not _is_finite(value) or abs(value) >= 1000 or 0 < abs(value) < 10**-decimals:
+        return number(None if value is None else float(value))
+    return f"{value:,.{decimals}f}"
+
+
 def short(value: float) -> str:
-    """Render a number for an axis: three digits that matter."""
-    return number(value) if abs(value) >= 1000 or not math.isfinite(value) else f"{value:.3g}"
-
-
-def signed(difference: float) -> str:
-    """Render a difference with its sign.
+    """Render a number for an axis: three digits that matter.
 
     Example:
-        >>> signed(0.0123), signed(-2000.0), signed(0.0)
-        ('+0.0123', '−2,000', '±0')
+        >>> short(0.5), short(7.5e-05), short(12_000.0)
+        ('0.5', '7.5e-5', '12,000')
     """
-    if difference == 0:
-        return "±0"
-    return f"{'+' if difference > 0 else '−'}{number(abs(difference))}"
+    if abs(value) >= 1000 or not math.isfinite(value):
+        return number(value)
+    return f"{value:.3g}".replace("e-0", "e-")
 
 
 def percent(ratio: float) -> str:
@@ -173,11 +212,23 @@ def size(count: float | None) -> str:
     """
     if count is None:
         return "–"
+    unit, each = size_unit(count)
+    if each == 1:
+        return f"{count:.0f} B"
+    return f"{count / each:.1f} {unit}" if count < 10 * each else f"{count / each:,.0f} {unit}"
+
+
+def size_unit(count: float) -> tuple[str, int]:
+    """Return the unit that a number of bytes is told in, and how many bytes it is.
+
+    Example:
+        >>> size_unit(37_000), size_unit(12)
+        (('kB', 1000), ('B', 1))
+    """
     for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
         if count >= 1000**power:
-            scaled = count / 1000**power
-            return f"{scaled:.1f} {unit}" if scaled < 10 else f"{scaled:,.0f} {unit}"
-    return f"{count:.0f} B"
+            return unit, 1000**power
+    return "B", 1
 
 
 def ago(time_ms: int) -> str:
@@ -224,14 +275,51 @@ def sentence(text: str) -> str:
     return begun if begun.endswith((".", "!", "?")) else f"{begun}."
 
 
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return what a name is sorted by: numbers in it by their size, `loss_14` before `loss_105`.
+
+    Example:
+        >>> sorted(["m105", "m14", "m2", "loss"], key=natural)
+        ['loss', 'm2', 'm14', 'm105']
+    """
+    parts = [one.lstrip("0") if place % 2 else one for place, one in enumerate(_NUMBERS.split(name))]
+    return [(len(one) if place % 2 else 0, one) for place, one in enumerate(parts)] + [(0, name)]
+
+
+def naturally(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return names with their values, sorted as `natural` has it."""
+    return sorted(values.items(), key=lambda one: natural(one[0]))
+
+
+def is_digest(text: str) -> bool:
+    """Say whether a text is a digest or an id of digits alone, which nobody reads to its end.
+
+    Example:
+        >>> is_digest("md5:140228cce27d6f9edeb63c841c40d6c5.dir"), is_digest("140228cc")
+        (True, False)
+    """
+    return _DIGEST.match(text) is not None
+
+
 def short_id(text: str) -> str:
-    """Return the beginning of an id that is enough to name it."""
-    return text[:ID_LENGTH]
+    """Return the beginning of an id that is enough to name it; of a digest without the word before it.
+
+    Example:
+        >>> short_id("md5:140228cce27d6f9edeb63c841c40d6c5.dir")
+        '140228cc'
+    """
+    found = _DIGEST.match(text)
+    return (found[1] if found else text)[:ID_LENGTH]
 
 
 def segment(text: str) -> str:
     """Quote a name as one part of an address."""
     return quote(str(text), safe="")
+
+
+def briefly(text: str, length: int = NAME_LENGTH) -> str:
+    """Return the beginning of a digest, or another text without its middle where it is too long."""
+    return short_id(text) if is_digest(text) else cut(text, length)
 
 
 def path(text: str) -> str:

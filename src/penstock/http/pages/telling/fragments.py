@@ -14,12 +14,14 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from penstock.base.clock import format_ms, iso_ms
-from penstock.http.pages.telling.formatting import ago, cut, scalar, short_id, visible
+from penstock.http.pages.telling.formatting import ago, cut, is_digest, scalar, short_id, visible
 from penstock.http.pages.telling.states import State, Tone, state
 
 ITEMS = 20
 """So many parts of a list are told one by one."""
 LABEL_LENGTH = 60
+ACTORS = {"page": "somebody on a page", "controller": "the controller"}
+"""Who did something, of those that the audit calls by a word of its own."""
 _OF_FINDING = frozenset({"kind", "route", "breached", "sentence"})
 
 
@@ -69,6 +71,39 @@ def name(text: Any, length: int = 40) -> Markup:
     )
 
 
+def called(one: Any, length: int = 40) -> Markup:
+    """Return what a run or model is called; the beginning of its id where it has no name that can be seen."""
+    return name(one.name, length) if str(one.name or "").strip() else _short(one.id)
+
+
+def actor(text: Any, length: int = 24) -> Markup:
+    """Return who did something, as a sentence names him; what the audit calls him is the title."""
+    return Markup(f'<bdi title="{_text(text)}">{_text(cut(ACTORS.get(str(text), str(text)), length))}</bdi>')
+
+
+def value(text: str, length: int = 80) -> Markup:
+    """Return one of the values that stand beside each other: of a digest the beginning, with a button that copies all."""
+    if is_digest(text):
+        return key_of(text)
+    shown = _text(cut(text, length))
+    return Markup(f'<span title="{_text(text)}">{shown}</span>') if len(text) > length else shown
+
+
+def brief(text: str, length: int = 72) -> Markup:
+    """Return a name, or the beginning of a digest, for a link: without a button to copy it."""
+    return _short(text) if is_digest(text) else name(text, length)
+
+
+def link_of(text: str, address: str | None, length: int = 72) -> Markup:
+    """Return the key of a link of a chain, leading to its page where it has one; a digest as its beginning, with a copy."""
+    shown = escape(short_id(text)) if is_digest(text) else name(text, length)
+    title = f' title="{_text(text)}"' if is_digest(text) else ""
+    made = f'<a class="key" href="{_text(address)}"' if address else '<span class="key"'
+    return Markup(
+        f"{made}{title}>{shown}</{'a' if address else 'span'}>{copy(text) if is_digest(text) else ''}"
+    )
+
+
 def copy(text: str) -> Markup:
     """Return a button that copies a text."""
     return Markup(
@@ -79,8 +114,7 @@ def copy(text: str) -> Markup:
 
 def key_of(text: str) -> Markup:
     """Return the beginning of an id, with a button that copies all of it."""
-    shown = f'<span class="key" title="{_text(text)}">{_text(short_id(text))}</span>'
-    return Markup(f"{shown}{copy(text)}")
+    return Markup(f"{_short(text)}{copy(text)}")
 
 
 def cells(row: Iterable[tuple[str, str, str, str]]) -> Markup:
@@ -115,6 +149,10 @@ def details(mapping: Mapping[str, Any]) -> Markup:
     return Markup(f'<dl class="details">{"".join(rows)}</dl>')
 
 
+def _short(text: str) -> Markup:
+    return Markup(f'<span class="key" title="{_text(text)}">{_text(short_id(text))}</span>')
+
+
 def _value(item: Any, key: str = "") -> Markup:
     if isinstance(item, Mapping):
         return details(item)
@@ -125,6 +163,8 @@ def _value(item: Any, key: str = "") -> Markup:
         return Markup(f'<ol class="items">{"".join(f"<li>{_value(one)}</li>" for one in item[:ITEMS])}</ol>')
     if is_list and key == "checks":
         return Markup(f'<ul class="items">{"".join(f"<li>{_text(one)}</li>" for one in item)}</ul>')
+    if isinstance(item, str) and is_digest(item):
+        return key_of(item)
     return _text(scalar(item, key))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from penstock.http.pages.telling.formatting import natural
+
 Value = TypeVar("Value")
 
 
@@ -16,9 +18,9 @@ def group_names(names: Iterable[str]) -> dict[str, list[str]]:
         {'': ['loss'], 'system': ['system/cpu'], 'train': ['train/acc', 'train/loss']}
     """
     found: dict[str, list[str]] = {}
-    for name in sorted(names):
+    for name in sorted(names, key=natural):
         found.setdefault(name.rpartition("/")[0], []).append(name)
-    return dict(sorted(found.items()))
+    return {group: found[group] for group in sorted(found, key=natural)}
 
 
 def group_values(values: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
@@ -42,11 +44,11 @@ def group_params(values: Mapping[str, Value], few: int = 12) -> dict[str, dict[s
         {'': {'seed': '1'}, 'train': {'depth': '3', 'rate': '0.1'}}
     """
     if len(values) <= few:
-        return {"": dict(sorted(values.items()))}
+        return {"": {name: values[name] for name in sorted(values, key=natural)}}
     found: dict[str, dict[str, Value]] = {}
-    for name in sorted(values):
+    for name in sorted(values, key=natural):
         at = max(name.rfind("."), name.rfind("/"))
         short = name[at + 1 :]
         group = name[:at] if at > 0 and short else ""
         found.setdefault(group, {})[short if group else name] = values[name]
-    return dict(sorted(found.items()))
+    return {group: found[group] for group in sorted(found, key=natural)}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from penstock.base.numbers import counted
 from penstock.base.store.events import Event
-from penstock.http.pages.telling.formatting import path, segment
+from penstock.http.pages.telling.formatting import path, segment, sentence
 from penstock.http.pages.telling.states import plain_words, tone
 
 TOGETHER_MS = 30 * 60_000
 """What happened again within this time is the same row."""
+MOST_NAMED = 4
+"""So many kinds of what went wrong are named."""
 REPEATED = frozenset(
     {"guardrail.breached", "alert.resolved", "alert.failed", "retrain.waiting", "endpoint.not_judged"}
 )
@@ -70,6 +74,17 @@ def group_events(events: Sequence[Event]) -> list[Row]:
         open_rows[key] = len(rows)
         rows.append([event])
     return [Row(tuple(row)) for row in rows]
+
+
+def answer_of_events(events: Sequence[Event]) -> str:
+    """Return in a sentence how many events these are, newest first, and what went wrong in them; empty without events."""
+    if not events:
+        return ""
+    wrong = Counter(plain_words(one.kind) for one in events if tone(one.kind) == "past")
+    told = ", ".join(f"{count:,} × {words}" for words, count in wrong.most_common(MOST_NAMED))
+    more = f" and {len(wrong) - MOST_NAMED} kinds more" if len(wrong) > MOST_NAMED else ""
+    what = f". What went wrong: {told}{more}" if wrong else ", and nothing went wrong"
+    return f"{counted(len(events), 'event')}{what}. The newest: {sentence(events[0].summary)}"
 
 
 def _is_undecided(between: list[list[Event]], subject: str) -> bool:

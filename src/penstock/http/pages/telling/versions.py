@@ -1,9 +1,8 @@
-"""What pages say of versions: whether one may go out, how all of them stand, its numbers beside the champion's. Pure."""
+"""What pages say of versions: whether one may go out, how all of them stand; its numbers are told by `measures`. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from penstock.base.numbers import counted
 from penstock.flows.chain.outings import Outing
@@ -13,37 +12,9 @@ from penstock.flows.production.fitting import Takeover
 from penstock.http.pages.telling.conditions import Condition
 from penstock.http.pages.telling.formatting import cut
 from penstock.http.pages.telling.serving import serves_now, tell_serving, tell_takeovers
-from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
-from penstock.registry.entities import ModelVersion
 
 NAMED = 5
 """So many versions are named in a sentence."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric of a version: offline, live on each endpoint, and what the champion has; the difference is to the champion."""
-
-    name: str
-    offline: float | None
-    live: tuple[float | None, ...]
-    champion: float | None
-    is_loss: bool | None
-    is_comparable: bool = True
-
-    @property
-    def difference(self) -> float | None:
-        """How much more than the champion's the offline value is."""
-        if self.offline is None or self.champion is None:
-            return None
-        return self.offline - self.champion
-
-    @property
-    def is_better(self) -> bool | None:
-        """Whether it is better than the champion's; None where nobody knows which is better, or both are of other rows."""
-        if not self.difference or self.is_loss is None or not self.is_comparable:
-            return None
-        return (self.difference < 0) is self.is_loss
 
 
 def answer_of_models(
@@ -107,26 +78,3 @@ def answer_of(
         return f"{ref} may go out, but nothing was checked: no gates are set."
     before = " It was live before." if outing.standing == "was live" else " Nothing served it yet."
     return f"{ref} may go out: {verdict.summary}.{before} Its files are read when it is promoted."
-
-
-def measures_of(
-    version: ModelVersion, outing: Outing, champion: ModelVersion | None, *, is_comparable: bool = True
-) -> list[Measure]:
-    """Return the metrics of a version, those that are known live first.
-
-    Args:
-        is_comparable: whether its offline numbers and the champion's are of the same rows.
-    """
-    told = {name for one in outing.live for name in one.metrics}
-    names = sorted(version.metrics, key=lambda name: (name not in told, name not in METRICS, name))
-    return [
-        Measure(
-            name,
-            version.metrics.get(name),
-            tuple(one.metrics.get(name) for one in outing.live),
-            champion.metrics.get(name) if champion else None,
-            name in LOWER_IS_BETTER if name in METRICS else None,
-            is_comparable,
-        )
-        for name in names
-    ]

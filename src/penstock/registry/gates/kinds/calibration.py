@@ -11,6 +11,7 @@ import numpy as np
 
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.registry.gates.two_classes import score_two_classes
 
 
 class CalibrationGate(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ def check_calibration(gate: CalibrationGate, evidence: Evidence) -> Outcome:
     Raises:
         Invalid: the rows cannot be scored, or have more than two classes.
     """
-    labels, scores, _ = evidence.held_out.scored("brier")
+    labels, scores = score_two_classes(evidence.held_out, "brier", "calibration")
     n = len(labels)
     if n < gate.min_rows:
         return Outcome("error", f"{n} held-out rows are too few, {gate.min_rows} are needed", n=n)

@@ -93,10 +93,9 @@ class _Compared:
     @property
     def sentence(self) -> str:
         found = self.found
-        return (
-            f"{'better' if found.difference >= 0 else 'worse'} by {abs(found.difference):.4f} "
-            f"[{found.low:+.4f}, {found.high:+.4f}]"
-        )
+        if found.difference >= 0:
+            return f"better by {found.difference:.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+        return f"worse by {-found.difference:.4f} [{-found.high:+.4f}, {-found.low:+.4f}]"
 
 
 def check_champion(gate: ChampionGate, evidence: Evidence) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from penstock.base.process import with_own_programs
+from penstock.registry.entities import CheckStatus
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.begun import begun, without_key
 from penstock.registry.gates.check import Evidence, Gate, Outcome
@@ -34,7 +35,7 @@ class CommandGate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_command(gate: CommandGate, evidence: Evidence) -> Outcome:
-    """Run the command; another exit code than 0 fails, and one that takes too long is an error."""
+    """Run the command; another exit code than 0 fails; one that takes too long, or says otherwise, is an error."""
     command = with_own_programs(without_key(evidence.root, ["/bin/sh", "-c", gate.run]))
     with begun(evidence, f"gate {gate.run[:80]}", command, subprocess.PIPE) as process:
         try:
@@ -49,8 +50,14 @@ def check_command(gate: CommandGate, evidence: Evidence) -> Outcome:
     if text := said.get("sentence") or (lines[-1] if code and lines else ""):
         sentence += f": {str(text)[:300]}"
     n, observed = said.get("n"), said.get("observed")
+    status: CheckStatus = "pass" if code == 0 else "fail"
+    if code == 0 and said.get("passed", True) is not True:
+        status, sentence = (
+            "error",
+            f"{sentence}; its last line says that it has not passed, its exit code that it has",
+        )
     return Outcome(
-        "pass" if code == 0 else "fail",
+        status,
         sentence,
         observed=observed if isinstance(observed, int | float | str) else f"exit code {code}",
         expected=str(said.get("expected", "exit code 0")),

@@ -17,6 +17,7 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.registry.gates.two_classes import of_more_classes, score_two_classes
 
 Metric = Literal["demographic_parity", "equalized_odds", "equal_opportunity"]
 RATES: Mapping[Metric, tuple[str, ...]] = {
@@ -64,13 +65,9 @@ def check_fairness(gate: FairnessGate, evidence: Evidence) -> Outcome:
         Invalid: a column is not there or has too many values, the labels are not of two classes, or the rows cannot be
             scored.
     """
-    labels, scores, _ = evidence.held_out.scored("roc_auc")
+    labels, scores = score_two_classes(evidence.held_out, "roc_auc", "fairness")
     if not np.isin(labels, (0.0, 1.0)).all():
-        raise Invalid(
-            "fairness is told of two classes, and the labels are of more",
-            code="gate.not_two_classes",
-            hint="use `slices` with accuracy",
-        )
+        raise of_more_classes("fairness", "labels")
     selected = (scores >= gate.threshold).astype(float)
     groups = _groups(gate, evidence)
     expected = " and ".join(_limits(gate))
@@ -139,9 +136,14 @@ def _obstacle(
             kind = "positive" if rate == "true positive rate" else "negative"
             return f"cannot be judged: no row is {kind} where {without[0]}, so there is no {rate}"
         if rate != "false positive rate" and not any(values.values()):
+            scores, nobody = (
+                ("score of a positive row of theirs", "none of the positive rows")
+                if rate == "true positive rate"
+                else ("score of theirs", "nobody")
+            )
             return (
-                f"cannot be judged: the {rate} is 0 in every group, since no score of theirs is at least {gate.threshold:g}: "
-                "a model that selects nobody treats nobody alike"
+                f"cannot be judged: the {rate} is 0 in every group, since no {scores} is at least {gate.threshold:g}: "
+                f"a model that selects {nobody} treats nobody alike"
             )
     return None
 

@@ -29,7 +29,7 @@ class MetricGate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_metric(gate: MetricGate, evidence: Evidence) -> Outcome:
-    """Compare a metric with its limits; one that is absent or NaN fails."""
+    """Compare a metric with its limits; one that is absent, NaN or infinite is an error: nothing was measured."""
     observed = evidence.metrics.get(gate.name)
     limits = " and ".join(
         text
@@ -40,9 +40,9 @@ def check_metric(gate: MetricGate, evidence: Evidence) -> Outcome:
         if text
     )
     kept = {"observed": observed, "min": gate.min, "max": gate.max}
-    if observed is None or math.isnan(observed):
+    if observed is None or not math.isfinite(observed):
         absent = f"is not in {evidence.metrics_from}, {_told(evidence)}" if evidence.metrics_from else UNNAMED
-        what = absent if observed is None else "is not a number"
+        what = absent if observed is None else "is not a number" if math.isnan(observed) else "is infinite"
         return Outcome("error", f"{gate.name} {what}; it must be {limits}", observed, limits, evidence=kept)
     inside = (gate.min is None or observed >= gate.min) and (gate.max is None or observed <= gate.max)
     sentence = f"{gate.name} is {observed:.4f}, must be {limits}"

@@ -99,7 +99,7 @@ def check_slices(gate: SlicesGate, evidence: Evidence) -> Outcome:
     found.sort(key=lambda one: -float(one["drop"]))
     broken_ones = [one for one in found if one["broken"]]
     worst = (broken_ones or found)[0]
-    words = f"{gate.metric} is {worst['value']:.4f} where {worst['slice']} ({worst['n']} rows), {overall:.4f} on all"
+    words = f"{gate.metric} is {worst['value']:.4f} where {worst['slice']} ({worst['n']:,} rows), {overall:.4f} on all"
     sentence = (
         f"{len(broken_ones)} of {counted(len(found), 'slice')} lose too much: {words}"
         if broken_ones

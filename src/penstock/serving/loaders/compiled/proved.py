@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.records.signature import Column, Signature
+from penstock.serving.loaders.answers import as_datatype
 from penstock.serving.loaders.compiled.estimator import CompiledEstimator
 from penstock.serving.loaders.compiled.portable import Portable
 from penstock.serving.loaders.compiled.table import NotCompiled, Table
 from penstock.serving.loaders.fed import FedPredictor
 from penstock.serving.loaders.flavour import probabilities_of, wants_probabilities
-from penstock.serving.loaders.model import Array, Columns, Matrix, numpy_dtype
+from penstock.serving.loaders.model import Array, Columns, Matrix
 
 
 class Facts(Portable, frozen=True, kw_only=True):
@@ -56,9 +57,7 @@ class ShortcutPredictor:
         self._library = library
         self._names = facts.names
         self._is_tensor = self.signature.inputs[0].is_tensor
-        self._results = tuple(
-            (column.name, own, numpy_dtype(column.datatype)) for column, own in facts.outputs
-        )
+        self._results = tuple((column.name, own, column) for column, own in facts.outputs)
         self._has_probabilities = wants_probabilities(frozenset(own for _, own, _ in self._results))
 
     @property
@@ -73,7 +72,7 @@ class ShortcutPredictor:
             answers = self._answers(table)
         except NotCompiled:
             return self._library().predict(columns, row_count)
-        return {name: answers[own].astype(dtype, copy=False) for name, own, dtype in self._results}
+        return {name: as_datatype(answers[own], column) for name, own, column in self._results}
 
     def _answers(self, table: Table) -> dict[str, Array]:
         """Return predictions and probabilities by output."""

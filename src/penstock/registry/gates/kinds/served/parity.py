@@ -44,7 +44,7 @@ def check_parity(gate: ParityGate, evidence: Evidence) -> Outcome:
         differs |= rows
         worst[name] = largest
     count = int(differs.sum())
-    sentence = f"{count} of {counted(frame.height, 'row')} are answered otherwise when served"
+    sentence = f"{count:,} of {counted(frame.height, 'row')} are answered otherwise when served"
     if lost:
         sentence += f"; {', '.join(lost)} is not served at all"
     if not worst:
