@@ -120,7 +120,7 @@ def test_the_first_screen_answers_each_question(looked_at: PageServer, browser: 
         ),
         "on call": (
             "/",
-            ["needs you: delay is down", "no serve process", "when the last traffic ended", "rolled back",
+            ["needs you: delay is down", "no serve process", "when its last serve process was heard of", "rolled back",
              "takes flight-delay/2 out", "live roc_auc is 0.", "penstock serve"],
         ),
         "trainer": (
