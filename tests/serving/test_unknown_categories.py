@@ -1,4 +1,4 @@
-"""A category that a model was not trained with is the caller's, and what a library says of its insides is the log's."""
+"""A category that a model was not trained with is named to the caller and counts for the version, and what a library says of its insides is the log's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from penstock.base.errors import described
 from penstock.base.store.database import Database
 from penstock.flows.models.folders import files_of_folder
 from penstock.http.inference.app import build_inference_app
+from penstock.monitoring.refusals import list_refused
 from penstock.monitoring.windows import list_windows
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
@@ -53,7 +54,7 @@ def process(database: Database) -> Iterator[tuple[ServeProcess, FolderSource]]:
 
 
 @pytest.mark.parametrize("make", [boosted, encoded])
-def test_a_category_that_the_model_does_not_know_is_the_callers(
+def test_a_category_that_the_model_does_not_know_is_named_and_counts_for_the_version(
     make: Any, process: tuple[ServeProcess, FolderSource], database: Database, tmp_path: Path
 ) -> None:
     served, source = process
@@ -78,7 +79,8 @@ def test_a_category_that_the_model_does_not_know_is_the_callers(
             assert answer.json()["error"].startswith("input 'c' holds 'zzz', a category that the model")
     served.stop()
     with database.read() as connection:
-        assert sum(one.error_count for one in list_windows(connection, "m")) == 0
+        assert sum(one.error_count for one in list_windows(connection, "m")) == 5
+        assert list_refused(connection, 0) == {}
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,10 @@ class Call:
 
     def _failed(self, error: Exception, limit_s: float, asked_s: float) -> PenstockError:
         """Tell that it failed; return the error for the client."""
-        if is_callers(error):
-            return Invalid(error.message, code=error.code, hint=error.hint)
+        if is_unknown_category(error):
+            # counted for the version all the same: one that refuses what another takes must not go on
+            self._tell({}, UNKNOWN_CATEGORY.rpartition(".")[2])
+            return self._placed(Invalid(error.message, code=error.code, hint=error.hint))
         failure = self._failure(error)
         if failure.code != "serving.deadline" or asked_s >= limit_s or self._has_waited():
             self._tell({}, failure.code.rpartition(".")[2])
@@ -152,7 +154,7 @@ class Call:
         """Tell of a prediction that no client waits for."""
         error = predicted.exception()
         outputs = {} if error else predicted.result()
-        kind = "misfit" if is_callers(error) else "model_failed"
+        kind = "misfit" if is_unknown_category(error) else "model_failed"
         self._tell(outputs, kind if error else None, differences_of(outputs, self.answered or {}))
 
     def _failure(self, error: Exception) -> PenstockError:
@@ -162,6 +164,9 @@ class Call:
                 f"the model failed on this request: {described(error)}",
                 code="serving.model_failed",
             )
+        return self._placed(error)
+
+    def _placed(self, error: PenstockError) -> PenstockError:
         error.fields.update(version=self.model.version, route=self.route, prediction_id=self.id)
         return error
 
@@ -187,8 +192,8 @@ class Call:
         )
 
 
-def is_callers(error: BaseException | None) -> TypeGuard[Invalid]:
-    """Whether it is a fault of what was asked that only the model could find, and none of the model's."""
+def is_unknown_category(error: BaseException | None) -> TypeGuard[Invalid]:
+    """Whether what was asked holds a category that the model was not trained with, which only the model could find."""
     return isinstance(error, Invalid) and error.code == UNKNOWN_CATEGORY
 
 

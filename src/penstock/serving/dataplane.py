@@ -19,7 +19,7 @@ from penstock.records.signature import Column
 from penstock.serving.asking import Asked, choose, patience_s, route_of, wanted
 from penstock.serving.beside.guests import Guests
 from penstock.serving.beside.shadows import Shadows
-from penstock.serving.call import Call, match_columns
+from penstock.serving.call import Call, is_unknown_category, match_columns
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
@@ -89,8 +89,11 @@ class DataPlane:
         return self._recorder.state
 
     def note_refusal(self, endpoint: str, error: PenstockError) -> None:
-        """Note that a request was refused, where that was a mistake of who asked an endpoint that is served."""
-        if self.refuse is None or endpoint not in self.repository.served:
+        """Note that a request was refused, where that was a mistake of who asked an endpoint that is served.
+
+        One with a category that the version does not know is counted with the version's errors.
+        """
+        if self.refuse is None or endpoint not in self.repository.served or is_unknown_category(error):
             return
         if isinstance(error, Invalid | NotFound):
             self.refuse(endpoint, error.code)

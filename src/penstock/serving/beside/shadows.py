@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from penstock.base.errors import PenstockError, described
-from penstock.serving.call import Call, is_callers
+from penstock.serving.call import Call, is_unknown_category
 from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
 
@@ -79,7 +79,7 @@ class Shadows:
     def _settle(self, shadow: Call, version: int, predicted: asyncio.Future[Outputs]) -> None:
         error = predicted.exception()
         if error is not None:
-            if is_callers(error):
+            if is_unknown_category(error):
                 self._fail(shadow, version, "misfit", error.message, error.code)
             else:
                 self._fail(shadow, version, "model_failed", described(error), type(error).__name__)
