@@ -29,7 +29,7 @@ from penstock.monitoring.timings import list_counts
 from penstock.project.project import Project
 
 EVENTS = 40
-ALL_EVENTS = 200
+ALL_EVENTS = 120
 KINDS_OF = 500
 OWN_EVENTS = 30
 SPARK = 60
