@@ -11,6 +11,7 @@ import numpy as np
 from penstock.base.clock import now_ms
 from penstock.base.settings import parse_settings
 from penstock.base.store.events import Event, list_events
+from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.flows.production.controlling.responding import Controller
 from penstock.monitoring.alerts import Alert, list_open_alerts
 from penstock.monitoring.policies import PolicyBody, put_policy
@@ -187,3 +188,19 @@ def scored(count: int, effect: float, seed: int = 0, *, inverted: bool = False) 
     labels = (rng.random(count) < 0.3).astype(float)
     scores = 1 / (1 + np.exp(-(rng.normal(size=count) + effect * labels)))
     return Quality.of(scores, 1 - labels if inverted else labels)
+
+
+class Looking:
+    """A controller that looked just now."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def health(self) -> ControllerHealth:
+        return ControllerHealth(
+            ticked_ms=now_ms(),
+            endpoint_count=1,
+            problem=None,
+            observations=self._world.controller.observations,
+        )

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from flows.production.endpoints import POLICY, World
+from flows.production.endpoints import POLICY, Looking, World
 from penstock.base.clock import now_ms
-from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.http.app import build_server_app
 from penstock.monitoring.profile import Profile
 from penstock.serving.workers import WorkerRevision, end_worker, register_worker, report_revision
@@ -24,22 +23,6 @@ DRIFT = (
     .replace("0.02}", "0.02}\n  - drift: {features: [temp], psi_max: 0.25, min_rows: 100}")
     .replace("[rollback, alert]", "[alert]")
 )
-
-
-class Looking:
-    """A controller that looked just now."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    @property
-    def health(self) -> ControllerHealth:
-        return ControllerHealth(
-            ticked_ms=now_ms(),
-            endpoint_count=1,
-            problem=None,
-            observations=self._world.controller.observations,
-        )
 
 
 def profile(mean: float) -> Profile:

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from flows.production.endpoints import POLICY, World
+from flows.production.endpoints import POLICY, Looking, World
 from penstock.base.clock import iso_ms, now_ms
 from penstock.base.store.events import record_event
-from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.app import build_server_app
@@ -29,22 +28,6 @@ from penstock.serving.workers import (
 
 LASTING = POLICY.replace("windows: 10}", "windows: 3600}")
 MINUTE_MS = 60_000
-
-
-class Looking:
-    """A controller that looked just now."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    @property
-    def health(self) -> ControllerHealth:
-        return ControllerHealth(
-            ticked_ms=now_ms(),
-            endpoint_count=1,
-            problem=None,
-            observations=self._world.controller.observations,
-        )
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from flows.production.endpoints import POLICY, World
+from flows.production.endpoints import POLICY, Looking, World
 from penstock.base.clock import now_ms
 from penstock.base.settings import parse_settings
 from penstock.cli.production.monitor import _render
-from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.flows.production.overview import overview as status
 from penstock.http.app import build_server_app
 from penstock.monitoring.settings import EndpointSettings
@@ -22,22 +21,6 @@ from penstock.project.project import Project
 from penstock.serving.workers import WorkerRevision, register_worker, report_revision
 
 ALERT_ONLY = POLICY.replace("{max_ratio: 0.02}", "{max_ratio: 0.02, action: alert}")
-
-
-class Looking:
-    """A controller that looked just now."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    @property
-    def health(self) -> ControllerHealth:
-        return ControllerHealth(
-            ticked_ms=now_ms(),
-            endpoint_count=1,
-            problem=None,
-            observations=self.world.controller.observations,
-        )
 
 
 def told(world: World, address: str) -> str:
