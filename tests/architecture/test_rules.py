@@ -75,7 +75,7 @@ LAZY = {
 }
 
 
-DOORS = {
+BY_NAME = {
     "penstock/__init__.py": "public names",
     "penstock/cli/catalogue.py": "commands",
     "penstock/pipeline/executors/catalogue.py": "executors, by the catalogue",
@@ -180,7 +180,7 @@ def test_threads_are_made_in_one_place() -> None:
     }
 
 
-def test_what_is_chosen_by_name_is_imported_at_a_door() -> None:
+def test_what_is_chosen_by_name_is_imported_where_the_names_are_known() -> None:
     importers = [
         name_of(path)
         for path in FILES
@@ -191,7 +191,7 @@ def test_what_is_chosen_by_name_is_imported_at_a_door() -> None:
             for node in ast.walk(tree_of(path))
         )
     ]
-    assert importers == sorted(DOORS)
+    assert importers == sorted(BY_NAME)
 
 
 def test_functions_import_only_in_commands_and_where_start_up_is_worth_it() -> None:

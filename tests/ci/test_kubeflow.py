@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from penstock.base.errors import Invalid, Refused
-from penstock.ci.render.kubeflow import Component, KubeflowPipeline, render_kubeflow
+from penstock.ci.kubeflow import Component, KubeflowPipeline, render_kubeflow
 from penstock.flows.ci.components import run_component
 from penstock.flows.ci.files import apply_ci_file, plan_ci_file
 from penstock.workspace import open_workspace

@@ -18,7 +18,7 @@ from penstock.base.errors import Invalid, NotFound, PenstockError, told_of_syste
 from penstock.base.files import locked, write_atomic
 from penstock.base.git import Git
 from penstock.base.running import name_process
-from penstock.ci.render.hook import HOOK_FILE, MARK, render_hook
+from penstock.ci.hook import HOOK_FILE, MARK, render_hook
 from penstock.ci.report import CiReport, StepReport
 from penstock.flows.ci.branches import BRANCH, Pushed
 from penstock.flows.ci.continuous import UNFINISHED, OnStep, run_ci

@@ -10,7 +10,7 @@ from penstock.base.errors import Invalid, Refused
 from penstock.base.git import Git
 from penstock.ci.installing import Installation
 from penstock.ci.jobs import REMOTE_SECRETS, STORE_SECRETS
-from penstock.ci.render.kubeflow import Component, KubeflowPipeline, executor_output, render_kubeflow
+from penstock.ci.kubeflow import Component, KubeflowPipeline, executor_output, render_kubeflow
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import upstream_of
 from penstock.pipeline.running.conditions import Resources
