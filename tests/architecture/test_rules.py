@@ -90,6 +90,13 @@ BY_NAME = {
 }
 
 
+THREADS = {
+    "penstock/base/background.py": "`Background`: again and again, until it is stopped",
+    "penstock/base/threads.py": "`begin`, once, and `thread_pool`",
+    "penstock/pipeline/executors/local.py": "the timer that ends a stage at its limit",
+}
+
+
 @functools.cache
 def tree_of(path: Path) -> ast.Module:
     """Parse a file, not before a test asks: every process imports this module."""
@@ -167,16 +174,36 @@ def test_threads_are_made_in_one_place() -> None:
         name_of(path)
         for path in FILES
         if any(
-            isinstance(node, ast.Attribute)
-            and node.attr == "Thread"
-            and getattr(node.value, "id", "") == "threading"
+            (isinstance(node, ast.Attribute) and node.attr in {"Thread", "start_new_thread", "Timer"})
+            or (isinstance(node, ast.Name) and node.id in {"Thread", "start_new_thread", "Timer"})
             for node in ast.walk(tree_of(path))
         )
     }
-    production = {name for name in makers if name.startswith("penstock/flows/production/")}
-    assert makers - production - {"penstock/processes/controller.py"} == {
-        "penstock/base/background.py",
-        "penstock/base/threads.py",
+    assert makers == set(THREADS)
+
+
+def test_a_pool_is_made_in_one_place_or_kept_by_an_object() -> None:
+    """`thread_pool` hears an interrupt and ends; what answers for as long as a process runs has a pool of its own."""
+    wrong = []
+    for path in FILES:
+        if name_of(path) == "penstock/base/threads.py":
+            continue
+        made = [one for one in ast.walk(tree_of(path)) if isinstance(one, ast.Call) and is_pool(one)]
+        kept = [
+            one.value
+            for one in ast.walk(tree_of(path))
+            if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Attribute)
+        ]
+        wrong += [f"{name_of(path)}:{one.lineno}" for one in made if one not in kept]
+    assert wrong == []
+
+
+def is_pool(call: ast.Call) -> bool:
+    """Whether a call makes a pool of threads or processes."""
+    return ast.unparse(call.func).rpartition(".")[2] in {
+        "ThreadPoolExecutor",
+        "ProcessPoolExecutor",
+        "ThreadPool",
     }
 
 

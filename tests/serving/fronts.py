@@ -1,4 +1,4 @@
-"""A serve process with both doors on the small model, for a whole module of tests."""
+"""A serve process with both HTTP and gRPC on the small model, for a whole module of tests."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from penstock.base.store.database import Database
 from penstock.cli.main import cli
 from penstock.http.auth import Authenticate
 from penstock.http.listen import Tls, check_tls
-from penstock.http.pages import build_doorway
+from penstock.http.pages import build_turn_away
 from penstock.processes.front_options import FrontOptions
 from penstock.processes.fronts import make_fronts
 from penstock.processes.serve import ServeProcess
@@ -200,7 +200,7 @@ def test_a_narrowed_token_opens_no_tracking_server(database: Database, tokens: d
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await Response("let in")(scope, receive, send)
 
-    guarded = Authenticate(answer, Authenticator(database), Sessions(database), build_doorway("tests"))
+    guarded = Authenticate(answer, Authenticator(database), Sessions(database), build_turn_away("tests"))
     client = TestClient(guarded)
     for name, token in tokens.items():
         told = client.get("/api/penstock/v1/endpoints", headers={"authorization": f"Bearer {token}"})

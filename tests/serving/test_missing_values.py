@@ -104,7 +104,7 @@ def test_a_tensor_with_nan_may_have_values_missing_and_the_folder_says_so(tmp_pa
 
 @dataclass(frozen=True)
 class Served:
-    """A process with both doors, and by endpoint what its model's library answers for its rows."""
+    """A process with both HTTP and gRPC, and by endpoint what its model's library answers for its rows."""
 
     http: httpx.Client
     rpc: Any

@@ -19,7 +19,7 @@ from penstock.http.errors import json_response
 from penstock.http.hosts import HostCheck, Protect
 from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.http.mlflow.traces import absent_routes
-from penstock.http.pages import build_doorway, page_exception_handlers, page_routes, sign_in_routes
+from penstock.http.pages import build_turn_away, page_exception_handlers, page_routes, sign_in_routes
 from penstock.http.prefix import Unprefix
 from penstock.http.prometheus.judgement import JudgementMetrics
 from penstock.http.prometheus.traffic import CONTENT_TYPE
@@ -94,7 +94,7 @@ def build_server_app(
                 Authenticate,
                 authenticator=authenticator,
                 sessions=sessions,
-                doorway=build_doorway(project.readable_settings.project, prefix),
+                turn_away=build_turn_away(project.readable_settings.project, prefix),
             )
         )
     return Starlette(

@@ -45,7 +45,7 @@ SERVICE = Caller("service", User(name="service", role="none", created_ms=0, pass
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="penstock", charset="UTF-8"'}
 
 
-Doorway = Callable[[Request, PenstockError], Awaitable[Response | None]]
+TurnAway = Callable[[Request, PenstockError], Awaitable[Response | None]]
 """What a person at a browser is answered who is not let through; None for a request that no person made."""
 
 
@@ -53,16 +53,16 @@ class Authenticate:
     """Let nobody through whose credentials are missing or wrong; a browser without any is led to sign in.
 
     Args:
-        doorway: what answers a browser that sent no credentials (`pages/sign_in.py`).
+        turn_away: what answers a browser that sent no credentials (`pages/turned_away.py`).
     """
 
     def __init__(
-        self, app: ASGIApp, authenticator: Authenticator, sessions: Sessions, doorway: Doorway
+        self, app: ASGIApp, authenticator: Authenticator, sessions: Sessions, turn_away: TurnAway
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._sessions = sessions
-        self._doorway = doorway
+        self._turn_away = turn_away
 
     def _identify(self, authorization: str) -> Caller:
         bearer = self._authenticator.identify(authorization)
@@ -94,7 +94,7 @@ class Authenticate:
                     caller = await run_in_threadpool(self._identify, given)
             except PenstockError as error:
                 is_person = not given and "text/html" in headers.get("accept", "")
-                told = await self._doorway(Request(scope, receive), error) if is_person else None
+                told = await self._turn_away(Request(scope, receive), error) if is_person else None
                 await (told or _refusal(scope["path"], error))(scope, receive, send)
                 return
             set_caller(scope, caller)

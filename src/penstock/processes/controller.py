@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import replace
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.clock import keep_in_step
 from penstock.base.store.outside import told_outside
+from penstock.base.threads import begin
 from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.controlling.telling import AlertLoop
@@ -36,7 +39,7 @@ class ControllerLoop:
         self._interval_s = interval_s
         self._clock_due_s = 0.0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="penstock-controller", daemon=True)
+        self._ended: Future[None] | None = None
         self.health = ControllerHealth(None, 0, None)
 
     def start(self) -> None:
@@ -44,14 +47,16 @@ class ControllerLoop:
         self.health = replace(self.health, is_beginning=True)
         self._alerts.start()
         self._housekeeping.start()
-        self._thread.start()
+        self._ended = begin("penstock-controller", self._run)
 
     def stop(self) -> None:
         """Finish the tick under way, end a retraining, give the lease back."""
         self._stop.set()
-        self._thread.join()
-        self._alerts.stop()
-        self._housekeeping.stop()
+        with ExitStack() as ending:
+            ending.callback(self._housekeeping.stop)
+            ending.callback(self._alerts.stop)
+            if self._ended is not None:
+                self._ended.result()
 
     def _run(self) -> None:
         while True:

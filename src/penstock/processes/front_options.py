@@ -1,4 +1,4 @@
-"""How a serve process's doors are set. Apart from `fronts`, so that it can be known before what counts is imported.
+"""How a serve process's fronts are set. Apart from `fronts`, so that it can be known before what counts is imported.
 
 Several workers add up what they count in a folder whose name prometheus_client reads when it is imported.
 """
@@ -11,7 +11,7 @@ from penstock.http.listen import Tls, bind
 
 
 class FrontOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the doors are set. `grpc_port` None is no gRPC, 0 takes a free port; `default` is `/invocations`' endpoint.
+    """How the fronts are set. `grpc_port` None is no gRPC, 0 takes a free port; `default` is `/invocations`' endpoint.
 
     `is_asking` asks every caller for credentials; `rate_per_s` is how many requests a second may come with the same. `allowed_hosts` are further names of the HTTP server, and of the
     addresses `proxies` forwarded headers are believed.

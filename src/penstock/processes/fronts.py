@@ -1,4 +1,4 @@
-"""What answers at a serve process's doors: its HTTP application, and its gRPC server where one is wanted."""
+"""What answers for a serve process: its HTTP application, and its gRPC server where one is wanted."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from penstock.serving.deployments import find_revision
 
 
 class Fronts(msgspec.Struct, frozen=True):
-    """What makes the doors of a data plane."""
+    """What makes the fronts of a data plane."""
 
     application: Callable[[DataPlane], Any]
     companion: Callable[[DataPlane, Any], Companion] | None
 
 
 def make_fronts(options: FrontOptions, database: Database) -> Fronts:
-    """Return what makes the doors; `database` knows the users that are asked for.
+    """Return what makes the fronts; `database` knows the users that are asked for.
 
     Raises:
         Invalid: gRPC is wanted, and its packages are not installed (`serving.no_grpc`).

@@ -13,5 +13,5 @@ __all__ = ["database", "server", "source"]
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    """One process with both doors for all tests of a module."""
+    """One process with both HTTP and gRPC for all tests of a module."""
     yield from serve_both(tmp_path_factory.mktemp("plain"))

@@ -23,7 +23,7 @@ HINTS = {
 
 
 def told_outside(error: PenstockError, *, is_logged: bool = True) -> PenstockError:
-    """Return an error as a door tells it: of the store without its address, host and user, any other as it is.
+    """Return an error as a server tells it: of the store without its address, host and user, any other as it is.
 
     Args:
         is_logged: write what is not told into the log; False where the caller does.

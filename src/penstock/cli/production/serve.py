@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.base.numbers import counted
-from penstock.cli.doors import check_openness, parse_tls, split_names, tls_options
+from penstock.cli.openness import check_openness, parse_tls, split_names, tls_options
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.doors import check_openness, parse_tls, split_names, tls_options
+from penstock.cli.openness import check_openness, parse_tls, split_names, tls_options
 from penstock.cli.output import EXIT_FAILED, Session, pass_session, report_error
 
 PORT = click.IntRange(0, 65535)

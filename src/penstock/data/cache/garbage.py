@@ -13,12 +13,12 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.base.errors import NotFound
+from penstock.base.threads import thread_pool
 from penstock.data.formats.output import TREE_SUFFIX
 from penstock.data.objects import PREFIXES, ObjectStore
 from penstock.data.repository import DataRepository
@@ -192,7 +192,7 @@ def apply_remote(remote: Backend, plan: Removal, jobs: int = 0) -> int:
     """
     trees = [one.place for one in plan.objects if one.md5.endswith(TREE_SUFFIX)]
     files = [one.place for one in plan.objects if not one.md5.endswith(TREE_SUFFIX)]
-    with ThreadPoolExecutor(max(1, jobs or remote.jobs)) as pool:
+    with thread_pool(jobs or remote.jobs) as pool:
         for part in (trees, files):
             list(pool.map(remote.delete, part))
     return len(plan.objects)

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -250,7 +250,7 @@ def _fetch_large(repo: DataRepository, remote: Backend, md5: str, chunks: Iterab
     digest = hashlib.md5(usedforsecurity=False)
     size = 0
     with repo.cache.staging() as temporary:
-        with open(temporary, "xb", buffering=0) as out, ThreadPoolExecutor(1) as hashing:
+        with open(temporary, "xb", buffering=0) as out, thread_pool(1) as hashing:
             hashed: Future[None] | None = None
             for chunk in chunks:
                 if hashed is not None:

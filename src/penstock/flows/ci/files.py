@@ -13,10 +13,10 @@ from pathlib import Path
 from penstock.base.errors import Conflict, Refused
 from penstock.base.files import write_atomic
 from penstock.base.git import find_git_root
+from penstock.ci import kubeflow
 from penstock.ci.cron import numeric_cron
 from penstock.ci.installing import Declared, Installation, brings_penstock, plan_installation
 from penstock.ci.jobs import AwsRole, Job, validation_job
-from penstock.ci import kubeflow
 from penstock.ci.render import github, gitlab, jenkins
 from penstock.ci.sealing import is_unedited, seal_text
 from penstock.flows.ci.branches import default_name

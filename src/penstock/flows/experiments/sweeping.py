@@ -6,13 +6,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
-from penstock.base.threads import begin, wait_for_one
+from penstock.base.threads import begin, thread_pool, wait_for_one
 from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_failed, take
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
@@ -61,24 +61,23 @@ def run_all(
         company = replace(company, parent=parent)
     work = _Work(project, company)
     found: dict[str, Outcome] = {}
-    pool = ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="experiment")
     pending: set[Future[Outcome]] = set()
-    try:
-        for one in waiting:
-            pending.add(pool.submit(work.run, one))
-        while pending:
-            done, pending = wait_for_one(pending)
-            for future in done:
-                outcome = future.result()
-                found[outcome.job.name] = outcome
-                on_done(outcome)
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        work.stop()
-        wait([future for future in pending if not future.cancelled()])
-        end_parent(project, parent, "KILLED")
-        raise
-    pool.shutdown()
+    with thread_pool(jobs) as pool:
+        try:
+            for one in waiting:
+                pending.add(pool.submit(work.run, one))
+            while pending:
+                done, pending = wait_for_one(pending)
+                for future in done:
+                    outcome = future.result()
+                    found[outcome.job.name] = outcome
+                    on_done(outcome)
+        except BaseException:
+            begun = [future for future in pending if not future.cancel()]
+            work.stop()
+            wait(begun)
+            end_parent(project, parent, "KILLED")
+            raise
     end_parent(project, parent, "FAILED" if any(one.error for one in found.values()) else "FINISHED")
     return [found[one.job.name] for one in waiting]
 

@@ -1,7 +1,7 @@
 """Observations: what a service that is not Penstock's own tells of its calls, and which batches of them were taken.
 
 A batch has an id of its sender's making. It is taken once, in the transaction that writes what it says, however
-often it is sent. The format is the one of files that wait on disk, of the ingest endpoint and of the store's door.
+often it is sent. The format is the one of files that wait on disk, of the ingest endpoint and of what the store is told directly.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ import sqlalchemy as sa
 from penstock.base.background import Trouble
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
-from penstock.base.threads import behind_others, give_way
+from penstock.base.threads import begin, behind_others, give_way
 from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.joining import join_labels, join_waiting_for
 from penstock.flows.production.live.room import MAX_BYTES, Room, portions_of, size_of_answers, weigh
@@ -98,8 +99,7 @@ class LiveRecorder:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._bad, self._wake = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="penstock-recorder", daemon=True)
-        self._thread.start()
+        self._ended = begin("penstock-recorder", self._run)
 
     def watch(self, monitors: Mapping[str, MonitorSettings]) -> None:
         """Take the settings by endpoint that hold from now on."""
@@ -139,12 +139,11 @@ class LiveRecorder:
         """Write what waits and stop."""
         self._stop.set()
         self._wake.set()
-        self._thread.join()
-        try:
-            self.flush()
-        finally:
+        with ExitStack() as ending:
             if self._payloads is not None:
-                self._payloads.close()
+                ending.callback(self._payloads.close)
+            ending.callback(self.flush)
+            self._ended.result()
 
     def _run(self) -> None:
         early = 0

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.base.errors import Denied, PenstockError
-from penstock.http.auth import SIGN_IN, Doorway
+from penstock.http.auth import SIGN_IN, TurnAway
 from penstock.http.bodies import read_body
 from penstock.http.pages.decisions.forms import MAX_BODY, MAX_REASON
 from penstock.http.pages.problems import PROGRAM_PATHS, page_exception_handlers
@@ -25,7 +25,7 @@ TOO_LATE = (
 )
 
 
-def build_doorway(project_name: str, base: str = "") -> Doorway:
+def build_turn_away(project_name: str, base: str = "") -> TurnAway:
     """Return what answers a browser without credentials, or while nobody can be asked who he is."""
     renderer = Renderer(project_name, base)
     show_problem = page_exception_handlers(project_name, base)[PenstockError]
