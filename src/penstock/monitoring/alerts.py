@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from penstock.base.digest import digest_value
 from penstock.base.errors import Conflict
 from penstock.base.store.database import metadata
-from penstock.monitoring.settings import Webhook
+from penstock.monitoring.settings import AlertFormat, Webhook
 
 alerts = sa.Table(
     "alerts",
@@ -108,7 +108,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     alert: Alert
     status: Status
     url: str
-    format: Literal["alertmanager", "json", "slack"]
+    format: AlertFormat
     attempt_count: int
 
 

@@ -358,11 +358,15 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
         return max((one.min_labels for one in guards if one and one.against != "offline"), default=0)
 
 
+AlertFormat = Literal["alertmanager", "json", "slack"]
+"""How an alert is worded for who is told; `monitoring/wording.py` writes each."""
+
+
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """Where alerts are posted, and in whose words: Alertmanager's, Slack's, or plain JSON."""
 
     url: str
-    format: Literal["alertmanager", "json", "slack"] = "alertmanager"
+    format: AlertFormat = "alertmanager"
 
 
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):

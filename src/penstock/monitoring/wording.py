@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from penstock.monitoring.alerts import Alert, Delivery
+from penstock.monitoring.settings import AlertFormat
 
 NEVER = "0001-01-01T00:00:00Z"
 ONCE_MS = 300_000
@@ -14,11 +16,7 @@ ONCE_MS = 300_000
 
 def body_of(delivery: Delivery) -> dict[str, Any]:
     """Return what is posted. The same delivery gives the same body at every attempt."""
-    if delivery.format == "slack":
-        return _slack(delivery)
-    if delivery.format == "json":
-        return _plain(delivery)
-    return _alertmanager(delivery)
+    return BODIES.get(delivery.format, _alertmanager)(delivery)
 
 
 def _alertmanager(delivery: Delivery) -> dict[str, Any]:
@@ -84,3 +82,11 @@ def _end(delivery: Delivery) -> str:
 
 def _iso(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+BODIES: dict[AlertFormat, Callable[[Delivery], dict[str, Any]]] = {
+    "alertmanager": _alertmanager,
+    "json": _plain,
+    "slack": _slack,
+}
+"""What writes each format. One that a newer program wrote into the store goes as Alertmanager's."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -28,8 +28,9 @@ from penstock.monitoring.alerts import (
     open_alert,
 )
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.settings import Webhook
+from penstock.monitoring.settings import AlertFormat, Webhook
 from penstock.monitoring.windows import windows
+from penstock.monitoring.wording import BODIES
 
 
 @dataclass
@@ -122,6 +123,10 @@ def test_a_breach_fires_and_resolves_in_the_words_of_each_receiver(world: World)
     assert over["alerts"][0]["endsAt"] > one["startsAt"]
     assert got.bodies[4]["status"] == "resolved"
     assert "resolved" in got.bodies[5]["text"]
+
+
+def test_every_format_that_can_be_set_has_its_words() -> None:
+    assert BODIES.keys() == set(get_args(AlertFormat))
 
 
 def test_a_receiver_that_is_down_gets_the_alert_later_with_the_same_id_and_body(world: World) -> None:
