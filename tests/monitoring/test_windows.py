@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from penstock.base.store.database import Database
+from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.lease import acquire, release, renew
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality.measures import Quality
-from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, list_windows, merge_windows
+from penstock.monitoring.timings import list_timings
+from penstock.monitoring.windows import (
+    SUMMED,
+    Partial,
+    Window,
+    WindowKey,
+    add_partials,
+    counts_of,
+    list_windows,
+    merge_windows,
+    pack,
+    windows,
+)
 
 
 def window(start_s: int = 0, *, revision: int = 1, version: int = 1, route: str = "stable") -> Window:
@@ -73,3 +87,19 @@ def test_a_lease_has_one_holder_until_it_expires(database: Database) -> None:
         assert not acquire(connection, "controller", "a", 10, 15_000)
         release(connection, "controller", "b")
         assert acquire(connection, "controller", "a", 10, 16_000)
+
+
+def test_every_count_of_a_window_comes_through_the_store_and_into_each_look(database: Database) -> None:
+    counted = {name: 3 + place for place, name in enumerate(SUMMED)}
+    made = msgspec.structs.replace(window(), **counted, error_run_count=2)
+    packed = pack(Partial(window=made, worker=1, sequence=1))
+    assert packed.keys() == windows.c.keys(), "a column that nothing fills, or a count without a column"
+    with database.write() as connection:
+        add_partials(connection, [Partial(window=made, worker=worker, sequence=1) for worker in (1, 2)])
+    twice = {name: 2 * value for name, value in counted.items()}
+    with database.read() as connection:
+        (whole,) = list_windows(connection, "delay")
+        (quick,) = list_timings(connection, "delay", version=1, route="stable")
+    for found in (whole, quick, merge_windows([made, made]), Block.of(quick)):
+        assert counts_of(found) == twice, type(found)
+    assert (whole.error_run_count, quick.error_run_count) == (4, 4)

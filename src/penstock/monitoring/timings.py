@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.monitoring.latency import LatencyHistogram
-from penstock.monitoring.windows import NONFINITE, OUTLIERS, Window, WindowKey, windows
+from penstock.monitoring.windows import SUMMED, Window, WindowKey, sum_counts, sum_runs, windows
 
 
 def count_failures(connection: sa.Connection, since_s: int) -> dict[str, int]:
@@ -68,16 +68,7 @@ def _counts_of() -> sa.Select[Any]:
 @cache
 def _timings_of(*, of_revisions: bool) -> sa.Select[Any]:
     """Return what is asked at every look."""
-    names = (
-        "start_s",
-        "window_s",
-        "request_count",
-        "error_count",
-        "error_run_count",
-        "latency",
-        *NONFINITE,
-        *OUTLIERS,
-    )
+    names = ("start_s", "window_s", "error_run_count", "latency", *SUMMED)
     query = sa.select(*(windows.c[name] for name in names)).where(_of_route(), windows.c.request_count > 0)
     if of_revisions:
         query = query.where(windows.c.revision.in_(sa.bindparam("revisions", expanding=True)))
@@ -118,15 +109,12 @@ def _timing(key: WindowKey, rows: Sequence[sa.Row[Any]]) -> Window:
     for row in rows:
         if row.latency:
             latency.counts += LatencyHistogram.from_bytes(row.latency).counts
-    is_counted = all(row.error_run_count is not None for row in rows if row.error_count)
     return Window(
         key=key,
         window_s=max(row.window_s for row in rows),
-        request_count=sum(row.request_count for row in rows),
-        error_count=sum(row.error_count for row in rows),
-        error_run_count=sum(row.error_run_count or 0 for row in rows) if is_counted else None,
+        error_run_count=sum_runs(rows),
         latency=latency,
-        **{name: sum(getattr(row, name) for row in rows) for name in (*NONFINITE, *OUTLIERS)},
+        **sum_counts(rows),
     )
 
 

@@ -61,10 +61,6 @@ windows = sa.Table(
     ),
 )
 
-NONFINITE = ("nonfinite_count", "nonfinite_run_count", "nonfinite_row_count")
-OUTLIERS = ("scored_row_count", "outlier_row_count", "outlier_run_count")
-SUMMED = ("request_count", "error_count", "row_count", *NONFINITE, "dropped_count", *OUTLIERS)
-"""What is added up where windows are merged."""
 SKETCHES = frozenset({"features", "outputs"})
 """What is large of a window."""
 
@@ -79,26 +75,18 @@ class WindowKey(msgspec.Struct, frozen=True, order=True):
     route: str
 
 
-class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """A window, or the merge of several. Errors are failures that were not the client's fault.
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is added up where windows are merged, each a column of the table. A new one is one here, too.
 
-    `error_run_count` is in how many runs without a success between they came; None where nobody counted.
-    `nonfinite_count` requests were answered with more values that are no finite numbers than is borne, in
+    Errors are failures that were not the client's fault. `nonfinite_count` requests were answered with more values that are no finite numbers than is borne, in
     `nonfinite_run_count` runs; `nonfinite_row_count` rows had one at all. Of `dropped_count` requests only
     that they came, and whether they failed, is known: the recorder had no room for them. Of `scored_row_count` rows
     `outlier_row_count` were far from all that the reference has, in `outlier_run_count` runs.
     """
 
-    key: WindowKey
-    window_s: int
     request_count: int = 0
     error_count: int = 0
     row_count: int = 0
-    latency: LatencyHistogram = msgspec.field(default_factory=LatencyHistogram)
-    features: Profile = msgspec.field(default_factory=Profile)
-    outputs: Profile = msgspec.field(default_factory=Profile)
-    quality: Quality = msgspec.field(default_factory=Quality)
-    error_run_count: int | None = None
     nonfinite_count: int = 0
     nonfinite_run_count: int = 0
     nonfinite_row_count: int = 0
@@ -106,6 +94,41 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     scored_row_count: int = 0
     outlier_row_count: int = 0
     outlier_run_count: int = 0
+
+
+SUMMED = Counts.__struct_fields__
+
+
+def counts_of(one: Any) -> dict[str, Any]:
+    """Return the counts of a window, of its row, or of what else has them, by name."""
+    return {name: getattr(one, name) for name in SUMMED}
+
+
+def sum_counts(parts: Sequence[Any]) -> dict[str, Any]:
+    """Return the counts of all parts together, by name."""
+    return {name: sum(getattr(part, name) for part in parts) for name in SUMMED}
+
+
+def sum_runs(parts: Sequence[Any]) -> int | None:
+    """Return the runs of failures of all parts; None where one that has failures did not count them."""
+    if any(part.error_count and part.error_run_count is None for part in parts):
+        return None
+    return sum(part.error_run_count or 0 for part in parts)
+
+
+class Window(Counts, frozen=True, kw_only=True):
+    """A window, or the merge of several.
+
+    `error_run_count` is in how many runs without a success between the errors came; None where nobody counted.
+    """
+
+    key: WindowKey
+    window_s: int
+    latency: LatencyHistogram = msgspec.field(default_factory=LatencyHistogram)
+    features: Profile = msgspec.field(default_factory=Profile)
+    outputs: Profile = msgspec.field(default_factory=Profile)
+    quality: Quality = msgspec.field(default_factory=Quality)
+    error_run_count: int | None = None
 
     @property
     def end_s(self) -> int:
@@ -290,16 +313,9 @@ def _merged(parts: Sequence[Window], merge: Callable[[Profile, Profile], Profile
         features=reduce(merge, (part.features for part in parts)),
         outputs=reduce(merge, (part.outputs for part in parts)),
         quality=reduce(Quality.merge, (part.quality for part in parts)),
-        error_run_count=_runs(parts),
-        **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
+        error_run_count=sum_runs(parts),
+        **sum_counts(parts),
     )
-
-
-def _runs(parts: Sequence[Window]) -> int | None:
-    """Return the runs of failures of all parts; None where one that has failures did not count them."""
-    if any(part.error_count and part.error_run_count is None for part in parts):
-        return None
-    return sum(part.error_run_count or 0 for part in parts)
 
 
 def pack(partial: Partial) -> dict[str, Any]:
@@ -316,7 +332,7 @@ def pack(partial: Partial) -> dict[str, Any]:
         "quality": None if window.quality.is_empty else window.quality.to_bytes(),
         "label_count": window.quality.label_count,
         "error_run_count": window.error_run_count,
-        **{name: getattr(window, name) for name in SUMMED},
+        **counts_of(window),
     }
 
 
@@ -334,5 +350,5 @@ def unpack(row: sa.Row[Any]) -> Window:
         outputs=Profile.from_bytes(row.outputs) if row.outputs else Profile(),
         quality=Quality.from_bytes(row.quality) if row.quality else Quality(),
         error_run_count=row.error_run_count,
-        **{name: getattr(row, name) for name in SUMMED},
+        **counts_of(row),
     )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.monitoring.latency import LatencyHistogram
-from penstock.monitoring.windows import Window
+from penstock.monitoring.windows import Counts, Window, counts_of
 
 Floats = npt.NDArray[np.float64]
 LARGEST_BURST = 25
@@ -20,7 +20,7 @@ RUNS_OF_A_BREAKDOWN = 3.0
 NEARLY_ALL = 0.75
 
 
-class Block(msgspec.Struct, frozen=True, kw_only=True):
+class Block(Counts, frozen=True, kw_only=True):
     """What one route answered in one span of time; the newest may still go on.
 
     Blocks of a route come in order and do not overlap; the finer the newest are (a flush, a second), the
@@ -30,30 +30,17 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     start_s: int
-    request_count: int = 0
-    error_count: int = 0
     error_run_count: int | None = None
     latency: LatencyHistogram = msgspec.field(default_factory=LatencyHistogram)
-    nonfinite_count: int = 0
-    nonfinite_run_count: int = 0
-    scored_row_count: int = 0
-    outlier_row_count: int = 0
-    outlier_run_count: int = 0
 
     @staticmethod
     def of(window: Window, error_run_count: int | None = None) -> Block:
         """Return a window as one block."""
         return Block(
             start_s=window.key.start_s,
-            request_count=window.request_count,
-            error_count=window.error_count,
             error_run_count=error_run_count,
             latency=window.latency,
-            nonfinite_count=window.nonfinite_count,
-            nonfinite_run_count=window.nonfinite_run_count,
-            scored_row_count=window.scored_row_count,
-            outlier_row_count=window.outlier_row_count,
-            outlier_run_count=window.outlier_run_count,
+            **counts_of(window),
         )
 
 

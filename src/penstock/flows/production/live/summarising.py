@@ -22,7 +22,7 @@ from penstock.monitoring.quality.labels import is_nonfinite
 from penstock.monitoring.rowwise.outliers import Marking
 from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import OUTLIERS, Window, WindowKey
+from penstock.monitoring.windows import Window, WindowKey
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions.encoding import encode_columns, encode_each
@@ -239,7 +239,11 @@ def _outliers(columns: Mapping[str, Array], row_count: int, edges: Edges | None)
     if model is None or not row_count:
         return {}
     found = model.is_outlier(columns, row_count)
-    return dict(zip(OUTLIERS, (row_count, int(found.sum()), _run_count(found)), strict=True))
+    return {
+        "scored_row_count": row_count,
+        "outlier_row_count": int(found.sum()),
+        "outlier_run_count": _run_count(found),
+    }
 
 
 def _run_count(flags: npt.NDArray[np.bool_]) -> int:
