@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "config": ("data.config:config", "Get or set options in DVC's configuration files."),
     "dag": ("pipelines.dag:dag", "Show which stage needs which."),
-    "data": ("data.status:data", "Show the state of tracked data, file by file if asked."),
+    "data": ("data.data_status:data", "Show the state of tracked data, file by file if asked."),
     "db": ("servers.db:db", "Upgrade and copy the store, or bring runs from an MLflow server."),
     "demo": ("demo:demo", "Run the whole story on real flights, from data to a rollback."),
     "deploy": ("production.deploy:deploy", "Make an endpoint serve a model version, at once or as a canary."),
