@@ -26,18 +26,24 @@ def section(title: str) -> str:
 
 
 def rows(title: str) -> list[tuple[str, str]]:
-    """Return the table under a heading without its head."""
-    lines = [line for line in section(title).splitlines() if line.startswith("| ")]
-    cells = [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in lines]
-    assert all(len(row) == 2 for row in cells), [row for row in cells if len(row) != 2]
-    return [(row[0], row[1]) for row in cells][2:]
+    """Return the tables under a heading without their heads."""
+    cells: list[tuple[str, str]] = []
+    for line in section(title).splitlines():
+        if line.startswith("| --- "):
+            cells.pop()
+        elif line.startswith("| "):
+            first, second = line.strip("|").split(" | ")
+            cells.append((first.strip(), second.strip()))
+    return cells
 
 
 def walk(name: str) -> list[str]:
     """Return a walk's files and arrows in their order."""
     _, found, rest = section("Two walks").partition(f"**{name}.**")
     assert found, f"there is no walk {name!r}"
-    found_all = re.findall(rf"`([\w/]+\.py)`|({CHECKED}|{UNCHECKED})", rest.partition("\n\n")[0])
+    found_all = re.findall(
+        rf"`([\w/]+\.py)`|({CHECKED}|{UNCHECKED})", re.split(r"^\*\*", rest, flags=re.MULTILINE)[0]
+    )
     return [path or arrow for path, arrow in found_all]
 
 
@@ -67,9 +73,18 @@ def test_a_room_has_one_line() -> None:
     assert [line for line in table if len(line) > MAX_LINE] == []
 
 
+def test_a_row_of_where_to_look_can_be_taken_in() -> None:
+    """One question a row: what needs many places is several, and no question is asked twice."""
+    asked = [what for what, _ in rows("Where to look")]
+    assert sorted(asked) == sorted(set(asked))
+    long = [what for what, where in rows("Where to look") if len(re.findall(r"`[^`]+/[^`]*`", where)) > 6]
+    assert long == []
+
+
 def test_the_places_where_to_look_exist() -> None:
-    named = [place for _, where in rows("Where to look") for place in re.findall(r"`([^`]+)`", where)]
-    assert len(named) > 40
+    quoted = [one for _, where in rows("Where to look") for one in re.findall(r"`([^`]+)`", where)]
+    named = [one for one in quoted if "/" in one or one.endswith(".py")]
+    assert len(named) > 150
     assert [place for place in named if not (SOURCE / place).exists()] == []
 
 

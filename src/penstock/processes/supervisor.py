@@ -1,4 +1,4 @@
-"""Several serve processes behind one port: forked from one that has loaded the libraries, begun anew when they end.
+"""Several serve processes behind one port: forked from one that has loaded the libraries, restarted when they end.
 
 Each worker listens on a socket of its own on the same port, between which the kernel shares out connections. The
 supervisor holds them all open. Where a worker dies, new connections go to those that live until its next has loaded its
@@ -27,7 +27,7 @@ from penstock.serving.underway import was_cut_off
 logger = logging.getLogger(__name__)
 POLL_S = 0.05
 SETTLED_S = 5.0
-"""A worker that lived this long had started; one that did not is begun anew after a growing pause."""
+"""A worker that lived this long had started; one that did not is restarted after a growing pause."""
 PAUSE_MAX_S = 30.0
 GRACE_S = 40.0
 

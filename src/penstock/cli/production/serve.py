@@ -171,7 +171,7 @@ def _serve(
 
 
 def load_before_forks() -> None:
-    """Load what workers share in memory, and need not load when one begins anew.
+    """Load what workers share in memory, and need not load when one is restarted.
 
     Nothing that starts threads, as polars does: a fork has one thread only.
     """

@@ -7,7 +7,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 
 class WorkerMetrics:
-    """How many workers there are to be, and how often one was begun anew."""
+    """How many workers there are to be, and how often one was restarted."""
 
     def __init__(self, wanted: int, folder: str) -> None:
         registry = CollectorRegistry()
