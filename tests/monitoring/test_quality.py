@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from penstock.base.errors import Corrupt, Invalid
 from penstock.monitoring.quality.labels import score
 from penstock.monitoring.quality.measures import Quality
-from penstock.records.metric_names import METRICS
+from penstock.stats.metric_names import METRICS
 
 
 def sample(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:

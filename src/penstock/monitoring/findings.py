@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import metadata
-from penstock.records.metric_names import LOWER_IS_BETTER, metric_of
+from penstock.stats.metric_names import LOWER_IS_BETTER, metric_of
 
 findings = sa.Table(
     "findings",

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from penstock.stats.losses import clipped, log_losses
+
 Floats = npt.NDArray[np.float64]
-CLIP = 1e-15
 
 
 def estimate_performance(scores: Floats, weights: Floats) -> Mapping[str, tuple[float, float]]:
@@ -39,12 +40,11 @@ def estimate_performance(scores: Floats, weights: Floats) -> Mapping[str, tuple[
     if total <= 0:
         return {}
     spread = scores * (1 - scores)
-    likely = np.clip(scores, CLIP, 1 - CLIP)
-    entropy = -(scores * np.log(likely) + (1 - scores) * np.log(1 - likely))
+    likely = clipped(scores)
     means = {
         "accuracy": (np.maximum(scores, 1 - scores), spread),
         "brier": (spread, spread * np.square(1 - 2 * scores)),
-        "log_loss": (entropy, spread * np.square(np.log(likely / (1 - likely)))),
+        "log_loss": (log_losses(scores, scores), spread * np.square(np.log(likely / (1 - likely)))),
     }
     found = {
         name: (float((weights * value).sum() / total), math.sqrt(float((weights * variance).sum())) / total)

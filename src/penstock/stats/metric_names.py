@@ -1,11 +1,30 @@
-"""The names of metrics of quality. How they are computed is `monitoring.quality`, which needs numpy; settings need only these."""
+"""The metrics of quality by name, and what each is a metric of: the one home of both, for gates, live traffic and settings.
+
+They are computed elsewhere, with numpy, which settings do without: for a gate in `stats.significance`, of live traffic in
+`monitoring.quality.measures`.
+"""
 
 from __future__ import annotations
 
+from typing import Literal
+
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse", "mape", "calibration_error"})
 OF_SCORES = ("roc_auc", "average_precision", "calibration_error")
+"""Metrics of the order of probabilities, or of their bins."""
 OF_CLASSES = ("precision", "recall", "f1", "macro_f1")
-METRICS = frozenset({"accuracy", "r2", *OF_SCORES, *OF_CLASSES}) | LOWER_IS_BETTER
+"""Metrics of which class was taken for which."""
+OF_NUMBERS = frozenset({"mae", "rmse", "mape", "r2"})
+"""Metrics of a regression, which classes have none of."""
+OF_ANY_CLASSES = frozenset({"brier", "log_loss"})
+"""Metrics of a probability that `probability_CLASS` of more than two classes tells too."""
+OF_PROBABILITIES = OF_ANY_CLASSES | frozenset(OF_SCORES)
+"""Metrics that the output `probability` is needed for."""
+METRICS = frozenset({"accuracy", *OF_CLASSES}) | OF_NUMBERS | OF_PROBABILITIES
+"""Those of live quality."""
+OF_ANSWERS = METRICS - OF_NUMBERS
+"""Metrics of classes."""
+Compared = Literal["roc_auc", "brier", "accuracy", "log_loss", "mae"]
+"""Those by which a gate compares models row by row."""
 
 
 def bound_name(metric: str) -> str:

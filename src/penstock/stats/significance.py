@@ -17,6 +17,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from penstock.stats.losses import losses
+from penstock.stats.metric_names import LOWER_IS_BETTER, Compared
 from penstock.stats.quantiles import student_quantile
 
 Floats = NDArray[np.float64]
@@ -94,30 +96,6 @@ def roc_auc(labels: Floats, scores: Floats) -> WeightedMetric:
     return WeightedMetric(weighted)
 
 
-def losses(metric: str, labels: Floats, scores: Floats) -> Floats:
-    """Return what each row costs, (n,), under a metric that is a mean over rows; of accuracy 1 where a row is wrong.
-
-    Raises:
-        KeyError: the metric is no such mean.
-    """
-    return _LOSSES[metric](labels, scores)
-
-
-def _log_losses(labels: Floats, scores: Floats) -> Floats:
-    epsilon = np.finfo(np.float64).eps
-    clipped = np.clip(scores, epsilon, 1 - epsilon)
-    found: Floats = -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
-    return found
-
-
-_LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "brier": lambda labels, scores: (scores - labels) ** 2,
-    "accuracy": lambda labels, scores: ((scores >= 0.5) != (labels > 0.5)).astype(np.float64),
-    "log_loss": _log_losses,
-    "mae": lambda labels, scores: np.abs(scores - labels),
-}
-
-
 def _mean_of(each: Floats) -> WeightedMetric:
     def weighted(weights: Floats) -> Floats:
         found: Floats = (weights * each).sum(axis=1) / weights.sum(axis=1)
@@ -137,7 +115,7 @@ def accuracy(labels: Floats, scores: Floats) -> WeightedMetric:
 
 
 def log_loss(labels: Floats, scores: Floats) -> WeightedMetric:
-    """Return the mean negative log likelihood as a function of row weights; scores are clipped at the type's epsilon."""
+    """Return the mean negative log likelihood as a function of row weights."""
     return _mean_of(losses("log_loss", labels, scores))
 
 
@@ -146,23 +124,22 @@ def mae(labels: Floats, scores: Floats) -> WeightedMetric:
     return _mean_of(losses("mae", labels, scores))
 
 
-METRICS: dict[str, Callable[[Floats, Floats], WeightedMetric]] = {
+METRICS: dict[Compared, Callable[[Floats, Floats], WeightedMetric]] = {
     "roc_auc": roc_auc,
     "brier": brier,
     "accuracy": accuracy,
     "log_loss": log_loss,
     "mae": mae,
 }
-LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae"})
 
 
-def score(metric: str, labels: Floats, scores: Floats) -> float:
+def score(metric: Compared, labels: Floats, scores: Floats) -> float:
     """Return a metric over all rows, each counted once."""
     return METRICS[metric](labels, scores)(np.ones(len(labels)))
 
 
 def paired_bootstrap(
-    metric: str,
+    metric: Compared,
     labels: Floats,
     candidate: Floats,
     baseline: Floats,

@@ -19,7 +19,7 @@ from penstock.data.verbs.creation import init_repository
 from penstock.flows.setup.proposing import Findings, look
 from penstock.flows.setup.writing import SettingsPlan, apply_settings, plan_settings
 from penstock.project.settings import ProjectSettings
-from penstock.records.metric_names import METRICS
+from penstock.stats.metric_names import METRICS
 
 DVC_YAML = """\
 stages:

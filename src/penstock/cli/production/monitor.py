@@ -114,7 +114,7 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
 def _render(view: EndpointView) -> str:
     from penstock.base.clock import format_ms
     from penstock.flows.production.measuring import USUAL_METRICS
-    from penstock.records.metric_names import metric_of
+    from penstock.stats.metric_names import metric_of
 
     rows: list[tuple[object, ...]] = []
     guarded = {metric_of(one.name) for one in view.findings if one.kind == "quality"} or USUAL_METRICS

@@ -26,7 +26,6 @@ from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refuse
 from penstock.monitoring.rowwise.causes import Cause
 from penstock.monitoring.windows import Window
 from penstock.project.project import Project
-from penstock.records.metric_names import METRICS
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.predictions.waiting import Waiting, tell_waiting
 from penstock.serving.workers import (
@@ -37,6 +36,7 @@ from penstock.serving.workers import (
     list_workers,
     states_by_place,
 )
+from penstock.stats.metric_names import METRICS
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "refusing", "down"]
 HEALTHS: tuple[Health, ...] = ("breached", "down", "refusing", "unjudged", "idle", "watching", "healthy")

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from penstock.base.store.remembered import Key, Remembered, key_of
 from penstock.monitoring.windows import list_rows, merge_windows, unpack
 from penstock.project.project import Project
-from penstock.records.metric_names import METRICS
 from penstock.serving.deployments import get_revision
+from penstock.stats.metric_names import METRICS
 
 KEPT = 1024
 """So many windows are kept as they are shown: a page that is live asks for the same ones every few seconds, 0.7 ms each."""

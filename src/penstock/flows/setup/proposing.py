@@ -21,8 +21,8 @@ from penstock.flows.pipelines.snapshot import Snapshot, at_revision
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.parameters import numbers
 from penstock.pipeline.stage import Stage
-from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.registry.package import MODEL_FILE, describe_model
+from penstock.stats.metric_names import LOWER_IS_BETTER, METRICS
 
 TABLES = (".csv", ".parquet")
 MODEL_FILES = (".pkl", ".pickle", ".joblib", ".skops", ".onnx", ".pt", ".pth", ".h5", ".ubj", ".cbm", ".bin")

@@ -16,7 +16,7 @@ from penstock.base.settings import parse_settings
 from penstock.flows.setup.proposing import Findings
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.settings import ProjectSettings
-from penstock.registry.gates.check import MetricName
+from penstock.stats.metric_names import Compared
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
@@ -108,7 +108,7 @@ def _gates(found: Findings) -> Iterator[str]:
         gates.append(
             f"  - metric: {{name: {_scalar(found.metric)}, {side}: {_limit(found):g}}}  # now {found.value:.4g}"
         )
-        if found.test and found.label and found.metric in get_args(MetricName):
+        if found.test and found.label and found.metric in get_args(Compared):
             gates.append(
                 f"  - champion: {{metric: {found.metric}, max_drop: {_margin(found):g}}}  # not worse than the champion"
             )

@@ -44,7 +44,6 @@ from penstock.http.pages.telling.versions import answer_of, answer_of_models
 from penstock.http.pages.version_compare_views import parameters_of
 from penstock.http.subjects import explain_subject, named_version
 from penstock.project.project import Project
-from penstock.records.metric_names import METRICS
 from penstock.records.signature import Signature
 from penstock.registry.aliases import find_alias, find_alias_at, list_alias_moves, list_moved_aliases
 from penstock.registry.entities import CHAMPION, AliasMove, ModelVersion
@@ -53,6 +52,7 @@ from penstock.registry.references import parse_time
 from penstock.registry.search import RegistrySearch, search_models
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import count_versions, get_version
+from penstock.stats.metric_names import METRICS
 
 VERSIONS = 100
 EACH = 20

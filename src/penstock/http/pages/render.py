@@ -19,7 +19,7 @@ from penstock.http.pages.telling.conditions import because, best_known
 from penstock.http.pages.telling.markdown import markdown
 from penstock.http.pages.telling.measures import version_numbers
 from penstock.http.pages.telling.states import plain_words, state, tone
-from penstock.records.metric_names import METRICS
+from penstock.stats.metric_names import METRICS
 
 HERE = Path(__file__).parents[1]
 STATIC = HERE / "static"

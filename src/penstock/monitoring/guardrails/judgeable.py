@@ -14,16 +14,7 @@ from penstock.monitoring.rowwise.outliers import NAME as NAME_OF_OUTLIERS
 from penstock.monitoring.rowwise.outliers import ROWS_MIN
 from penstock.monitoring.settings import DriftLimit, GuardrailEntry
 from penstock.records.classes import PROBABILITY
-from penstock.records.metric_names import METRICS
-
-OF_PROBABILITIES = frozenset({"roc_auc", "brier", "log_loss", "average_precision", "calibration_error"})
-"""Metrics that the output `probability` is needed for."""
-OF_ANY_CLASSES = frozenset({"brier", "log_loss"})
-"""Of these, the ones that `probability_CLASS` of more than two classes tells too."""
-OF_NUMBERS = frozenset({"mae", "rmse", "mape", "r2"})
-"""Metrics of a regression, which classes have none of."""
-OF_ANSWERS = METRICS - OF_NUMBERS
-"""Metrics of classes."""
+from penstock.stats.metric_names import OF_ANSWERS, OF_ANY_CLASSES, OF_NUMBERS, OF_PROBABILITIES
 
 
 def obstacles(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from penstock.records.metric_names import LOWER_IS_BETTER, METRICS, bound_name
+from penstock.stats.metric_names import LOWER_IS_BETTER, METRICS, bound_name
 
 Action = Literal["alert", "rollback"]
 SLICES_MAX = 50

@@ -18,9 +18,9 @@ from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.measured import ALPHA, Measured, Reference, make_finding
 from penstock.monitoring.windows import Window
-from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.stats.confidence import excess_evidence, mean_evidence
 from penstock.stats.evidence import chance_words, threshold
+from penstock.stats.metric_names import LOWER_IS_BETTER
 
 ASSUMED_ROWS = 1000
 """Held-out rows behind an offline metric of which nobody said how many there were."""

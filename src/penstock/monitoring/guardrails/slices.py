@@ -17,9 +17,9 @@ from penstock.monitoring.guardrails.quality import SCALE, SPREAD
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
-from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.stats.confidence import excess_evidence, mean_evidence
 from penstock.stats.evidence import chance_words, split, threshold
+from penstock.stats.metric_names import LOWER_IS_BETTER
 
 NAME = "slices"
 

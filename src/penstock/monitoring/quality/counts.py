@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
+from penstock.stats.losses import log_losses_of_truth, losses
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 BINS = 1000
 COARSE = 50
 GROUPS = 32
-CLIP = 1e-15
 PAIRS_MAX = 1000
 """Pairs of true and predicted class that are told apart; further ones are one."""
 POSITIVE = "+"
@@ -74,10 +74,9 @@ class QualityCounts:
         bins = np.minimum((values * BINS).astype(np.int64), BINS - 1)
         np.add.at(self.fine, (truth.astype(np.int64), bins), 1)
         np.add.at(self.coarse, (groups, truth.astype(np.int64), bins * COARSE // BINS), 1)
-        likely = np.clip(np.where(truth, values, 1 - values), CLIP, 1.0)
         self._add("scored", groups, np.ones(len(values)))
-        self._add("brier", groups, np.square(values - truth))
-        self._add("log_loss", groups, -np.log(likely))
+        self._add("brier", groups, losses("brier", truth.astype(np.float64), values))
+        self._add("log_loss", groups, losses("log_loss", truth.astype(np.float64), values))
 
     def add_probabilities(
         self, probabilities: Floats, truth: Sequence[int], requests: Sequence[int] | None = None
@@ -100,7 +99,7 @@ class QualityCounts:
         of_truth = values[rows, np.asarray(truth, dtype=np.int64)]
         self._add("scored", groups, np.ones(count))
         self._add("brier", groups, np.square(values).sum(axis=1) - 2 * of_truth + 1)
-        self._add("log_loss", groups, -np.log(np.clip(of_truth, CLIP, 1.0)))
+        self._add("log_loss", groups, log_losses_of_truth(of_truth))
 
     def add_classes(
         self,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from penstock.base.store.remembered import Remembered, key_of
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.windows import SKETCHES, Window, WindowKey, merge_windows, unpack, windows
-from penstock.records.metric_names import METRICS
+from penstock.stats.metric_names import METRICS
 
 KEPT = 64
 """Of so many versions the numbers are kept; reading their labels again takes 20 ms each."""

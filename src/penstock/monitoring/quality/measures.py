@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from penstock.base.errors import Invalid
 from penstock.monitoring.quality.counts import AT, GROUPS, NONE, POSITIVE, Counts, QualityCounts
-from penstock.records.metric_names import METRICS, OF_CLASSES, OF_SCORES
 from penstock.stats import classification
+from penstock.stats.metric_names import METRICS, OF_CLASSES, OF_SCORES
 
 Floats = npt.NDArray[np.float64]
 MIN_OF_CLASS = 10
@@ -25,14 +25,14 @@ MIN_OF_CLASS = 10
 MIN_GROUPS = 8
 GROUP_FACTOR = 1.1
 """An error from 32 groups is itself uncertain: Student's quantiles over the normal ones, far out."""
-_MEANS = {"brier": "scored", "log_loss": "scored", "accuracy": "classed", "mae": "valued", "mape": "sized"}
-_SUM_OF = {
-    "brier": "brier",
-    "log_loss": "log_loss",
-    "accuracy": "right",
-    "mae": "absolute",
-    "mape": "percent",
+MEANS = {
+    "brier": ("brier", "scored"),
+    "log_loss": ("log_loss", "scored"),
+    "accuracy": ("right", "classed"),
+    "mae": ("absolute", "valued"),
+    "mape": ("percent", "sized"),
 }
+"""Metrics that are means over rows, so that parts of them add up: what is summed (`counts.SUMS`), over how many rows."""
 
 
 class Quality(QualityCounts):
@@ -149,12 +149,17 @@ class Quality(QualityCounts):
         if name in OF_CLASSES:
             return self._class_values(name, fold)
         sums = fold(self.sums)
-        counts = sums[:, AT[_MEANS.get(name, "valued")]]
+        total, count = MEANS.get(name, ("squared", "valued"))
+        counts = sums[:, AT[count]]
         with np.errstate(divide="ignore", invalid="ignore"):
-            if name in _MEANS:
-                return sums[:, AT[_SUM_OF[name]]] / counts
+            if name in MEANS:
+                return sums[:, AT[total]] / counts
             if name == "rmse":
-                return np.sqrt(sums[:, AT["squared"]] / counts)
+                return np.sqrt(sums[:, AT[total]] / counts)
+            if name != "r2":
+                raise NotImplementedError(
+                    f"{name} is a name in stats/metric_names.py, and nothing computes it here"
+                )
             label = sums[:, AT["label"]]
             spread = sums[:, AT["label_squares"]] - np.square(label) / counts
             explained: Floats = np.where(spread > 0, 1 - sums[:, AT["squared"]] / spread, np.nan)
@@ -179,9 +184,9 @@ class Quality(QualityCounts):
             count = {"precision": hit + false, "recall": hit + missed}.get(name, self.total("classed"))
             drawn = (value * count + 1) / (count + 2)
             return math.sqrt(drawn * (1 - drawn) / count)
-        if name in _MEANS or name == "rmse":
-            at = AT[_SUM_OF.get(name, "squared")]
-            count = self.total(_MEANS.get(name, "valued"))
+        if name in MEANS or name == "rmse":
+            summed, rows = MEANS.get(name, ("squared", "valued"))
+            at, count = AT[summed], self.total(rows)
             mean = float(self.sums[:, at].sum()) / count
             variance = max(0.0, float(self.squares[at]) / count - mean * mean)
             error = math.sqrt(variance / max(1.0, count - 1))

@@ -21,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.numbers import counted
+from penstock.monitoring.quality.measures import MEANS
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.multivariate import matrix_of
 from penstock.monitoring.rowwise.rows import Rows
-from penstock.records.metric_names import LOWER_IS_BETTER
+from penstock.stats.metric_names import LOWER_IS_BETTER
 from penstock.stats.separation import FOLDS, separate
 
 Floats = npt.NDArray[np.float64]
@@ -44,8 +45,6 @@ MATTERS = 0.25
 """Share of the drop below which a part is not told of, however sure it is: strata leave a little of the other part in it."""
 TOLD = 0.1
 """Share of the largest part of a feature that another must have to be named beside it: chance gives each a little."""
-MEANS = ("accuracy", "brier", "log_loss", "mae", "mape")
-"""Metrics that are means over rows, so that parts of them add up."""
 INSTEAD = {"rmse": ("mae",), "r2": ("mae",)}
 
 SPLITS = 8

@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # settings are read by every command, and neither is soon imp
     from numpy.typing import NDArray
 
 Floats: TypeAlias = "NDArray[np.float64]"
-MetricName = Literal["roc_auc", "brier", "accuracy", "log_loss", "mae"]
 
 
 class HeldOut(Protocol):

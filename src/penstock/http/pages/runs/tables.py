@@ -18,11 +18,11 @@ from penstock.http.pages.queries import Query, listed, refusal
 from penstock.http.pages.runs.unknown import tell_unknown
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import called, column, cut, natural, seconds, short_id
-from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
+from penstock.stats.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import PARENT_TAG, Run
 from penstock.tracking.search import RunSearch, rank_runs, run_cursor, search_runs

@@ -10,7 +10,7 @@ from penstock.base.store.events import Event
 from penstock.flows.production.overview import EndpointView, FindingView
 from penstock.http.pages.telling.states import State, state
 from penstock.monitoring.alerts import Alert
-from penstock.records.metric_names import metric_of
+from penstock.stats.metric_names import metric_of
 
 DECISIONS = frozenset(
     {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from penstock.flows.chain.outings import LiveOn, Outing
 from penstock.http.pages.telling.formatting import column, columns, signed_column
-from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.registry.entities import ModelVersion
+from penstock.stats.metric_names import LOWER_IS_BETTER, METRICS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.classes import class_name
 from penstock.registry.gates.asking import weigh
-from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
+from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.stats.metric_names import Compared
 from penstock.stats.significance import paired_bootstrap
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class BaselineGate(msgspec.Struct, frozen=True, kw_only=True):
     gain, by the paired bootstrap, lies above `min_gain`.
     """
 
-    metric: MetricName
+    metric: Compared
     min_gain: float = 0.0
     train: str | None = None
     alpha: float = 0.05

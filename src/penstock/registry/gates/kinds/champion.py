@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from penstock.base.numbers import counted
 from penstock.registry.entities import CheckStatus
 from penstock.registry.gates.asking import Weighed
-from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
+from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.stats.losses import losses
+from penstock.stats.metric_names import Compared
 from penstock.stats.paired import PairedTest, delong, holm, mcnemar, paired_means
-from penstock.stats.significance import PairedDifference, losses, paired_bootstrap
+from penstock.stats.significance import PairedDifference, paired_bootstrap
 
 OF_SCORES = frozenset({"roc_auc", "log_loss"})
 """Metrics that mean nothing of classes alone."""
@@ -34,7 +36,7 @@ class ChampionGate(msgspec.Struct, frozen=True, kw_only=True):
     Without `mode` it is `non_inferior` by the paired bootstrap.
     """
 
-    metric: MetricName | tuple[MetricName, ...]
+    metric: Compared | tuple[Compared, ...]
     mode: Literal["non_inferior", "not_worse"] | None = None
     margin: float | None = None
     max_drop: float = 0.005
@@ -65,7 +67,7 @@ class ChampionGate(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     @property
-    def metrics(self) -> tuple[MetricName, ...]:
+    def metrics(self) -> tuple[Compared, ...]:
         """The metrics, also where there is one."""
         return self.metric if isinstance(self.metric, tuple) else (self.metric,)
 
@@ -86,7 +88,7 @@ class ChampionGate(msgspec.Struct, frozen=True, kw_only=True):
 class _Compared:
     """What was found of one metric; the numbers are those of evidence."""
 
-    metric: MetricName
+    metric: Compared
     found: PairedTest | PairedDifference
     is_same: bool
 
@@ -138,7 +140,7 @@ def check_champion(gate: ChampionGate, evidence: Evidence) -> Outcome:
 
 def _compare(
     gate: ChampionGate,
-    metric: MetricName,
+    metric: Compared,
     labels: Floats,
     candidate: Floats,
     baseline: Floats,
@@ -231,7 +233,7 @@ def _told(found: PairedTest | PairedDifference, adjusted: float | None) -> dict[
 
 def _obstacle(
     gate: ChampionGate,
-    metric: MetricName,
+    metric: Compared,
     labels: Floats,
     groups: NDArray[np.int64] | None,
     scores: dict[str, Floats],

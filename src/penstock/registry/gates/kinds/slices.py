@@ -14,8 +14,9 @@ import numpy as np
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.registry.gates.asking import weigh
-from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
-from penstock.stats.significance import LOWER_IS_BETTER, METRICS
+from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.stats.metric_names import LOWER_IS_BETTER, Compared
+from penstock.stats.significance import METRICS
 
 MAX_SLICES = 1000
 
@@ -28,7 +29,7 @@ class SlicesGate(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     columns: tuple[str, ...]
-    metric: MetricName
+    metric: Compared
     max_drop: float | None = None
     max_champion_drop: float | None = None
     min_rows: int = 50
