@@ -29,49 +29,54 @@ def atomic_path(target: Path, *, mode: int | None = None, durable: bool = True) 
     the file gets the process's usual mode. `durable` flushes the bytes to disk before the rename.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{os.urandom(11).hex()}.tmp"
-    try:
-        yield temporary
-        if mode is not None:
-            temporary.chmod(mode)
-        if durable:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+    with _renamed(target) as temporary:
+        yield Path(temporary)
+        if mode is not None or durable:
+            file = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _settle(file, mode, durable=durable)
+            finally:
+                os.close(file)
 
 
 def write_atomic(target: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
     """Replace `target`'s content by `data` in one step.
 
-    As by `atomic_path`, in half of the time: a reproduction writes two files for each stage.
+    As by `atomic_path`, in half of the time, since it is opened once: a reproduction writes two files for each stage.
     """
-    folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f".{os.urandom(11).hex()}.tmp")
-    try:
+    with _renamed(target) as temporary:
         try:
             file = os.open(temporary, _NEW, 0o666)
         except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
             file = os.open(temporary, _NEW, 0o666)
         try:
             left = memoryview(data)
             while left:
                 left = left[os.write(file, left) :]
-            if mode is not None:
-                os.fchmod(file, mode)
-            if durable:
-                os.fsync(file)
+            _settle(file, mode, durable=durable)
         finally:
             os.close(file)
+
+
+@contextmanager
+def _renamed(target: Path) -> Iterator[str]:
+    """Yield a name beside `target` that is renamed to it when the block succeeds, and removed when it raises."""
+    temporary = os.path.join(os.path.dirname(target), f".{os.urandom(11).hex()}.tmp")
+    try:
+        yield temporary
         os.replace(temporary, target)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def _settle(file: int, mode: int | None, *, durable: bool) -> None:
+    if mode is not None:
+        os.fchmod(file, mode)
+    if durable:
+        os.fsync(file)
 
 
 def remove_path(path: Path) -> None:
