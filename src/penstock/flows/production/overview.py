@@ -271,6 +271,7 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
     if canary is not None and seen.canary is not None:
         routes.append(_route(seen, canary.version, canary.percent, seen.canary))
     health, why = _health(seen, servers, told)
+    undone = list_undone(seen)
     return EndpointView(
         name=seen.endpoint,
         model=revision.model,
@@ -297,9 +298,9 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
         ),
         servers=servers,
         policy=seen.policy.number,
-        rollout=view_rollout(seen),
+        rollout=view_rollout(seen, undone),
         problem="; ".join(seen.problems),
-        undone=tuple(one.summary for one in list_undone(seen)),
+        undone=tuple(one.summary for one in undone),
         looked_ms=seen.time_ms,
         last_traffic_s=max(
             (one.last_s for one in (seen.stable, seen.canary) if one is not None and one.last_s is not None),

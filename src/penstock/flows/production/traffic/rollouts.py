@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from penstock.flows.production.controlling.deciding import FAILED, HELD, NOT_ROLLED_BACK
@@ -21,12 +23,16 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
-def view_rollout(seen: Observation) -> RolloutView | None:
-    """Return how far a canary is; what refused it its next share holds it too. None without a canary."""
+def view_rollout(seen: Observation, undone: Iterable[Alert]) -> RolloutView | None:
+    """Return how far a canary is; what refused it its next share holds it too. None without a canary.
+
+    Args:
+        undone: what `list_undone` says of the same look.
+    """
     progress = seen.progress
     if progress is None:
         return None
-    refusals = [one.summary.partition(": ")[2] for one in list_undone(seen) if _is_advance(one)]
+    refusals = [one.summary.partition(": ")[2] for one in undone if _is_advance(one)]
     progress = msgspec.structs.replace(progress, blocked=(*progress.blocked, *refusals))
     return RolloutView(
         percent=progress.percent,

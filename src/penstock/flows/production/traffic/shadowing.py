@@ -79,17 +79,37 @@ def choose_shadows(
         Invalid: a shadow that is named is of another model, answers itself, does not load, or requires inputs that
             clients do not send. One that there is and that cannot go on is left out, which is told.
     """
-    model, taken = answering
     old = () if before is None else tuple(f"{before.model}/{number}" for number in before.shadows)
-    references = in_file if named is None else named
-    stable = RegistrySource(project).fetch(model, taken[0]).signature if references or old else None
+    is_kept = named is None and not in_file
+    if is_kept:
+        found, warnings = _keep(project, answering, before)
+    else:
+        found, warnings = _take(
+            project, endpoint, answering, in_file if named is None else named, is_asked=named is not None
+        )
+    refs = list(found.values())
+    gone = [ref for ref in old if ref not in refs]
+    return Shadows(tuple(found), _words(refs, gone, is_kept=is_kept), tuple(warnings))
+
+
+def _take(
+    project: Project,
+    endpoint: str,
+    answering: tuple[str, tuple[int, ...]],
+    references: Sequence[str],
+    *,
+    is_asked: bool,
+) -> tuple[dict[int, str], list[str]]:
+    """Return the versions that are named, by number, and what is told of them; one that cannot be a shadow is an error."""
+    model, taken = answering
+    stable = _stable_signature(project, answering) if references else None
     found: dict[int, str] = {}
     warnings: list[str] = []
     for version in _resolve(project, model, references):
         if version.number not in taken:
             warnings += _prove(project, version, stable)
             found[version.number] = version.ref
-        elif named is not None:
+        elif is_asked:
             raise Invalid(
                 f"{version.ref} cannot be a shadow on {endpoint}: it answers there itself",
                 code="serving.answering_shadow",
@@ -97,19 +117,34 @@ def choose_shadows(
             )
         else:
             warnings.append(f"{version.ref} stands among traffic.shadows and answers itself: it is no shadow")
-    is_kept = named is None and not in_file
-    if is_kept and before is not None and before.model == model:
-        for number in before.shadows:
-            if number in taken:
-                continue
-            try:
-                [version] = _resolve(project, model, [f"{model}/{number}"])
-                warnings += _prove(project, version, stable)
-                found[number] = version.ref
-            except PenstockError as error:
-                warnings.append(f"{model}/{number} cannot stay a shadow: {error.message}")
-    gone = [ref for ref in old if ref not in found.values()]
-    return Shadows(tuple(found), _words(list(found.values()), gone, is_kept=is_kept), tuple(warnings))
+    return found, warnings
+
+
+def _keep(
+    project: Project, answering: tuple[str, tuple[int, ...]], before: Revision | None
+) -> tuple[dict[int, str], list[str]]:
+    """Return the shadows there are that can go on, by number; why another cannot is told."""
+    model, taken = answering
+    if before is None or before.model != model or not before.shadows:
+        return {}, []
+    stable = _stable_signature(project, answering)
+    found: dict[int, str] = {}
+    warnings: list[str] = []
+    for number in before.shadows:
+        if number in taken:
+            continue
+        try:
+            [version] = _resolve(project, model, [f"{model}/{number}"])
+            warnings += _prove(project, version, stable)
+            found[number] = version.ref
+        except PenstockError as error:
+            warnings.append(f"{model}/{number} cannot stay a shadow: {error.message}")
+    return found, warnings
+
+
+def _stable_signature(project: Project, answering: tuple[str, tuple[int, ...]]) -> Signature | None:
+    model, taken = answering
+    return RegistrySource(project).fetch(model, taken[0]).signature
 
 
 def _resolve(project: Project, model: str, references: Iterable[str]) -> list[ModelVersion]:
