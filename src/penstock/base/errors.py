@@ -6,6 +6,7 @@ Two tables elsewhere turn a cause into an exit code (`penstock.cli.output`) and 
 
 from __future__ import annotations
 
+import os
 import re
 
 _STACK = re.compile(
@@ -13,7 +14,10 @@ _STACK = re.compile(
 )
 READ_CHARACTERS = 4000
 """Of what foreign code says, so much is looked at."""
-_PATH = re.compile(r"(?<![\w:/.~-])(?:[A-Za-z]:)?(?:[/\\][\w.+@~-]+)+[/\\](?=[\w.+@~-])")
+_PATH = re.compile(
+    r"(?<![\w:/.~-])(?P<top>(?P<drive>[A-Za-z]:)?[/\\][\w.+@~-]+)(?:[/\\][\w.+@~-]+)*[/\\](?=[\w.+@~-])"
+)
+_LINE = re.compile(r"[\w+@~-]+(?:\.\w+)+:\d")
 
 
 class PenstockError(Exception):
@@ -79,7 +83,8 @@ def told_of_system(error: OSError) -> PenstockError:
 def described(error: BaseException) -> str:
     """Return the kind of what foreign code raised and its words, cut at 500 characters; its text may raise in turn.
 
-    The stack that a library adds, and the folders of paths, are the log's: the words may be told to anybody.
+    The stack that a library adds, and the folders of files, are the log's: the words may be told to anybody. What only
+    looks like a path, such as the address of a route, stays.
 
     Example:
         >>> described(ValueError("/opt/lib/tree.h:29: no such category\\nStack trace:\\n  [bt] (0) /opt/lib/x.so"))
@@ -90,5 +95,11 @@ def described(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - a class of the model's own
         return type(error).__name__
     stack = _STACK.search(text)
-    words = _PATH.sub("", text[: stack.start()] if stack else text).strip()
+    words = _PATH.sub(_without_folder, text[: stack.start()] if stack else text).strip()
     return f"{type(error).__name__}: {words[:500]}"
+
+
+def _without_folder(path: re.Match[str]) -> str:
+    """Leave a folder out where it is one: of a drive, in a folder that this machine has at its root, of a line of source."""
+    is_place = path["drive"] or os.path.isdir(path["top"]) or _LINE.match(path.string, path.end())
+    return "" if is_place else path[0]
