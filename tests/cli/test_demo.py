@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -32,3 +33,21 @@ def test_a_demo_whose_server_does_not_answer_says_at_which_step_and_call_and_how
     assert done.exception.message.startswith(said)
     assert done.exception.code == "demo.no_answer"
     assert (done.exception.hint or "").startswith("penstock demo --force repeats it")
+
+
+def test_the_demos_servers_take_ports_that_the_system_gives_and_the_demo_reads_them_anew(
+    tmp_path: Path,
+) -> None:
+    shop = Shop(tmp_path, os.environ)
+    shop.repository.mkdir()
+    shop.git("init", "--quiet")
+    shop.penstock("init")
+    (tmp_path / "up.log").write_text(
+        "tracking, pages and controller on http://127.0.0.1:1; stop with Ctrl-C\nserving on http://127.0.0.1:1 as worker 1\n"
+    )
+    try:
+        shop.start()
+        assert shop.server_port > 1 < shop.serve_port
+        assert shop.ask("/health")
+    finally:
+        shop.stop()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +22,9 @@ READY_S = 300.0
 POLL_S = 0.25
 ANSWER_S = 120.0
 """So long its servers may take to answer: a limit, not a pause, on a machine that has other work."""
+_SERVER = re.compile(r"^tracking, pages and controller on http://127\.0\.0\.1:(\d+);", re.MULTILINE)
+_SERVE = re.compile(r"^serving on http://127\.0\.0\.1:(\d+) ", re.MULTILINE)
+"""What `penstock server` and `penstock serve` say of where they listen."""
 
 
 class Shop:
@@ -100,16 +103,15 @@ class Shop:
         return done.stdout
 
     def start(self) -> None:
-        """Run `penstock up` on free ports and wait until both servers answer.
+        """Run `penstock up` on ports that the system gives, which its log tells, and wait until both servers answer.
 
         Raises:
             Unavailable: they did not within `READY_S`.
         """
-        self.server_port, self.serve_port = _free_ports(2)
-        ports = ["--port", str(self.server_port), "--serve-port", str(self.serve_port)]
-        log = (self.folder / "up.log").open("ab")
+        log = self._log.open("ab")
+        begin = log.tell()
         self._up = subprocess.Popen(
-            [sys.executable, "-m", "penstock.cli", "up", *ports],
+            [sys.executable, "-m", "penstock.cli", "up", "--port", "0", "--serve-port", "0"],
             cwd=self.repository,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -118,6 +120,7 @@ class Shop:
             start_new_session=True,
         )
         log.close()
+        self.wait(lambda: self._finds_ports(begin), "the servers listen", READY_S)
         self.wait(
             lambda: (
                 self._answers(self.server_port, "/health")
@@ -126,6 +129,20 @@ class Shop:
             "the servers answer",
             READY_S,
         )
+
+    @property
+    def _log(self) -> Path:
+        """What the servers say."""
+        return self.folder / "up.log"
+
+    def _finds_ports(self, begin: int) -> bool:
+        """Read from the servers' log, from a place on, where they listen; whether both said so."""
+        said = self._log.read_bytes()[begin:].decode(errors="replace")
+        server, serve = (one.search(said) for one in (_SERVER, _SERVE))
+        if server is None or serve is None:
+            return False
+        self.server_port, self.serve_port = int(server[1]), int(serve[1])
+        return True
 
     def stop(self) -> None:
         """End the servers, giving them time to finish."""
@@ -203,14 +220,3 @@ def find_example() -> Path:
     raise NotFound(
         "the example folder examples/flights was not found", code="demo.no_example", hint="reinstall penstock"
     )
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
