@@ -140,7 +140,7 @@ def test_ownership_outlives_the_owner(store: sa.Connection) -> None:
 def test_a_grant_replaces_the_role_up_and_down(store: sa.Connection) -> None:
     bob = add_user(store, "bob", "reader", None, "test")
     for role in ("writer", "none", "admin"):
-        grant = Grant(user="bob", kind="experiment", resource="5", role=role)  # type: ignore[arg-type]
+        grant = Grant(user="bob", kind="experiment", resource="5", role=role)
         set_grant(store, grant, "test")
         assert Access(store, bob).role("experiment", "5") == role
         assert list_grants(store, "bob") == [grant]

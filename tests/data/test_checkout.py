@@ -43,7 +43,7 @@ def test_unsaved_work_is_refused_and_kept_with_force(repo: DataRepository) -> No
     write_files(output.path, {"a": "mine", "new": "also mine"})
     with pytest.raises(Refused) as caught:
         checkout_output(repo, output)
-    assert set(caught.value.fields["paths"]) == {"d/a", "d/new"}  # type: ignore[arg-type]
+    assert set(caught.value.fields["paths"]) == {"d/a", "d/new"}
     assert content(output.path) == {"a": b"mine", "b": b"2", "new": b"also mine"}
     assert checkout_output(repo, output, force=True) == "modified"
     assert content(output.path) == {"a": b"1", "b": b"2"}

@@ -27,7 +27,7 @@ CELLS = st.text(st.sampled_from('ab,"\n 5é'), min_size=1, max_size=6)
 @given(st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=8), st.sampled_from(["\n", "\r\n"]))
 def test_what_a_csv_writer_wrote_is_read_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, rows, end
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator=end).writerows([["x", "y", "z"], *rows])
     path = tmp_path_factory.getbasetemp() / "records.csv"

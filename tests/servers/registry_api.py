@@ -29,7 +29,7 @@ class Api:
 
     def __call__(self, method: str, path: str, /, **fields: Any) -> tuple[int, Any]:
         kind = {"params": fields} if method == "GET" else {"json": fields}
-        answer = self._client.request(method, f"/api/2.0/mlflow/{path}", **kind)  # type: ignore[arg-type]
+        answer = self._client.request(method, f"/api/2.0/mlflow/{path}", **kind)
         return answer.status_code, answer.json()
 
     def post(self, path: str, /, **fields: Any) -> Any:

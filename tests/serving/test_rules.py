@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -20,7 +20,7 @@ from serving.engine.staging import Stage, answers, body
 from stories.live import wait_until
 
 
-def times(factor: float) -> object:
+def times(factor: float) -> Any:
     return lambda x: factor * x
 
 

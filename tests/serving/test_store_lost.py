@@ -139,7 +139,7 @@ def test_a_postgresql_schema_that_is_dropped_made_anew_and_restored(
     def run(*statements: str) -> None:
         with psycopg.connect(plain, autocommit=True) as connection:
             for one in statements:
-                connection.execute(one)  # type: ignore[arg-type]
+                connection.execute(one)
 
     def empty() -> None:
         run(f"ALTER SCHEMA {name} RENAME TO {name}_away", f"CREATE SCHEMA {name}")

@@ -137,7 +137,7 @@ def test_a_time_that_no_clock_tells_is_refused(tmp_path: Path, zone: str | None,
 )
 def test_a_text_that_is_no_time_in_the_years_1_to_9999_is_refused_at_once(text: str) -> None:
     for meaning in ("date", "datetime"):
-        at = Signature((Column("at", "BYTES", meaning=meaning),), ())  # type: ignore[arg-type]
+        at = Signature((Column("at", "BYTES", meaning=meaning),), ())
         with pytest.raises(Invalid, match=f"no {meaning}: .*years 1 to 9999"):
             to_columns(at, [Tensor("at", "BYTES", np.array([text], dtype=object))])
 

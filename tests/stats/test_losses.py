@@ -49,9 +49,9 @@ def test_every_name_is_computed_and_its_direction_is_that_of_what_is_better() ->
         gain = score(metric, labels, good) - score(metric, labels, poor)
         assert (gain < 0) == (metric in LOWER_IS_BETTER), metric
     both = [told_of(labels, scores) for scores in (good, poor)]
-    for metric in sorted(METRICS):
-        better, worse = (one.value(metric) for one in both)
-        assert (better < worse) == (metric in LOWER_IS_BETTER), metric
+    for name in sorted(METRICS):
+        better, worse = (one.value(name) for one in both)
+        assert (better < worse) == (name in LOWER_IS_BETTER), name
 
 
 def test_a_name_that_nothing_computes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

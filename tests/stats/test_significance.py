@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
+from penstock.stats.metric_names import Compared
 from penstock.stats.significance import METRICS, paired_bootstrap, score
 
-PEERS = {
+PEERS: dict[Compared, Any] = {
     "roc_auc": roc_auc_score,
     "brier": brier_score_loss,
     "log_loss": log_loss,
@@ -66,7 +69,9 @@ def test_lower_is_better_for_losses() -> None:
 
 
 @pytest.mark.parametrize(("metric", "size"), [("brier", 20), ("brier", 100)])
-def test_rows_in_groups_let_a_worse_model_pass_no_more_often_than_promised(metric: str, size: int) -> None:
+def test_rows_in_groups_let_a_worse_model_pass_no_more_often_than_promised(
+    metric: Compared, size: int
+) -> None:
     """The candidate is truly as good; its lower bound lies above zero in about 2.5 % of held-out sets."""
     generator = np.random.default_rng(5)
     passed = {"grouped": 0, "alone": 0}

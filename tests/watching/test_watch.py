@@ -277,7 +277,7 @@ def test_nothing_of_ours_reaches_the_service(
     assert "the hook is wrong" in caplog.text
     for wrong in ({"endpoint": "a/b"}, {"endpoint": "delay", "on_revision": 3}):
         with pytest.raises(Invalid):
-            penstock.watch(**wrong)  # type: ignore[arg-type]
+            penstock.watch(**wrong)
 
 
 def test_prediction_ids_are_the_threads_own_and_labels_find_them(world: World, engine: Engine) -> None:

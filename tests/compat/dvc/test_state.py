@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def root(make_repo, dvc: Tool, environment: dict[str, str]) -> Path:  # type: ig
 
 def rows(environment: dict[str, str], kind: str, below: Path) -> set[str]:
     """Return the keys DVC's state holds for a repository."""
-    found = set()
+    found: set[Any] = set()
     for path in Path(environment["DVC_SITE_CACHE_DIR"]).glob(f"repo/*/{kind}/cache.db"):
         with sqlite3.connect(path) as connection:
             found.update(key for (key,) in connection.execute("SELECT key FROM Cache"))

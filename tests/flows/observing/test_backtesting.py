@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     begin_s = now_ms() // 1000 - 60 * MINUTES
     with made.project.database.write() as connection:
         connection.execute(revisions.update().values(created_ms=1000 * (begin_s - 3600)))
-        partials = []
+        partials: list[Any] = []
         for minute in range(MINUTES):
             shift = 2.0 if DRIFTS_FROM <= minute < DRIFTS_TO else 0.0
             for route, version, requests in (("stable", 1, 400), ("canary", 2, 100)):

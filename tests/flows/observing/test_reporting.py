@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -47,7 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.deploy(1)
     made.deploy(1, 2)
     now_s = now_ms() // 1000
-    partials = []
+    partials: list[Any] = []
     for minute in range(120):
         for route, version, requests in (("stable", 1, 80), ("canary", 2, 20)):
             if route == "canary" and minute < 60:

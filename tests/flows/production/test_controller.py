@@ -389,7 +389,7 @@ def test_what_no_process_can_load_is_taken_back_at_the_first_evidence(world: Wor
                 state=state,
                 message="no module named x",
                 time_ms=1,
-            )  # type: ignore[arg-type]
+            )
             report_revision(connection, worker, said)
 
     report("waiting")

@@ -110,7 +110,13 @@ def test_a_canary_that_is_worse_than_allowed_and_not_surely_so_is_held_not_advan
         guardrails=(GuardrailEntry(quality=QualityLimit(metric="mae", max_drop=1000, min_labels=50)),),
     )
     current = revision(2, 1, 3)
-    values = {"kind": "quality", "name": "mae", "limit": 1000.0, "against": 8304.0, "breached": False}
+    values: dict[str, Any] = {
+        "kind": "quality",
+        "name": "mae",
+        "limit": 1000.0,
+        "against": 8304.0,
+        "breached": False,
+    }
     worse = look(
         current, finding("canary", 3, observed=12_000.0, **values), request_count=100, label_count=61
     )

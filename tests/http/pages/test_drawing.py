@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -237,7 +238,7 @@ def test_a_limit_against_the_version_itself_holds_while_it_is_stable() -> None:
         PolicyStep(number=2, created_ms=1500, actor="a", guardrail_count=1, changes=("guardrails.0.errors 1 → 2",)),
         PolicyStep(number=1, created_ms=500, actor="a", guardrail_count=1, changes=()),
     ]  # fmt: skip
-    told = {
+    told: dict[str, Any] = {
         "endpoint": "d", "revision": 2, "version": 2, "route": "stable", "start_s": 0, "end_s": 1, "count": 9,
         "statistic": "z", "statistic_value": 0.0, "breached": False, "sentence": "s",
     }  # fmt: skip

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,7 +234,7 @@ def test_the_list_of_endpoints_leads_to_the_versions_that_answer(client: TestCli
 
 
 def test_drift_that_was_not_judged_is_no_feature_called_features() -> None:
-    told = {
+    told: dict[str, Any] = {
         "kind": "drift", "endpoint": "d", "revision": 1, "version": 1, "route": "stable", "start_s": 0, "end_s": 1,
         "count": 0, "statistic": "psi", "statistic_value": math.nan, "breached": False, "sentence": "s",
         "observed": math.nan, "limit": 0.2, "unjudged": "no_reference",

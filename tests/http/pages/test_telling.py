@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,17 +38,21 @@ from penstock.monitoring.alerts import Alert
 from penstock.tracking.entities import Run
 from tables import table
 
-EVENT = {"actor": "controller", "summary": "s", "cause": {}, "before": {}, "after": {}}
+EVENT: dict[str, Any] = {"actor": "controller", "summary": "s", "cause": {}, "before": {}, "after": {}}
 
 
-def event(
-    number_: int, kind: str, subject: str = "endpoint:delay", time_ms: int = 0, **more: object
-) -> Event:
+def event(number_: int, kind: str, subject: str = "endpoint:delay", time_ms: int = 0, **more: Any) -> Event:
     return Event(**{**EVENT, "id": number_, "kind": kind, "subject": subject, "time_ms": time_ms, **more})
 
 
-def view(health: str, *findings: FindingView, **more: object) -> EndpointView:
-    told = {"name": "delay", "model": "late", "revision": 3, "reason": "kept every guardrail", "since_ms": 1}
+def view(health: str, *findings: FindingView, **more: Any) -> EndpointView:
+    told: dict[str, Any] = {
+        "name": "delay",
+        "model": "late",
+        "revision": 3,
+        "reason": "kept every guardrail",
+        "since_ms": 1,
+    }
     return EndpointView(
         **{**told, "health": health, "routes": (), "findings": findings, "servers": {"u": "ready"}, **more}
     )

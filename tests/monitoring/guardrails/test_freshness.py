@@ -52,4 +52,4 @@ def test_a_limit_is_on_exactly_one_of_silence_and_age() -> None:
         {"max_silence_s": 0},
     ):
         with pytest.raises(ValueError, match=r"exactly one|belong together|positive"):
-            FreshnessLimit(**wrong)  # type: ignore[arg-type]
+            FreshnessLimit(**wrong)

@@ -25,12 +25,12 @@ def scored(rng: np.random.Generator, rows: int, effect: float, positives: float 
 
 
 def against_rival(ours: Quality, theirs: Quality, **limit: Any) -> Finding | None:
-    settings = QualityLimit(**{"metric": "roc_auc", "max_drop": 0.03} | limit)
+    settings = QualityLimit(**dict[str, Any](metric="roc_auc", max_drop=0.03) | limit)
     return next(judge_against_rival(settings, window("canary", quality=ours), window(quality=theirs)), None)
 
 
 def against_offline(ours: Quality, reference: Reference, **limit: Any) -> Finding | None:
-    settings = QualityLimit(**{"metric": "roc_auc", "max_drop": 0.03} | limit)
+    settings = QualityLimit(**dict[str, Any](metric="roc_auc", max_drop=0.03) | limit)
     return next(judge_against_offline(settings, window(quality=ours), reference), None)
 
 

@@ -70,7 +70,7 @@ def comparisons(draw: st.DrawFn, entity: Entity) -> Comparison:
         value = tuple(draw(st.lists(words, min_size=1, max_size=4)))
     else:
         value = draw(words)
-    return Comparison(kind, key, operator, value)  # type: ignore[arg-type]
+    return Comparison(kind, key, operator, value)
 
 
 @pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.name)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -29,7 +30,7 @@ def make() -> Iterator[Make]:
     """Make stages that are ended with the test."""
     made: list[Stage] = []
 
-    def begin(*options: EngineOptions, **limits: EndpointLimits) -> Stage:
+    def begin(*options: EngineOptions, **limits: Any) -> Stage:
         made.append(Stage(*options, **limits))
         return made[-1]
 
