@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -48,7 +49,7 @@ def quality(values: list[tuple[float, float]]) -> Quality:
 
 
 @given(pairs, pairs, pairs)
-def test_merging_is_associative_and_equals_the_whole(a: list, b: list, c: list) -> None:
+def test_merging_is_associative_and_equals_the_whole(a: list[Any], b: list[Any], c: list[Any]) -> None:
     whole = quality(a + b + c)
     left = quality(a).merge(quality(b)).merge(quality(c))
     right = quality(c).merge(quality(b).merge(quality(a)))

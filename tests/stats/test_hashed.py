@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,9 @@ def many(prefix: str, count: int, weight: int = 1) -> dict[str, int]:
 
 
 @given(counts, counts, counts)
-def test_merging_is_associative_and_commutative(a: dict, b: dict, c: dict) -> None:
+def test_merging_is_associative_and_commutative(
+    a: dict[Any, Any], b: dict[Any, Any], c: dict[Any, Any]
+) -> None:
     left = of(a).merged(of(b)).merged(of(c))
     right = of(c).merged(of(b).merged(of(a)))
     assert left.to_parts() == right.to_parts()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def spooled(root: Path) -> list[Path]:
 def test_a_service_never_notices_that_the_store_is_away_and_nothing_is_lost(
     world: World, engine: Engine
 ) -> None:
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda features: 0.5)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda features: 0.5)
     known(engine)
     infer({"hour": 1.0})
     assert engine.drain(PATIENCE_S)
@@ -109,7 +110,7 @@ def test_a_batch_that_was_delivered_and_not_yet_removed_counts_once(world: World
                 sent.append(data)
                 raise Unavailable("killed", code="test.killed")
 
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
     known(engine)
     engine._place = Forgetful(world.project)
     for hour in range(5):
@@ -122,7 +123,7 @@ def test_a_batch_that_was_delivered_and_not_yet_removed_counts_once(world: World
 def test_what_there_is_no_room_for_is_counted_in_windows_and_metrics(
     world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda value: 1)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda value: 1)
     known(engine)
     monkeypatch.setattr(calling, "MAX_BYTES", 0)
     for _ in range(7):
@@ -149,7 +150,7 @@ def test_what_nobody_will_ever_take_is_put_aside_and_told(
         def send(self, data: bytes) -> None:
             raise Invalid("nobody takes this", code="test.invalid")
 
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
     known(engine)
     engine._place = Strict(world.project)
     infer(3)
@@ -163,7 +164,7 @@ def test_calls_of_an_endpoint_that_is_not_there_yet_wait_for_it_and_say_what_to_
     world: World, engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "RETRY_S", 0.02)
-    infer = penstock.watch(endpoint="fresh", model="m/1")(lambda hour: 1)
+    infer: Callable[..., Any] = penstock.watch(endpoint="fresh", model="m/1")(lambda hour: 1)
     infer(3)
     identity = str(penstock.last_prediction_id())
     wait_until(lambda: "penstock deploy fresh --model m/1" in caplog.text)
@@ -177,7 +178,7 @@ def test_calls_of_an_endpoint_that_is_not_there_yet_wait_for_it_and_say_what_to_
 
 
 def test_children_of_a_process_record_for_themselves(world: World, engine: Engine) -> None:
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
     known(engine)
     infer(1)
 
@@ -211,7 +212,9 @@ def test_a_rollback_reaches_the_service_and_a_hook_that_fails_is_told_and_called
             raise RuntimeError("it does not load")
         told.append((current.revision, current.ref, current.kind))
 
-    infer = penstock.watch(endpoint="delay", model="m/1", on_revision=load)(lambda hour: 1)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1", on_revision=load)(
+        lambda hour: 1
+    )
     known(engine)
     infer(1)
     assert told == []
@@ -256,7 +259,7 @@ def test_a_server_that_is_away_gets_everything_when_it_is_back(
 ) -> None:
     port = reserve()
     monkeypatch.setenv("PENSTOCK_URI", f"http://127.0.0.1:{port}")
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
     for hour in range(50):
         infer(hour)
     identity = str(penstock.last_prediction_id())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +26,7 @@ from watching.seen import wait_until, whole
 def test_labels_of_a_table_are_joined_in_the_store_where_nothing_serves(
     world: World, engine: Engine, tmp_path: Path
 ) -> None:
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda rows: np.array([1, 0]))
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda rows: np.array([1, 0]))
     wait_until(lambda: all(one.standing.endpoint_id for one in engine.watched.values()))
     ids = []
     for _ in range(3):

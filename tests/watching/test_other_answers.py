@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_calls_of_another_model_than_the_endpoints_are_not_judged(
     world: World, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.version(1, model="other")
-    watched = penstock.watch(endpoint="delay", model="other/1")(lambda features: 0.5)
+    watched: Callable[..., Any] = penstock.watch(endpoint="delay", model="other/1")(lambda features: 0.5)
     watched({"hour": 1.0})
     wait_until(lambda: "other/1 is another model than m, which delay serves" in caplog.text)
     engine.drain(5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -196,9 +196,9 @@ def test_arguments_and_results_of_every_form_become_the_same_columns(world: Worl
     results: list[Any] = [0.5, [0.5], np.array([0.5]), np.float32(0.5), pl.Series([0.5]), pd.Series([0.5])]
     results += [{"prediction": 0.5}]
     answer: Any = None
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda features: answer)
-    named = penstock.watch(endpoint="delay", model="m/1")(lambda hour, wind, carrier: 0.5)
-    picked = penstock.watch(
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda features: answer)
+    named: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda hour, wind, carrier: 0.5)
+    picked: Callable[..., Any] = penstock.watch(
         endpoint="delay", model="m/1", inputs=lambda request, _: request["body"], outputs=lambda one: one[0]
     )(lambda request, other: ({"prediction": 0.5}, "unused"))
     known(engine)
@@ -256,7 +256,7 @@ def test_nothing_of_ours_reaches_the_service(
     def fail(*_: Any) -> Any:
         raise RuntimeError("the hook is wrong")
 
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda value: value)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(lambda value: value)
     hooked = penstock.watch(endpoint="delay", model="m/1", inputs=fail, outputs=fail)(lambda value: value)
     known(engine)
     odd: list[Any] = [
@@ -281,7 +281,9 @@ def test_nothing_of_ours_reaches_the_service(
 
 
 def test_prediction_ids_are_the_threads_own_and_labels_find_them(world: World, engine: Engine) -> None:
-    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: {"prediction": int(hour > 5)})
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m/1")(
+        lambda hour: {"prediction": int(hour > 5)}
+    )
     known(engine)
     ids: dict[int, str | None] = {}
 
@@ -306,7 +308,7 @@ def test_a_call_before_the_store_was_reached_is_found_by_its_id_all_the_same(
     world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Engine, "follow", lambda _self: None)
-    infer = penstock.watch(endpoint="delay", model="m@champion")(lambda hour: 1)
+    infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m@champion")(lambda hour: 1)
     world.alias(1)
     infer(3)
     identity = str(penstock.last_prediction_id())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -97,16 +98,17 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SUMMED = Counts.__struct_fields__
+_counts = attrgetter(*SUMMED)
 
 
 def counts_of(one: Any) -> dict[str, Any]:
     """Return the counts of a window, of its row, or of what else has them, by name."""
-    return {name: getattr(one, name) for name in SUMMED}
+    return dict(zip(SUMMED, _counts(one), strict=True))
 
 
 def sum_counts(parts: Sequence[Any]) -> dict[str, Any]:
     """Return the counts of all parts together, by name."""
-    return {name: sum(getattr(part, name) for part in parts) for name in SUMMED}
+    return dict(zip(SUMMED, map(sum, zip(*map(_counts, parts), strict=True)), strict=True))
 
 
 def sum_runs(parts: Sequence[Any]) -> int | None:

@@ -79,7 +79,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 def view(client: TestClient, name: str) -> str:
     answer = client.get(f"/runs/{RUN}/view", params={"path": name})
     assert answer.status_code == 200, (name, answer.text)
-    return answer.text
+    return str(answer.text)
 
 
 def test_every_file_of_a_run_has_a_page_and_none_of_its_markup_becomes_ours(client: TestClient) -> None:

@@ -66,7 +66,7 @@ def words_of(text: str) -> str:
 def main_of(client: TestClient, address: str) -> str:
     answer = client.get(address)
     assert answer.status_code == 200, (address, answer.text[:2000])
-    return answer.text.partition('<main id="main">')[2].partition("</main>")[0]
+    return str(answer.text.partition('<main id="main">')[2].partition("</main>")[0])
 
 
 def test_the_page_of_drift_names_the_alerts_that_are_open_whatever_version_it_shows(

@@ -145,7 +145,7 @@ def test_a_form_of_approval_stands_only_before_who_may_send_it(sample: Sample) -
 
     def page_of(name: str) -> str:
         client.post("/sign-in", data={"name": name, "password": PASSWORD, "next": "/"}, headers=FORM)
-        return client.get("/models/late/2").text
+        return str(client.get("/models/late/2").text)
 
     assert "To approve it needs the role writer" in words_of(page_of("eve"))
     assert "ada made late/2: somebody else approves it" in words_of(page_of("ada"))

@@ -77,7 +77,7 @@ def words_of(text: str) -> str:
 def main_of(client: TestClient, address: str) -> str:
     answer = client.get(address)
     assert answer.status_code == 200, address
-    return answer.text.partition('<main id="main">')[2].partition("</main>")[0]
+    return str(answer.text.partition('<main id="main">')[2].partition("</main>")[0])
 
 
 def test_a_version_with_the_files_of_one_that_was_rolled_back_says_whose_they_are(client: TestClient) -> None:

@@ -76,7 +76,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 def main_of(client: TestClient, address: str) -> str:
     answer = client.get(address)
     assert answer.status_code == 200, (address, answer.text[:500])
-    return answer.text.partition('<main id="main">')[2].partition("</main>")[0]
+    return str(answer.text.partition('<main id="main">')[2].partition("</main>")[0])
 
 
 def words_of(text: str) -> str:

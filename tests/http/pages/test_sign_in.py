@@ -50,7 +50,7 @@ def client_of(project: Project, prefix: str = "") -> TestClient:
 
 def sign_in(client: TestClient, name: str, password: str = PASSWORD, place: str = "/runs") -> int:
     form = {"name": name, "password": password, "next": place}
-    return client.post("/sign-in", data=form, headers=HTML).status_code
+    return int(client.post("/sign-in", data=form, headers=HTML).status_code)
 
 
 def test_a_browser_is_led_to_sign_in_and_back_and_a_program_is_told(project: Project) -> None:
@@ -105,7 +105,7 @@ def test_a_session_ends_with_time_with_the_password_and_with_the_user(
     client = client_of(project)
 
     def is_in() -> bool:
-        return client.get("/runs", headers=HTML).status_code == 200
+        return bool(client.get("/runs", headers=HTML).status_code == 200)
 
     now = [1000.0]
     monkeypatch.setattr(sessions_module.time, "monotonic", lambda: now[0])
