@@ -67,7 +67,7 @@ def check_fairness(gate: FairnessGate, evidence: Evidence) -> Outcome:
     """
     labels, scores = score_two_classes(evidence.held_out, "roc_auc", "fairness")
     if not np.isin(labels, (0.0, 1.0)).all():
-        raise of_more_classes("fairness", "labels")
+        raise of_more_classes("fairness", "the labels are")
     selected = (scores >= gate.threshold).astype(float)
     groups = _groups(gate, evidence)
     expected = " and ".join(_limits(gate))
