@@ -87,7 +87,8 @@ def check_fairness(gate: FairnessGate, evidence: Evidence) -> Outcome:
     generator = np.random.default_rng(gate.seed)
     drawn = np.array([_apart(_drawn(judged, selected, generator)) for _ in range(gate.resamples)])
     rate = max(rates, key=lambda one: max(rates[one].values()) - min(rates[one].values()))
-    low, high = (pick(rates[rate], key=rates[rate].__getitem__) for pick in (min, max))
+    low = min(rates[rate], key=rates[rate].__getitem__)
+    high = max(reversed(rates[rate]), key=rates[rate].__getitem__)  # another one also where all are alike
     broken = (gate.max_difference is not None and difference > gate.max_difference) or (
         gate.min_ratio is not None and ratio < gate.min_ratio
     )
