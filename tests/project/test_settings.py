@@ -10,7 +10,7 @@ from penstock.base.errors import Invalid
 from penstock.project.settings import load_project_settings
 
 
-@pytest.mark.parametrize("image", ["bad image;rm", "Upper", "a:", '""'])
+@pytest.mark.parametrize("image", ["bad image;rm", "Upper", "'a:'", '""'])
 def test_an_image_of_ci_that_is_none_is_refused(tmp_path: Path, image: str) -> None:
     (tmp_path / "penstock.yaml").write_text(f"project: p\nci: {{image: {image}}}\n")
     with pytest.raises(Invalid, match=r"image is a container image as \[HOST"):
