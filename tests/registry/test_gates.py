@@ -51,6 +51,9 @@ class Rows:
     def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
         return self._labels, self._candidate, self._champion
 
+    def scored_alone(self, metric: str) -> tuple[Floats, Floats]:
+        return self._labels, self._candidate
+
     def beside_constant(
         self, metric: str, training: Mapping[str, int], table: str
     ) -> tuple[Floats, Floats, Floats, str]:

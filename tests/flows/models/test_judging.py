@@ -122,6 +122,32 @@ def test_a_model_that_does_not_load_is_not_judged(tmp_path: Path) -> None:
     sample.close()
 
 
+def test_checks_of_the_candidate_alone_need_no_champion_that_loads(tmp_path: Path) -> None:
+    late = np.arange(300) % 2
+    frame = pl.DataFrame(
+        {"x": late + np.arange(300) % 7 / 3, "late": late, "sex": np.array(["f", "m"])[np.arange(300) // 150]}
+    )
+    for table in ("test", "train"):
+        frame.write_parquet(tmp_path / f"{table}.parquet")
+    for name in ("new", "old"):
+        model = LogisticRegression().fit(frame.select("x"), late)
+        penstock.save_model(model, str(tmp_path / name), frame.select("x"))
+    (tmp_path / "old" / "model.skops").write_bytes(b"")
+    settings = ModelSettings(name="m", path="new", test="test.parquet", label="late")
+    files = [files_of_folder(tmp_path / name, "m", 0, name) for name in ("new", "old")]
+    held_out = HeldOutTable(tmp_path, Candidate(settings, tmp_path / "new", Manifest(()), None), *files)
+    named = Named(label="late", test="test.parquet", reference="train.parquet")
+    evidence = Evidence(tmp_path, {}, held_out, named=named)
+    for check, status in (
+        ("fairness: {columns: [sex], max_difference: 0.5}", "pass"),
+        ("calibration: {max_error: 0.5}", "pass"),
+        ("baseline: {metric: mae, min_gain: 0.1}", "pass"),
+        ("slices: {metric: roc_auc, columns: [sex], max_drop: 0.1}", "error"),
+    ):
+        (found,) = run_checks(gates(f"  - {check}"), evidence)
+        assert found.status == status, (check, found.sentence)
+
+
 def test_classes_are_compared_by_their_names_and_many_by_their_log_loss(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     names = np.array(["a", "b", "c"])
@@ -219,7 +245,7 @@ def test_a_metric_or_kind_of_two_classes_says_so_of_the_check_that_asked(tmp_pat
         ("fairness", lambda: check_fairness(FairnessGate(columns=("sex",), max_difference=0.1), evidence)),
         ("calibration", lambda: check_calibration(CalibrationGate(max_error=0.1), evidence)),
     ):
-        with pytest.raises(Invalid, match=f"^{kind} is told of two classes, and the models are of more$"):
+        with pytest.raises(Invalid, match=f"^{kind} is told of two classes, and the model is of more$"):
             ask()
 
 

@@ -54,6 +54,9 @@ class Scored:
     def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
         return self._labels, self._scores, self._champion
 
+    def scored_alone(self, metric: str) -> tuple[Floats, Floats]:
+        return self._labels, self._scores
+
     def beside_constant(
         self, metric: str, training: Mapping[str, int], table: str
     ) -> tuple[Floats, Floats, Floats, str]:

@@ -91,6 +91,16 @@ def test_small_groups_are_told_and_too_few_are_an_error(tmp_path: Path) -> None:
     assert judge("columns: [sex], max_difference: 0.5", tmp_path, one, alone).status == "error"
 
 
+def test_groups_that_are_alike_are_both_named(tmp_path: Path) -> None:
+    frame, rows = people(400)
+    alike = frame.with_columns(
+        sex=pl.when(pl.int_range(pl.len()) < 200).then(pl.lit("f")).otherwise(pl.lit("m"))
+    )
+    half = np.arange(400) % 2.0
+    found = judge("columns: [sex], max_difference: 0.5", tmp_path, alike, Scored(rows.labels(), half, alike))
+    assert "is 0.500 where sex is f and 0.500 where sex is m" in found.sentence
+
+
 def test_a_rate_that_is_nothing_by_nothing_is_not_judged(tmp_path: Path) -> None:
     frame, rows = people()
     nobody = Scored(rows.labels(), rows.candidate_scores() * 0.1, frame)

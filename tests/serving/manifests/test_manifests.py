@@ -125,6 +125,22 @@ def test_files_that_somebody_changed_are_kept_unless_told_otherwise(released: Sa
     assert "kind: Service" in (folder / "service.yaml").read_text()
 
 
+def test_flags_that_would_say_nothing_are_refused(released: Sample) -> None:
+    folder = str(released.root / "out")
+    for flags in (
+        ["--canary", "5"], ["--shadow", "late/1"], ["--no-shadow"], ["--reason", "why"],
+        ["--no-wait"], ["--timeout", "1"],
+    ):  # fmt: skip
+        words = ["-C", str(released.root), "deploy", "delay", "--manifest", "k8s", folder, *flags]
+        refused = CliRunner().invoke(cli, words)
+        assert refused.exit_code == 2 and "--manifest only writes files" in refused.output, flags
+        assert flags[0].replace("--no-", "--") in refused.output.replace("--no-", "--"), flags
+    assert not (released.root / "out").exists()
+    for flag in ("--image", "--namespace"):
+        refused = CliRunner().invoke(cli, ["-C", str(released.root), "deploy", "delay", flag, "x"])
+        assert refused.exit_code == 2 and f"{flag} needs --manifest" in refused.output
+
+
 def test_names_that_no_cluster_takes_and_endpoints_that_nobody_knows_are_told(
     released: Sample, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
@@ -20,6 +21,9 @@ WAIT_OPTION = click.option(
 TIMEOUT_OPTION = click.option(
     "--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait."
 )
+
+ONLY_DEPLOYING = {"canary", "fixed", "shadows", "no_shadow", "reason", "wait", "timeout"}
+ONLY_WRITING = {"image", "namespace"}
 
 
 @click.command()
@@ -94,6 +98,7 @@ def deploy(
         raise click.UsageError("--fixed needs --canary")
     if shadows and no_shadow:
         raise click.UsageError("--shadow and --no-shadow exclude each other")
+    _refuse_unused(writes_files=manifest is not None)
     project = open_workspace(session.directory)
     if manifest is not None:
         _write_manifests(
@@ -141,6 +146,21 @@ def rollback(
     project = open_workspace(session.directory)
     plan = plan_rollback(project, name, to=to, reason=reason)
     _carry_out(session, project, plan, timeout if wait else None, dry_run)
+
+
+def _refuse_unused(*, writes_files: bool) -> None:
+    """Refuse flags that say nothing here: files describe one version for all traffic; a deployment writes none."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name not in (ONLY_DEPLOYING if writes_files else ONLY_WRITING):
+            continue
+        if context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            flag = parameter.opts[0]
+            raise click.UsageError(
+                f"--manifest only writes files: {flag} is for a deployment"
+                if writes_files
+                else f"{flag} needs --manifest"
+            )
 
 
 def _write_manifests(

@@ -77,6 +77,14 @@ class HeldOut(Protocol):
         """
         ...
 
+    def scored_alone(self, metric: str) -> tuple[Floats, Floats]:
+        """Return truth and the candidate's scores, as the metric takes them; no champion is asked.
+
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        ...
+
     def beside_constant(
         self, metric: str, training: Mapping[str, int], table: str
     ) -> tuple[Floats, Floats, Floats, str]:

@@ -10,21 +10,20 @@ def score_two_classes(held_out: HeldOut, metric: str, kind: str) -> tuple[Floats
     """Return truth and the candidate's scores, as a metric of two classes takes them.
 
     Raises:
-        Invalid: the models have more classes, or the rows cannot be scored.
+        Invalid: the model has more classes, or the rows cannot be scored.
     """
     try:
-        labels, scores, _ = held_out.scored(metric)
+        return held_out.scored_alone(metric)
     except Invalid as error:
         if error.code != "gate.metric_of_two_classes":
             raise
-        raise of_more_classes(kind, "models") from None
-    return labels, scores
+        raise of_more_classes(kind, "the model is") from None
 
 
 def of_more_classes(kind: str, what: str) -> Invalid:
     """Return the error for a kind of check where labels or models have more than two classes."""
     return Invalid(
-        f"{kind} is told of two classes, and the {what} are of more",
+        f"{kind} is told of two classes, and {what} of more",
         code="gate.not_two_classes",
         hint="use `slices` with accuracy",
     )

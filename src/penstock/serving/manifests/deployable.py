@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from penstock.base.errors import Invalid
+from penstock.base.web.image_references import IMAGE_FORM, is_image_reference
 
 HTTP_PORT = 8080
 GRPC_PORT = 8081
@@ -19,14 +20,6 @@ _BASE_MB = 400
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A label of RFC 1123, as Kubernetes asks of a namespace."""
-_HOST = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
-_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-_IMAGE = re.compile(
-    rf"(?P<name>({_HOST}(\.{_HOST})*(:[0-9]+)?/)?{_PART}(/{_PART})*)"
-    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[a-z0-9]+([.+_-][a-z0-9]+)*:[0-9a-f]{32,})?"
-)
-"""A reference of an image, as the OCI distribution and Docker write it."""
-IMAGE_NAME_MAX = 255
 
 
 @dataclass(frozen=True)
@@ -63,12 +56,11 @@ class Deployable:
                 code="serving.bad_namespace",
                 hint="use 1 to 63 lower-case letters, digits and hyphens, a letter or digit first and last",
             )
-        found = _IMAGE.fullmatch(self.image)
-        if found is None or len(found["name"]) > IMAGE_NAME_MAX:
+        if not is_image_reference(self.image):
             raise Invalid(
                 f"image {self.image!r} is no reference of a container image",
                 code="serving.bad_image",
-                hint="write it as [HOST[:PORT]/]NAME[:TAG][@DIGEST], the name in lower case",
+                hint=f"write it as {IMAGE_FORM}, the name in lower case",
             )
 
     @property

@@ -198,8 +198,19 @@ class HeldOutTable:
         Raises:
             Invalid: the metric says nothing of so many classes, or a label is none of them.
         """
-        column = self._settings.label or ""
-        ours, theirs = self._answers, self._champion_answers
+        return self._scored(metric, self._champion_answers)
+
+    def scored_alone(self, metric: str) -> tuple[Floats, Floats]:
+        """Return truth and the candidate's scores, as the metric takes them; no champion is asked.
+
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        truth, scores, _ = self._scored(metric, None)
+        return truth, scores
+
+    def _scored(self, metric: str, theirs: Answers | None) -> tuple[Floats, Floats, Floats | None]:
+        column, ours = self._settings.label or "", self._answers
         both = [one for one in (ours, theirs) if one is not None]
         if metric != "mae":
             if any(needs_classes(one) for one in both):

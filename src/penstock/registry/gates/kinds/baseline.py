@@ -56,7 +56,7 @@ def check_baseline(gate: BaselineGate, evidence: Evidence) -> Outcome:
     table = gate.train or evidence.require("reference")
     column = _training_labels(evidence.table(table), evidence.require("label"), table)
     if gate.metric == "mae":
-        labels, scores, _ = evidence.held_out.scored("mae")
+        labels, scores = evidence.held_out.scored_alone("mae")
         _require_numbers(labels, column.name, "the held-out rows")
         constant = float(np.median(_numbers(column, table)))
         baseline, told = np.full(len(labels), constant), f"constant {constant:.4g}"
