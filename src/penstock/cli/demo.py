@@ -71,6 +71,6 @@ def _program() -> str:
 
     called = Path(sys.argv[0])
     found = shutil.which("penstock")
-    if found is not None and called.name == "penstock" and Path(found).samefile(called):
+    if found is not None and called.name == "penstock" and called.exists() and Path(found).samefile(called):
         return "penstock"
     return str(called) if called.name == "penstock" else f"{sys.executable} -m penstock.cli"
