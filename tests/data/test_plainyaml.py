@@ -88,9 +88,9 @@ def test_what_ends_with_a_colon_in_brackets_is_the_text_that_dvc_reads() -> None
     for text in (
         "params: [other.json:]",
         "params: [é:, b, it's:, c: 1]\nx: {a:, b: c:}\n",
-        "- [a b:]\n- {x: [y:]}\n- \"a:,\"\n- [http://a:80/b]\n",
+        '- [a b:]\n- {x: [y:]}\n- "a:,"\n- [http://a:80/b]\n',
         "a: [x\n  y:]\nb: [!!str z:]\n",
-        "json: {\"a\":[1],\"b\":{}}\n",
+        'json: {"a":[1],"b":{}}\n',
     ):
         assert load(text) == yamltext.YAML(typ="safe", pure=True).load(text), text
     for text in ("[a:{b: 1}]", "{a: [b:}", "[" + ", ".join(["a:"] * 1000) + "]", "x: [a: b: c]"):

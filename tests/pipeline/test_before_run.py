@@ -177,12 +177,14 @@ def test_a_stage_that_writes_its_own_dependency_is_told_what_to_mend(line: Line)
 
 
 def test_a_frozen_stage_without_its_outputs_is_no_failed_command(line: Line) -> None:
-    both = "stages:\n  s: {cmd: echo 1 > o, outs: [o], frozen: true}\n  t: {cmd: cp o p, deps: [o], outs: [p]}\n"
+    both = (
+        "stages:\n  s: {cmd: echo 1 > o, outs: [o], frozen: true}\n  t: {cmd: cp o p, deps: [o], outs: [p]}\n"
+    )
     line.put(dvc_yaml=both)
     assert line.repro(dry=True) == {"s": "would fail", "t": "would run"}
     with pytest.raises(NotFound, match="stage `s` is frozen and has no output o") as caught:
         line.repro()
-    assert caught.value.hint == "penstock unfreeze s, then penstock repro s"
+    assert caught.value.hint == "penstock unfreeze s, then penstock repro s; not run: t"
     line.put(dvc_yaml=both.replace(", frozen: true", ""))
     assert line.repro() == {"s": "ran", "t": "ran"}
     line.put(dvc_yaml=both)
@@ -191,7 +193,9 @@ def test_a_frozen_stage_without_its_outputs_is_no_failed_command(line: Line) -> 
     assert line.repro(dry=True, allow_missing=True)["s"] == "frozen"
     with pytest.raises(NotFound) as caught:
         line.repro()
-    assert caught.value.hint is not None and caught.value.hint.startswith("penstock pull s brings what is locked")
+    assert caught.value.hint is not None and caught.value.hint.startswith(
+        "penstock pull s brings what is locked"
+    )
     line.put(o="by hand")
     assert line.repro(dry=True)["s"] == "would record"
     assert line.ran == ["s", "t"]

@@ -80,6 +80,6 @@ def test_a_search_ends_when_everything_was_tried(quick: Desk) -> None:
 
 def test_whole_ends_of_a_float_are_no_whole_numbers(quick: Desk) -> None:
     done = quick.json("exp", "run", "-S", "lr=interval(0,1)", "--search", "random:3")
-    assert len({one["metrics"]["lr"] for one in done["experiments"]}) == 3
+    assert len({one["metrics"]["lr"] for one in done}) == 3
     told = quick.run("exp", "run", "-S", "net.depth=interval(1,2)", "--search", "random:3").stderr
     assert "only 2 different experiments can be drawn, not 3: net.depth is drawn from whole numbers" in told

@@ -94,7 +94,9 @@ def test_nothing_is_tried_twice_and_its_end_is_told(tmp_path: Path, seed: int) -
 
 
 def test_of_many_numbers_none_is_said_to_be_the_last(tmp_path: Path) -> None:
-    study = Study(tmp_path / "st.journal", [parse_dimension("x=interval(0.0,0.1)")], "loss", "minimize", seed=0)
+    study = Study(
+        tmp_path / "st.journal", [parse_dimension("x=interval(0.0,0.1)")], "loss", "minimize", seed=0
+    )
     seen = set()
     for _ in range(60):
         trial = asked(study)

@@ -162,7 +162,11 @@ def asker() -> Callable[[str], bool]:
 
 def would(results: Sequence[StageResult]) -> str:
     """Return what would be done, in sentences: a frozen stage does not run."""
-    told = {"would run": "Would run", "would record": "Would record", "would fail": "Would fail, being frozen"}
+    told = {
+        "would run": "Would run",
+        "would record": "Would record",
+        "would fail": "Would fail, being frozen",
+    }
     found = {what: [one.stage for one in results if one.action == what] for what in told}
     lines = [f"{told[what]}: {', '.join(names)}." for what, names in found.items() if names]
     return "\n".join(lines) or "Nothing would run."
