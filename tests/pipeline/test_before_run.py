@@ -203,7 +203,13 @@ def test_a_frozen_stage_without_its_outputs_is_no_failed_command(line: Line) -> 
 
 def test_a_text_that_ends_with_a_colon_is_a_parameter_as_in_dvc(line: Line) -> None:
     line.put(dvc_yaml=PARAMETER % "other.json:", other_json='{"a": 1}', params_yaml="a: 1\n")
-    with pytest.raises(NotFound, match=r"'other\.json:', which params\.yaml does not have"):
+    with pytest.raises(NotFound, match=r"'other\.json:', which params\.yaml does not have") as caught:
         line.repro()
+    assert caught.value.hint == (
+        "for all of other.json write it on a line of its own, `- other.json:`, or with a blank, `[other.json: ]`"
+    )
+    line.put(dvc_yaml=PARAMETER % "other.json: ")
+    assert line.repro() == {"s": "ran"}
+    line.put(dvc_yaml=PARAMETER % "other.json:")
     line.put(params_yaml="'other.json:': 1\n")
     assert line.repro() == {"s": "ran"}

@@ -191,7 +191,7 @@ def _installation(project: Project, *, is_self_hosted: bool, is_shown: bool) -> 
             raise
         own = project.settings.ci.install
         found = plan_installation(_declared(project.root), f"penstock[all] @ {MARK}", own=own)
-        note = f"replace {MARK}: {error.message}. Or {error.hint}"
+        note = f"replace {MARK}: {error.message}; or {error.hint}"
         return replace(found, notes=(*found.notes, note))
 
 
