@@ -1,7 +1,7 @@
 """The face of `penstock.project`: the process's environment goes in, a project comes out.
 
-`os.environ` is read here and nowhere else (`data/configuration/places.py` reads DVC's own variables). What is
-made of it stands in `penstock.project.opening`.
+`os.environ` is read here and nowhere else (`data/configuration/places.py` reads DVC's own variables, and
+`base/process.py` hands it on to programs that are started). What is made of it stands in `penstock.project.opening`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from patience import PATIENCE_S
-from penstock.base.process import Guard, shell_command, with_own_programs
+from penstock.base.process import Guard, inherited, with_own_programs
 from penstock.base.running import is_running
 from stories.live import wait_until
 
@@ -53,15 +55,18 @@ def test_words_of_a_command_stay_words() -> None:
     assert told.stdout == "".join(f"<{one}>" for one in words)
 
 
-def test_a_shell_command_gets_its_variables_and_not_what_is_kept_from_it() -> None:
-    for variables in ({"A": "1 2", "B_1": "$x'\""}, {"A": "1 2", "B_1": "$x'\"", "odd.name": "3"}):
-        command = shell_command(
-            'printf "%s|" "$A" "$B_1" "${SECRET-gone}"; exit 4', variables, without=("SECRET",)
-        )
-        told = subprocess.run(
-            command, env={"SECRET": "s", "A": "other"}, capture_output=True, text=True, check=False
-        )
-        assert (told.stdout, told.returncode) == ("1 2|$x'\"|gone|", 4), told
+def test_what_a_program_inherits_is_all_but_what_is_kept_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = str(Path(sys.executable).parent)
+    for name, text in {"SECRET": "s", "A": "other", "BASH_FUNC_f%%": "() { :; }", "PATH": ""}.items():
+        monkeypatch.setenv(name, text)
+    given = {"A": "1 2", "B_1": "$x'\"", "odd.name": "3"}
+    found = inherited(given, without=("SECRET",))
+    assert {name: found.get(name) for name in (*given, "SECRET")} == {**given, "SECRET": None}
+    assert found["BASH_FUNC_f%%"] == "() { :; }" and found["HOME"] == os.environ["HOME"]
+    assert found["PATH"] == f"/usr/local/bin:/usr/bin:/bin:{own}"
+    monkeypatch.setenv("PATH", "/x")
+    assert inherited({})["PATH"] == f"/x:{own}"
+    assert inherited({"PATH": "/y"})["PATH"] == "/y"
 
 
 BEGINS = """\

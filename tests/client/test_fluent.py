@@ -194,6 +194,37 @@ def test_a_run_goes_to_the_server_that_the_environment_names(tmp_path: Path) -> 
     assert run.metrics["m"] == 2.5
 
 
+def test_runs_within_a_run_name_it_on_a_server_too(tmp_path: Path) -> None:
+    with run_tracking(tmp_path) as server:
+        script(
+            tmp_path,
+            """
+            import penstock
+            with penstock.start_run("sweep", system_metrics=False) as outer:
+                for rate in ("0.1", "0.2"):
+                    with penstock.start_run(rate, nested=True, system_metrics=False):
+                        with penstock.start_run(f"fold of {rate}", nested=True, system_metrics=False):
+                            penstock.log_metric("auc", float(rate))
+                        penstock.log_metric("rate", float(rate))
+                penstock.log_metric("best", 0.2)
+                assert penstock.active_run() is outer
+            """,
+            MLFLOW_TRACKING_URI=server.url,
+        )
+        project = open_workspace(server.root, {})
+        runs = {run.name: run for run in found(project)}
+        project.close()
+    names = {run.id: name for name, run in runs.items()}
+    assert {name: names.get(run.tags.get("mlflow.parentRunId", "")) for name, run in runs.items()} == {
+        "sweep": None, "0.1": "sweep", "0.2": "sweep", "fold of 0.1": "0.1", "fold of 0.2": "0.2",
+    }  # fmt: skip
+    assert {name: dict(run.metrics) for name, run in runs.items()} == {
+        "sweep": {"best": 0.2}, "0.1": {"rate": 0.1}, "0.2": {"rate": 0.2},
+        "fold of 0.1": {"auc": 0.1}, "fold of 0.2": {"auc": 0.2},
+    }  # fmt: skip
+    assert {run.status for run in runs.values()} == {"FINISHED"}
+
+
 def test_a_run_without_its_server_is_sent_later(project: Project, tmp_path: Path) -> None:
     text = """
         import penstock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,22 @@ def test_failures_and_time_that_is_up_are_told_apart(executor: Executor, tmp_pat
     assert lines["fails"] == ["told"] and not (tmp_path / "never").exists()
     assert ended["slow"].ending == "timed out"
     wait_until(lambda: are_gone(tmp_path / "child"))
+
+
+def test_commands_run_in_the_shell_that_is_named_here(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = "set -o pipefail; [[ 1 == 1 ]] && diff <(echo a) <(echo a) && echo same"
+    tasks = [Task(name, (command,), tmp_path) for name in ("bash", "own")]
+    tasks[1] = replace(tasks[1], variables={"SHELL": shutil.which("bash") or "bash"})
+    monkeypatch.setenv("SHELL", shutil.which("bash") or "bash")
+    _, lines = run(executor, tasks[0])
+    monkeypatch.setenv("SHELL", "/bin/sh")
+    _, more = run(executor, tasks[1])
+    assert lines["bash"] == more["own"] == ["same"]
+    monkeypatch.setenv("SHELL", str(tmp_path / "nosh"))
+    ended, _ = run(executor, Task("none", ("true",), tmp_path))
+    assert ended["none"].ending == "failed" and "nosh" in ended["none"].detail, ended
 
 
 def test_what_no_machine_has_is_refused_before_it_waits(executor: Executor, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,3 +82,17 @@ def test_what_pipelines_and_locks_mostly_are_is_plain() -> None:
         "a: yes\n",
     ):
         assert parse_plain(text) is None, text
+
+
+def test_what_ends_with_a_colon_in_brackets_is_the_text_that_dvc_reads() -> None:
+    for text in (
+        "params: [other.json:]",
+        "params: [é:, b, it's:, c: 1]\nx: {a:, b: c:}\n",
+        '- [a b:]\n- {x: [y:]}\n- "a:,"\n- [http://a:80/b]\n',
+        "a: [x\n  y:]\nb: [!!str z:]\n",
+        'json: {"a":[1],"b":{}}\n',
+    ):
+        assert load(text) == yamltext.YAML(typ="safe", pure=True).load(text), text
+    for text in ("[a:{b: 1}]", "{a: [b:}", "[" + ", ".join(["a:"] * 1000) + "]", "x: [a: b: c]"):
+        with pytest.raises(yaml.YAMLError):
+            load(text)

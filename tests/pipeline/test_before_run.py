@@ -162,3 +162,54 @@ def test_what_the_user_has_git_ignore_stays_so(line: Line) -> None:
     line.repro()
     line.repro(force=True)
     assert line.read(".gitignore") == "/o\n"
+
+
+def test_a_stage_that_writes_its_own_dependency_is_told_what_to_mend(line: Line) -> None:
+    line.put(dvc_yaml="stages:\n  s: {cmd: cat a > b; echo more >> a, deps: [a], outs: [b]}\n", a="1\n")
+    for _ in range(2):
+        with pytest.raises(Invalid, match="stage `s`: a changed while it ran") as caught:
+            line.repro()
+        assert caught.value.hint == (
+            "where its command writes a, let it write an output of its own, or take that out of `deps` in dvc.yaml; where "
+            "something else did, leave it alone while the stage runs, then penstock repro s"
+        )
+    assert load_lock(line.root) == {}
+
+
+def test_a_frozen_stage_without_its_outputs_is_no_failed_command(line: Line) -> None:
+    both = (
+        "stages:\n  s: {cmd: echo 1 > o, outs: [o], frozen: true}\n  t: {cmd: cp o p, deps: [o], outs: [p]}\n"
+    )
+    line.put(dvc_yaml=both)
+    assert line.repro(dry=True) == {"s": "would fail", "t": "would run"}
+    with pytest.raises(NotFound, match="stage `s` is frozen and has no output o") as caught:
+        line.repro()
+    assert caught.value.hint == "penstock unfreeze s, then penstock repro s; not run: t"
+    line.put(dvc_yaml=both.replace(", frozen: true", ""))
+    assert line.repro() == {"s": "ran", "t": "ran"}
+    line.put(dvc_yaml=both)
+    (line.root / "o").unlink()
+    assert line.repro(dry=True)["s"] == "would fail"
+    assert line.repro(dry=True, allow_missing=True)["s"] == "frozen"
+    with pytest.raises(NotFound) as caught:
+        line.repro()
+    assert caught.value.hint is not None and caught.value.hint.startswith(
+        "penstock pull s brings what is locked"
+    )
+    line.put(o="by hand")
+    assert line.repro(dry=True)["s"] == "would record"
+    assert line.ran == ["s", "t"]
+
+
+def test_a_text_that_ends_with_a_colon_is_a_parameter_as_in_dvc(line: Line) -> None:
+    line.put(dvc_yaml=PARAMETER % "other.json:", other_json='{"a": 1}', params_yaml="a: 1\n")
+    with pytest.raises(NotFound, match=r"'other\.json:', which params\.yaml does not have") as caught:
+        line.repro()
+    assert caught.value.hint == (
+        "for all of other.json write it on a line of its own, `- other.json:`, or with a blank, `[other.json: ]`"
+    )
+    line.put(dvc_yaml=PARAMETER % "other.json: ")
+    assert line.repro() == {"s": "ran"}
+    line.put(dvc_yaml=PARAMETER % "other.json:")
+    line.put(params_yaml="'other.json:': 1\n")
+    assert line.repro() == {"s": "ran"}

@@ -95,3 +95,18 @@ def test_an_unknown_target_lists_the_stages() -> None:
 def test_a_dependency_below_an_output_counts() -> None:
     reader = Stage("r", ("x",), dependencies=("out/a/part.csv",))
     assert upstream_of([stage("a"), reader])["r"] == ("a",)
+
+
+def test_who_makes_what_inside_of_what_is_told() -> None:
+    def makes(name: str, *paths: str) -> Stage:
+        return Stage(name, ("x",), outputs=tuple(StageOutput(path) for path in paths))
+
+    for stages, told in (
+        ([makes("a", "x"), makes("b", "x/z")], "`b` makes x/z, inside x, which `a` makes"),
+        ([makes("b", "x/y/z"), makes("a", "x")], "`b` makes x/y/z, inside x, which `a` makes"),
+        ([makes("a", "x", "x/z")], "`a` makes x/z, inside x, which is an output of its own"),
+        ([makes("a", "x"), makes("b", "x")], "stages `a` and `b` both make x"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            plan(stages, [])
+        assert caught.value.message == told

@@ -93,7 +93,7 @@ def test_a_missing_dependency_is_named_with_the_way_out(sample: Sample) -> None:
         (("stages:", "stagess:"), "unknown key `stagess`"),
         (("  split:\n    cmd:", "  split:\n    cmdd:"), "unknown key `cmdd` in `stages.split`"),
         (("      - data/raw.csv", "      - data/train.csv"), "in a circle: split -> split"),
-        (("      - models/late\n", "      - data\n"), "both make data"),
+        (("      - models/late\n", "      - data\n"), "inside data, which `train` makes"),
     ],
 )
 def test_a_wrong_definition_is_explained(sample: Sample, change: tuple[str, str], said: str) -> None:

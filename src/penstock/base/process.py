@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import re
 import resource
 import signal
 import subprocess
@@ -17,9 +16,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_PATH = 'PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}:$0"; export PATH'
-_FINDING = f'{_PATH}; exec "$@"'
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_PATHS = "/usr/local/bin:/usr/bin:/bin"
+_FINDING = f'PATH="${{PATH:-{_PATHS}}}:$0"; export PATH; exec "$@"'
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -32,24 +30,19 @@ def die_with_parent() -> None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def shell_command(text: str, variables: Mapping[str, str], without: Sequence[str] = ()) -> list[str]:
-    """Return a command for the shell that also finds the programs beside this interpreter, as `with_own_programs` does.
+def inherited(variables: Mapping[str, str], without: Sequence[str] = ()) -> dict[str, str]:
+    """Return the environment of a program that is started: this process's own, changed.
+
+    The programs beside this interpreter are found too, as by `with_own_programs`. It is handed over as it is, where a
+    shell in between would drop what it cannot name, such as the functions that bash exports.
 
     Args:
-        variables: what it gets beside this process's own.
-        without: variables that it does not get.
+        variables: what it gets beside this process's own; they win.
+        without: variables of this process that it does not get.
     """
-    if not all(map(_NAME.fullmatch, (*variables, *without))):  # what no shell can export
-        given = [f"{name}={value}" for name, value in variables.items()]
-        taken = [word for name in without for word in ("-u", name)]
-        return with_own_programs(["/usr/bin/env", *taken, *given, "/bin/sh", "-c", text])
-    words = [
-        _PATH,
-        *(f"unset {name}" for name in without),
-        *(f'{name}="${{{at}}}"; export {name}' for at, name in enumerate(variables, 2)),
-        'exec /bin/sh -c "$1"',
-    ]
-    return ["/bin/sh", "-c", "; ".join(words), str(Path(sys.executable).parent), text, *variables.values()]
+    found = {name: text for name, text in os.environ.items() if name not in without}
+    found["PATH"] = f"{found.get('PATH') or _PATHS}:{Path(sys.executable).parent}"
+    return {**found, **variables}
 
 
 def allow_open_files(wanted: int) -> int:

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 import yaml
 
+_ENDS_ENTRY = re.compile(r":[,\]}]")
+_MOST_MENDED = 200
 _MERGE = "tag:yaml.org,2002:merge"
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -20,6 +22,10 @@ class Loader(_Base):  # type: ignore[misc]
     """A safe loader of the core schema."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+    def __init__(self, stream: Any) -> None:
+        is_odd = isinstance(stream, str) and _ENDS_ENTRY.search(stream)
+        super().__init__(quote_colons(stream) if is_odd else stream)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuse a key that stands twice: YAML 1.2 forbids it, and which of the two counts is anybody's guess."""
@@ -41,6 +47,31 @@ def load(text: str) -> Any:
         {'a': 'yes', 'b': 1e-05, 'c': 10, 'd': 8, 'e': None, 'f': 'on'}
     """
     return yaml.load(text, Loader=Loader)
+
+
+def quote_colons(text: str) -> str:
+    """Return a text with quotes around what ends with a colon within brackets, as in `[a:, b]`.
+
+    By YAML 1.2 that is the text `a:`, as ruamel reads it; libyaml takes it for a mistake, though not for another thing.
+    Lines stay where they are.
+
+    Example:
+        >>> quote_colons("{x: [é:], y: [b: 1]}")
+        "{x: ['é:'], y: [b: 1]}"
+    """
+    for _ in range(_MOST_MENDED):
+        try:
+            for _event in yaml.parse(text, Loader=_Base):
+                pass
+        except yaml.MarkedYAMLError as error:
+            begin, colon = error.context_mark, error.problem_mark
+            if begin is None or colon is None or not _ENDS_ENTRY.match(text, colon.index):
+                break
+            inner = text[begin.index : colon.index + 1].replace("'", "''")
+            text = f"{text[: begin.index]}'{inner}'{text[colon.index + 1 :]}"
+        else:
+            break
+    return text
 
 
 def _check_once(loader: Loader, keys: list[yaml.Node]) -> None:

@@ -183,8 +183,20 @@ def _owners(nodes: Sequence[Node]) -> dict[str, str]:
     for place, owner in owners.items():
         parent = next((one for one in _parents(place) if one in owners), None)
         if parent is not None:
-            raise _both(owners[parent], owner, parent)
+            raise _inside(owners[parent], parent, owner, place)
     return owners
+
+
+def _inside(outer: str, outer_place: str, inner: str, place: str) -> Invalid:
+    if outer == inner:
+        message = f"`{inner}` makes {place}, inside {outer_place}, which is an output of its own"
+    else:
+        message = f"`{inner}` makes {place}, inside {outer_place}, which `{outer}` makes"
+    return Invalid(
+        message,
+        code="pipeline.overlapping_outputs",
+        hint="let one stage make the directory with all in it, or each a path of its own",
+    )
 
 
 def _both(first: str, second: str, place: str) -> Invalid:

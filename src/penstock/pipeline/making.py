@@ -163,7 +163,12 @@ def finish(started: Started) -> LockEntry:
     after = _hash_dependencies(work)
     if after != started.dependencies:
         moved = [item.path for item, now in zip(started.dependencies, after, strict=True) if item != now]
-        raise _fail(work.stage, f"{', '.join(moved)} changed while it ran")
+        names = ", ".join(moved)
+        mend = (
+            f"where its command writes {names}, let it write an output of its own, or take that out of `deps` in "
+            f"{work.stage.file}; where something else did, leave it alone while the stage runs"
+        )
+        raise _fail(work.stage, f"{names} changed while it ran", mend)
     entry = LockEntry(command_of(work.stage), started.dependencies, started.parameters, _keep_all(work))
     if work.commit and not any(
         one.kind == "out" and not one.is_cached for one in work.stage.outputs
@@ -192,15 +197,22 @@ def record_frozen(work: Work, entry: LockEntry | None) -> LockEntry:
     parameters are claimed.
 
     Raises:
-        Invalid: an output does not exist.
+        NotFound: an output does not exist (code `pipeline.frozen_without_outputs`).
 
     Source: differs from dvc/stage/__init__.py (3.67), `Stage.run`, which claims what is there now.
     """
+    if missing := missing_outputs(work.root, work.stage):
+        raise _frozen_without(work.stage, missing, entry)
     outputs = _keep_all(work)
     same = entry is not None and [(one.path, one.hash.md5) for one in entry.outputs] == [
         (one.path, one.hash.md5) for one in outputs
     ]
     return entry if same and entry is not None else LockEntry(command_of(work.stage), outputs=outputs)
+
+
+def missing_outputs(root: Path, stage: Stage) -> list[str]:
+    """Return which outputs of a stage are not there, as they are declared."""
+    return [one.path for one in stage.outputs if not (root / stage.place(one.path)).exists()]
 
 
 def commands_of(stage: Stage) -> tuple[str, ...]:
@@ -284,10 +296,22 @@ def _is_as_locked(repo: DataRepository, output: Output) -> bool:
     return output.hash is not None and hash_path(repo, output.path).md5 == output.hash.md5
 
 
-def _fail(stage: Stage, problem: str) -> PenstockError:
+def _fail(stage: Stage, problem: str, mend: str | None = None) -> PenstockError:
     return Invalid(
         f"stage `{stage.address}`: {problem}",
         code="pipeline.bad_result",
-        hint=f"mend the stage in {stage.file}, then penstock repro {shlex.quote(stage.address)}",
+        hint=f"{mend or f'mend the stage in {stage.file}'}, then penstock repro {shlex.quote(stage.address)}",
+        stage=stage.address,
+    )
+
+
+def _frozen_without(stage: Stage, missing: Sequence[str], entry: LockEntry | None) -> NotFound:
+    name = shlex.quote(stage.address)
+    thaw = f"penstock unfreeze {name}, then penstock repro {name}"
+    names = f"output {missing[0]}" if len(missing) == 1 else f"outputs {', '.join(missing)}"
+    return NotFound(
+        f"stage `{stage.address}` is frozen and has no {names}",
+        code="pipeline.frozen_without_outputs",
+        hint=f"penstock pull {name} brings what is locked; or {thaw}" if entry is not None else thaw,
         stage=stage.address,
     )

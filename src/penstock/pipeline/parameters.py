@@ -112,12 +112,12 @@ def require_values(root: Path, ref: ParameterRef, stage: str) -> dict[str, Any]:
         return found
     values = load_values(root / ref.file)
     near = get_close_matches(absent[0], flatten(values), 1)
-    dotted = hint_of_dots(values, absent[0])
+    named = _hint_of_file(root, absent[0]) or hint_of_dots(values, absent[0])
     raise NotFound(
         f"stage `{stage}` depends on {', '.join(map(repr, absent))}, which {ref.file} does not have",
         code="pipeline.no_parameter",
-        hint=dotted
-        if dotted is not None
+        hint=named
+        if named is not None
         else f"did you mean {near[0]!r}?"
         if near
         else f"set it in {ref.file}, or mend `params` in dvc.yaml",
@@ -125,6 +125,14 @@ def require_values(root: Path, ref: ParameterRef, stage: str) -> dict[str, Any]:
         file=ref.file,
         keys=absent,
     )
+
+
+def _hint_of_file(root: Path, key: str) -> str | None:
+    """Return what to do where a name is that of a file with a colon: `[a.json:]`, which YAML takes for a text."""
+    file = key.removesuffix(":")
+    if file == key or not (root / file).is_file():
+        return None
+    return f"for all of {file} write it on a line of its own, `- {key}`, or with a blank, `[{key} ]`"
 
 
 def hint_of_dots(values: Mapping[str, Any], key: str) -> str | None:

@@ -11,13 +11,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from penstock.base.process import GUARD, shell_command
+from penstock.base.process import GUARD, inherited
 from penstock.base.running import name_process
 from penstock.pipeline.running.descendants import FORCED_S, descendants, end_all, pauses, writers
+from penstock.pipeline.running.shells import POSIX, told_where_missing
 from penstock.pipeline.running.survivors import ROOT, noted
 
 TERMINATE_GRACE_S = 5.0
@@ -35,18 +36,32 @@ SECRET = "PENSTOCK_SIGNING_KEY"
 
 
 class Command:
-    """A shell command under way, in a process group of its own, with `variables` in its environment."""
+    """A shell command under way, in a process group of its own, with `variables` in its environment.
 
-    def __init__(self, text: str, directory: Path, variables: Mapping[str, str] | None = None) -> None:
+    `shell` are the words before the command's text. The process that is started is the shell.
+
+    Raises:
+        NotFound: the shell is not there (code `pipeline.no_shell`).
+    """
+
+    def __init__(
+        self,
+        text: str,
+        directory: Path,
+        variables: Mapping[str, str] | None = None,
+        shell: Sequence[str] = POSIX,
+    ) -> None:
         GUARD.prepare()
-        self._process = subprocess.Popen(
-            shell_command(text, variables or {}, without=(SECRET,)),
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with told_where_missing(shell):
+            self._process = subprocess.Popen(
+                [*shell, text],
+                cwd=directory,
+                env=inherited(variables or {}, without=(SECRET,)),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         GUARD.begin(self._process.pid)
         self.name = name_process(self._process.pid)
         self.pipe = os.fstat(self._process.stdout.fileno()).st_ino if self._process.stdout else 0
@@ -214,7 +229,7 @@ class _Held:
 
 
 def run_command(name: str, command: str, root: Path, on_line: Callable[[str], None]) -> int:
-    """Run `command` with the shell in `root` to its end and return its exit code; `on_line` gets each line.
+    """Run `command` with `/bin/sh` in `root` to its end and return its exit code; `on_line` gets each line.
 
     What it started is noted as that of a stage is: where this process is killed, it is ended later.
     """

@@ -28,6 +28,7 @@ from penstock.pipeline.making import (
     begin,
     check_out,
     finish,
+    missing_outputs,
     record_frozen,
     restore,
     store,
@@ -212,8 +213,7 @@ class _Reproduction:
             return StageResult(stage.address, "frozen" if stage.is_frozen else "up to date", 0.0, entry)
         reasons = tuple(status.reasons()) or (("an input will change",) if pending else ("forced",))
         if options.dry:
-            would: Action = "would record" if stage.is_frozen else "would run"
-            return StageResult(stage.address, would, 0.0, entry, reasons)
+            return StageResult(stage.address, self._would(stage, entry), 0.0, entry, reasons)
         if not force and options.bring is not None and not present.is_changed and self._bring_outputs(stage):
             return StageResult(stage.address, "pulled", time.monotonic() - began, entry, reasons)
         if options.confirm is not None and not options.confirm(stage.address):
@@ -229,6 +229,13 @@ class _Reproduction:
         action, made = taken
         self.locks.save(self.repo.root / stage.home, {stage.name: made})
         return StageResult(stage.address, action, time.monotonic() - began, made, reasons)
+
+    def _would(self, stage: Stage, entry: LockEntry | None) -> Action:
+        """Say what becomes of a stage that is not up to date."""
+        if not stage.is_frozen:
+            return "would run"
+        is_brought = self.options.bring is not None and entry is not None
+        return "would record" if is_brought or not missing_outputs(self.repo.root, stage) else "would fail"
 
     def _taken(
         self, work: Work, entry: LockEntry | None, status: StageStatus, *, force: bool

@@ -68,3 +68,18 @@ def test_a_search_that_was_killed_goes_on(quick: Desk) -> None:
     assert done["before"] == 0
     assert [one["name"] for one in done["experiments"]] == ["st-2", "st-3"]
     assert not is_running(int(pid.read_text()))
+
+
+def test_a_search_ends_when_everything_was_tried(quick: Desk) -> None:
+    words = ("exp", "run", "-S", "net.depth=1,2", "--metric", "lr", "-n", "st", "--search")
+    told = quick.run(*words, "optuna:9", "-j", "2").stdout
+    assert "Ran 2 experiments of st.\nEach combination that there is was tried.\nBest: st-" in told
+    again = quick.json(*words, "optuna:9")
+    assert (again["experiments"], again["before"], again["exhausted"]) == ([], 2, True)
+
+
+def test_whole_ends_of_a_float_are_no_whole_numbers(quick: Desk) -> None:
+    done = quick.json("exp", "run", "-S", "lr=interval(0,1)", "--search", "random:3")
+    assert len({one["metrics"]["lr"] for one in done}) == 3
+    told = quick.run("exp", "run", "-S", "net.depth=interval(1,2)", "--search", "random:3").stderr
+    assert "only 2 different experiments can be drawn, not 3: net.depth is drawn from whole numbers" in told

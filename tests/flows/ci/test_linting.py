@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,22 @@ def test_the_ci_file_at_gits_root_is_looked_at_for_a_project_below_it(
             assert (found.state, told in found.sentence) == ("missing", True), found.sentence
     finally:
         project.close()
+
+
+def test_all_that_is_not_committed_is_named_what_a_run_reads_first(trained: Sample) -> None:
+    def told() -> str:
+        with closing(open_workspace(trained.root)) as project:
+            return {one.part: one for one in lint(project)}["commit"].sentence
+
+    assert told() == "everything is committed"
+    trained.write("notes.md", "x")
+    assert told() == "one change is not committed, and CI will not see it: notes.md"
+    settings = trained.root / "penstock.yaml"
+    settings.write_text(settings.read_text() + "# more\n")
+    trained.write("a.md", "x")
+    assert told() == "3 changes are not committed, and CI will not see them: penstock.yaml, a.md, notes.md"
+    trained.write("b.md", "x")
+    trained.write("c.md", "x")
+    assert told().endswith(
+        "5 changes are not committed, and CI will not see them: penstock.yaml, a.md, b.md and 2 more"
+    )

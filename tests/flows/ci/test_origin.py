@@ -17,7 +17,7 @@ from penstock.flows.ci import origin
 from penstock.flows.ci.files import installation_of, plan_ci_file
 from penstock.flows.ci.linting import lint
 from penstock.flows.ci.manifests import plan_manifests
-from penstock.flows.ci.origin import penstock_requirement
+from penstock.flows.ci.origin import MARK, penstock_requirement
 from penstock.workspace import open_workspace
 from projects import Sample
 
@@ -60,7 +60,11 @@ def test_what_no_index_gave_is_asked_of_none_in_any_file(
             refused = CliRunner().invoke(cli, ["-C", str(sample.root), "ci", "init", system]).exception
             assert isinstance(refused, Refused), system
             assert refused.code == "ci.unreachable_penstock" and "job's secrets" in refused.message
-            assert "ci: {install: …}" in str(refused.hint)
+            assert "ci: {install: …}" in str(refused.hint) and "--dry-run shows" in str(refused.hint)
+            shown = CliRunner().invoke(cli, ["-C", str(sample.root), "ci", "init", system, "--dry-run"])
+            assert shown.exit_code == 0 and f" @ {MARK}" in shown.stdout, system
+            assert f"note: replace {MARK}: Penstock runs here from" in shown.stderr
+            assert NAMED not in shown.stdout and "install penstock" not in shown.stdout
         with closing(open_workspace(sample.root)) as project, pytest.raises(Refused, match="does not see"):
             plan_manifests(project, "delay", "k8s", tmp_path / "manifests")
         assert sorted(files(sample)) == before

@@ -50,7 +50,7 @@ def out(*paths: str) -> tuple[StageOutput, ...]:
         (NewStage("a", "x", dependencies=("d", "d")), "d is given twice"),
         (NewStage("a", "x", dependencies=("d",), outputs=out("d")), "d is given twice"),
         (NewStage("a", "x", dependencies=("p",), parameters=("p:k",)), "p is given twice"),
-        (NewStage("a", "x", outputs=out("one/inner")), "both make one"),
+        (NewStage("a", "x", outputs=out("one/inner")), "`a` makes one/inner, inside one, which"),
         (NewStage("a", "x", outputs=out("2.txt")), "both make 2.txt"),
         (NewStage("a", "x", dependencies=("one",), outputs=out("in")), "in a circle"),
     ],

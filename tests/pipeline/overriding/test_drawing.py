@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from penstock.base.errors import Invalid
-from penstock.pipeline.overriding.drawing import draw_overrides, parse_search, require_several
+from penstock.pipeline.overriding import drawing
+from penstock.pipeline.overriding.drawing import (
+    Interval,
+    parse_dimension,
+    parse_search,
+    require_several,
+    told_fewer,
+)
+from penstock.pipeline.overriding.overrides import Override
 
 TEXTS = [
     "lr=tag(log, interval(0.0001,0.1))",
@@ -14,6 +22,10 @@ TEXTS = [
     "k=a,b",
     "fixed=[1,2]",
 ]
+
+
+def draw_overrides(texts: list[str], count: int, seed: int) -> list[tuple[Override, ...]]:
+    return drawing.draw_overrides([parse_dimension(text) for text in texts], count, seed)
 
 
 def test_draws_lie_within_what_was_given_and_can_be_repeated() -> None:
@@ -56,3 +68,22 @@ def test_what_cannot_be_drawn_is_refused() -> None:
             parse_search(text)
     assert parse_search("random:12") == ("random", 12)
     assert parse_search("optuna:3") == ("optuna", 3)
+
+
+def test_a_parameter_that_is_a_float_gets_floats_and_why_there_are_fewer_is_told() -> None:
+    present = {"lr": 0.1, "n": 3, "on": True}
+    for text, is_whole in (
+        ("lr=interval(0,1)", False),
+        ("lr=tag(log,interval(1,9))", False),
+        ("n=interval(0,1)", True),
+        ("+new=interval(0,1)", True),
+        ("n=interval(0.0,1)", False),
+    ):
+        found = parse_dimension(text, lambda one: present.get(one.key))
+        assert isinstance(found, Interval) and found.is_whole == is_whole, text
+    given = [parse_dimension("n=interval(0,1)"), parse_dimension("k=a,b")]
+    assert told_fewer(given, 4, 9) == (
+        "only 4 different experiments can be drawn, not 9: n is drawn from whole numbers; "
+        "interval(0.0,1.0) has those between"
+    )
+    assert told_fewer(given[1:], 2, 9) == "only 2 different experiments can be drawn, not 9"

@@ -180,7 +180,7 @@ def ci_init(
     if system == "hook":
         plan = plan_hook(project, None if bare is None else session.directory / bare)
     else:
-        plan = plan_ci_file(project, system, is_self_hosted=self_hosted)
+        plan = plan_ci_file(project, system, is_self_hosted=self_hosted, is_shown=dry_run)
     document: dict[str, object] = {"path": plan.relative, "notes": list(plan.notes), "applied": not dry_run}
     if dry_run:
         session.emit({**document, "text": plan.text}, plan.text.rstrip())

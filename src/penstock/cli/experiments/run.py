@@ -20,6 +20,7 @@ from penstock.cli.pipelines.repro import (
     executing,
     extent_of,
     tell_untold,
+    would,
 )
 from penstock.cli.pipelines.reproduce_flags import ReproduceFlags, executor_options, reproduce_options
 
@@ -197,15 +198,22 @@ def _drawn(
     Raises:
         NotFound, Conflict, Invalid: as `changed_parameters`, `parse_search` and `draw_overrides`; or nothing is to be drawn.
     """
-    from penstock.flows.experiments.running import changed_parameters
-    from penstock.pipeline.overriding.drawing import draw_overrides, parse_search, require_several
+    from penstock.flows.experiments.running import changed_parameters, present_value
+    from penstock.pipeline.overriding.drawing import (
+        draw_overrides,
+        parse_dimension,
+        parse_search,
+        require_several,
+        told_fewer,
+    )
 
     count = parse_search(search).number
-    drawn = draw_overrides(set_param, count, seed)
+    given = [parse_dimension(text, present_value(project.root)) for text in set_param]
+    drawn = draw_overrides(given, count, seed)
     changed_parameters(project.root, drawn[0])  # a name that is not there is the likelier mistake
     require_several(drawn, count)
     if len(drawn) < count:
-        session.note(f"only {len(drawn)} different experiments can be drawn, not {count}")
+        session.note(told_fewer(given, len(drawn), count))
     return drawn
 
 
@@ -241,8 +249,7 @@ def _here(
             project, name, request, overrides, company, baseline=baseline, dry=flags["dry"]
         )
     if ran.experiment is None:
-        stages = [item.stage for item in ran.reproduction.results if item.action.startswith("would")]
-        session.emit(_document(ran), f"Would run: {', '.join(stages)}." if stages else "Nothing would run.")
+        session.emit(_document(ran), would(ran.reproduction.results))
         return
     tell_untold(session, ran.reproduction)
     session.emit(

@@ -78,8 +78,12 @@ def searched_text(done: Searched, metric: str) -> str:
     count = len(done.outcomes)
     ran = f"Ran {count} experiment{'' if count == 1 else 's'} of {done.study}"
     lines = [f"{ran}, after {done.before_count} before." if done.before_count else f"{ran}."]
+    if done.is_exhausted:
+        lines.append("Each combination that there is was tried.")
+    elif done.repeated_count:
+        lines.append(f"What was tried was chosen again {counted(done.repeated_count, 'time')}, and left out.")
     if done.best is None:
-        return f"{lines[0]}\nNone of them gave {metric}."
+        return "\n".join([*lines, f"None of them gave {metric}."])
     values = ", ".join(
         f"{key.removeprefix('params.yaml:')}={value}" for key, value in done.best.values.items()
     )
@@ -103,5 +107,7 @@ def searched_document(done: Searched, experiments: Sequence[dict[str, Any]]) -> 
         "study": done.study,
         "before": done.before_count,
         "experiments": list(experiments),
+        "repeated": done.repeated_count,
+        "exhausted": done.is_exhausted,
         "best": None if best is None else {"name": trial_name(done.study, best.number), **best._asdict()},
     }

@@ -47,7 +47,7 @@ class Narrator:
     def finished(self, result: StageResult) -> None:
         """Say what became of the stage."""
         took = f" in {result.seconds:.1f} s" if result.action in {"ran", "restored"} else ""
-        told = {"would run", "would record", "recorded", "failed"}
+        told = {"would run", "would record", "would fail", "recorded", "failed"}
         why = f" ({', '.join(result.reasons[:3])})" if result.action in told else ""
         what = "restored from the run cache" if result.action == "restored" else result.action
         self.say(f"Stage '{result.stage}' {what}{took}{why}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from penstock.flows.pipelines.execution import Reproduction
     from penstock.pipeline.executors.role import Executor
     from penstock.pipeline.graph import Extent
-    from penstock.pipeline.running.reproducing import ReproduceOptions
+    from penstock.pipeline.running.reproducing import ReproduceOptions, StageResult
 
 UP_TO_DATE = "Data and pipelines are up to date."
 LOGS = "penstock-logs"
@@ -160,6 +160,18 @@ def asker() -> Callable[[str], bool]:
     return lambda stage: click.confirm(f"Reproduce {stage}?", err=True)
 
 
+def would(results: Sequence[StageResult]) -> str:
+    """Return what would be done, in sentences: a frozen stage does not run."""
+    told = {
+        "would run": "Would run",
+        "would record": "Would record",
+        "would fail": "Would fail, being frozen",
+    }
+    found = {what: [one.stage for one in results if one.action == what] for what in told}
+    lines = [f"{told[what]}: {', '.join(names)}." for what, names in found.items() if names]
+    return "\n".join(lines) or "Nothing would run."
+
+
 def _document(done: Reproduction) -> dict[str, Any]:
     return {
         "run": done.run.id if done.run else None,
@@ -182,7 +194,7 @@ def _text(done: Reproduction, *, dry: bool) -> str:
     if not changed:
         text = UP_TO_DATE
     elif dry:
-        text = f"Would run: {', '.join(changed)}."
+        text = would(done.results)
     else:
         text = "Recorded: git add dvc.lock, and what it names, to keep this state."
     return f"{text}\nRun {done.run.id}" if done.run else text

@@ -21,7 +21,7 @@ from penstock.ci.render import github, gitlab, jenkins
 from penstock.ci.sealing import is_unedited, seal_text
 from penstock.flows.ci.branches import default_name
 from penstock.flows.ci.kubeflow import compile_pipeline
-from penstock.flows.ci.origin import EXAMPLE, penstock_requirement
+from penstock.flows.ci.origin import EXAMPLE, MARK, UNREACHABLE, penstock_requirement
 from penstock.pipeline.plots.definitions import load_definitions
 from penstock.project.project import Project
 from penstock.project.settings import TriggerSettings
@@ -73,12 +73,15 @@ class CiFilePlan:
     belongs_to: str | None = None
 
 
-def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False) -> CiFilePlan:
+def plan_ci_file(
+    project: Project, system: str, *, is_self_hosted: bool = False, is_shown: bool = False
+) -> CiFilePlan:
     """Plan the file of a CI system for the git repository the project lies in.
 
     Args:
         system: a name of `FILES`.
         is_self_hosted: the runners are machines that see what this one sees.
+        is_shown: it is only looked at: `MARK` stands where a machine would not know how it gets Penstock.
 
     Raises:
         Invalid: the project is not in git.
@@ -92,7 +95,10 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
     path = git_root / FILES[system]
     before = path.read_text() if path.is_file() else None
     has_image = system == "kubeflow" and project.settings.ci.image is not None  # what is needed is in it
-    installation = Installation(()) if has_image else installation_of(project, is_self_hosted=is_self_hosted)
+    if has_image:
+        installation = Installation(())
+    else:
+        installation = _installation(project, is_self_hosted=is_self_hosted, is_shown=is_shown)
     if system == "kubeflow":
         text, notes = compile_pipeline(
             project, git_root, installation, _PYTHON, has_remote=remote is not None
@@ -172,6 +178,22 @@ def installation_of(project: Project, *, is_self_hosted: bool = False) -> Instal
             project.root, find_git_root(project.root), is_self_hosted=is_self_hosted
         )
     return plan_installation(_declared(project.root), penstock, own=own)
+
+
+def _installation(project: Project, *, is_self_hosted: bool, is_shown: bool) -> Installation:
+    """Return an installation for a CI file; one that is shown has `MARK` where none can be told."""
+    try:
+        return installation_of(project, is_self_hosted=is_self_hosted)
+    except Refused as error:
+        if error.code != UNREACHABLE:
+            raise
+        if not is_shown:
+            error.hint = f"{error.hint}; --dry-run shows the file meanwhile"
+            raise
+        own = project.settings.ci.install
+        found = plan_installation(_declared(project.root), f"penstock[all] @ {MARK}", own=own)
+        note = f"replace {MARK}: {error.message}; or {error.hint}"
+        return replace(found, notes=(*found.notes, note))
 
 
 def needs_git(root: Path, installation: Installation) -> bool:

@@ -104,9 +104,10 @@ def _committed(project: Project) -> Iterator[Check]:
         yield Check("commit", "ok", "everything is committed")
         return
     ours = [path for path in paths if path.endswith(OWN_FILES)]
-    shown = ", ".join((ours or paths)[:SHOWN]) + (" …" if len(ours or paths) > SHOWN else "")
-    count = f"{len(paths)} changes are" if len(paths) > 1 else "one change is"
-    sentence = f"{count} not committed, and CI will not see it: {shown}"
+    first = [*ours, *(path for path in paths if path not in ours)]  # what a CI run reads before all
+    shown = ", ".join(first[:SHOWN]) + (f" and {len(first) - SHOWN} more" if len(first) > SHOWN else "")
+    count, them = (f"{len(paths)} changes are", "them") if len(paths) > 1 else ("one change is", "it")
+    sentence = f"{count} not committed, and CI will not see {them}: {shown}"
     yield Check("commit", "broken" if ours else "missing", sentence, "git add, git commit")
 
 

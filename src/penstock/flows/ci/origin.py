@@ -18,8 +18,11 @@ from penstock import __version__
 from penstock.base.errors import Refused
 from penstock.base.git import Git
 
+UNREACHABLE = "ci.unreachable_penstock"
 REACHABLE = frozenset({"https", "http", "ssh", "git"})
 """Schemes of addresses that another machine can ask."""
+MARK = "git+https://REPLACE-THIS.invalid/penstock.git"
+"""Stands where a person has to say how a machine gets Penstock: an address that is none (RFC 2606)."""
 EXAMPLE = "python -m pip install 'penstock[all] @ git+https://…'"
 
 
@@ -83,7 +86,7 @@ def _unreachable(place: str) -> Refused:
     return Refused(
         f"Penstock runs here from {place}, which another machine does not see; asked for by name, a package index would "
         "give it what somebody else calls penstock, and with it the job's secrets",
-        code="ci.unreachable_penstock",
+        code=UNREACHABLE,
         hint=f"say in `ci: {{install: …}}` of penstock.yaml how a machine gets it, such as {EXAMPLE}; or commit its wheel, and "
         "install that here",
         place=place,

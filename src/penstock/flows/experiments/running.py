@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.files import write_atomic
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.keeping import kept_workspace
@@ -25,8 +27,10 @@ from penstock.flows.pipelines.execution import Origin, Reproduction, reproduce_a
 from penstock.flows.tracked.working_tree import checkout
 from penstock.pipeline.executors.role import Executor
 from penstock.pipeline.making import Bring
+from penstock.pipeline.overriding.drawing import Present
 from penstock.pipeline.overriding.overrides import Override
 from penstock.pipeline.overriding.writing import apply_overrides
+from penstock.pipeline.parameters import get_value, is_missing, load_values
 from penstock.pipeline.running.reproducing import ReproduceOptions, Watcher
 from penstock.pipeline.targets import Selection
 from penstock.project.project import Project
@@ -87,6 +91,18 @@ def changed_parameters(root: Path, overrides: Sequence[Override]) -> dict[Path, 
         if changed != text:
             found[path] = changed.encode()
     return found
+
+
+def present_value(root: Path) -> Present:
+    """Return what says what a parameter of a project is now."""
+
+    def find(override: Override) -> Any:
+        with suppress(PenstockError):  # who changes it says what is wrong
+            found = get_value(load_values(root / override.file), override.key)
+            return None if is_missing(found) else found
+        return None
+
+    return find
 
 
 def prepare(project: Project, baseline: str, overrides: Sequence[Override]) -> str:

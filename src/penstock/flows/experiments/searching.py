@@ -17,7 +17,7 @@ from penstock.flows.experiments.planning import enqueue_all
 from penstock.flows.experiments.queueing import list_waiting
 from penstock.flows.experiments.references import check_name
 from penstock.flows.experiments.request import Request
-from penstock.flows.experiments.running import Company, changed_parameters
+from penstock.flows.experiments.running import Company, changed_parameters, present_value
 from penstock.flows.experiments.saving import baseline_of
 from penstock.flows.experiments.sweeping import Outcome, begin_parent, end_parent, reopen_parent, run_all
 from penstock.pipeline.overriding.drawing import Interval, parse_dimension, require_several
@@ -45,6 +45,10 @@ class Searched:
     before_count: int
     outcomes: list[Outcome] = field(default_factory=list)
     best: Best | None = None
+    repeated_count: int = 0
+    """How often what was tried was chosen again, and left out."""
+    is_exhausted: bool = False
+    """Whether nothing else is left to try."""
 
 
 def search(
@@ -61,14 +65,14 @@ def search(
     """Run experiments until so many of the study have ended, `jobs` at a time; each lot waits for its slowest.
 
     Without a name the study is called by what it searches, so that the same command finds it again. An experiment that
-    fails counts, and its values are avoided.
+    fails counts, and its values are avoided. None is tried twice: it ends sooner where all were.
 
     Raises:
         NotFound, Conflict, Invalid: as `changed_parameters`; nothing is to be chosen; the runs have no such metric.
         Unavailable, Conflict: as `Study`; another process goes on with it.
         KeyboardInterrupt: it was interrupted; what was under way is tried again the next time.
     """
-    space = [parse_dimension(text) for text in texts]
+    space = [parse_dimension(text, present_value(project.root)) for text in texts]
     changed_parameters(
         project.root, [one.at(one.low) if isinstance(one, Interval) else one[0] for one in space]
     )
@@ -87,13 +91,13 @@ def search(
             request = msgspec.structs.replace(request, sweep=study_name)
             lots = _Lots(project, study, found, request, replace(company, parent=parent))
             try:
-                while study.done_count < aim.count:
+                while study.done_count < aim.count and not found.is_exhausted:
                     lots.run(min(jobs, aim.count - study.done_count), aim.metric, on_done)
             except BaseException as error:
                 end_parent(project, parent, "FAILED" if isinstance(error, PenstockError) else "KILLED")
                 raise
             end_parent(project, parent, "FINISHED")
-        found.best = study.best()
+        found.best, found.repeated_count = study.best(), study.repeated_count
         return found
 
 
@@ -108,7 +112,11 @@ class _Lots:
     company: Company
 
     def run(self, count: int, metric: str, on_done: Callable[[Outcome], None]) -> None:
-        trials = [self.study.ask() for _ in range(count)]
+        asked = [self.study.ask() for _ in range(count)]
+        trials = [one for one in asked if one is not None]
+        self.found.is_exhausted = len(trials) < count
+        if not trials:
+            return
         numbers: dict[str, int] = {}
         for trial in trials:
             name = trial_name(self.found.study, trial.number)

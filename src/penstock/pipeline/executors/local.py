@@ -14,6 +14,7 @@ from penstock.base.numbers import counted
 from penstock.base.threads import begin
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
 from penstock.pipeline.process import TERMINATE_GRACE_S, Command, end_commands
+from penstock.pipeline.running.shells import shell_for
 from penstock.pipeline.running.survivors import noted
 
 _Work = SimpleQueue[tuple[object, Task, Tell] | None]
@@ -113,9 +114,10 @@ def run_task(task: Task, say: Callable[[str], None], note: Callable[[Command], b
         note: is told each command as it begins; it is ended at once where that says no.
     """
     clock = _Clock(task.timeout_s)
+    shell = shell_for(task.variables)
     try:
         for text in task.commands:
-            command = Command(text, task.root / task.directory, task.variables)
+            command = Command(text, task.root / task.directory, task.variables, shell)
             with noted(task.root, task.name, command.group):
                 if not note(command):
                     command.end()

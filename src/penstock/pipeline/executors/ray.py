@@ -26,6 +26,7 @@ from penstock.pipeline.executors.local import infeasible
 from penstock.pipeline.executors.ray_worker import Order, Sent
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
 from penstock.pipeline.process import SECRET
+from penstock.pipeline.running.shells import shell_for
 
 PART_BYTES = 32 << 20
 CODE_BYTES = 16 << 20  # a larger file of git's is data: a stage that reads it lists it
@@ -141,7 +142,16 @@ class RayExecutor:
 
     def _carry_out(self, key: str, task: Task, tell: Tell) -> Ended:
         inputs = [self._send(task.root, path) for path in _inputs(task)]
-        order = Order(task.commands, task.directory, task.makes, dict(task.variables), task.timeout_s, SECRET)
+        variables = dict(task.variables)
+        order = Order(
+            task.commands,
+            task.directory,
+            task.makes,
+            variables,
+            task.timeout_s,
+            SECRET,
+            shell_for(variables),
+        )
         wanted = task.resources
         options = {
             "num_cpus": wanted.cpus,

@@ -33,7 +33,7 @@ class Sent(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A task as it is sent: see `role.Task`."""
+    """A task as it is sent: see `role.Task`. `shell` are the words before a command, of the machine that sends it."""
 
     commands: tuple[str, ...]
     directory: str
@@ -41,6 +41,7 @@ class Order(NamedTuple):
     variables: Mapping[str, str]
     timeout_s: float | None
     secret: str
+    shell: tuple[str, ...] = ("/bin/sh", "-c")
 
 
 class Answer(NamedTuple):
@@ -94,6 +95,7 @@ def carry_out(
         place.mkdir(parents=True, exist_ok=True)
         for path in order.makes:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
+        shell = find_shell(order.shell)
         deadline = time.monotonic() + order.timeout_s if order.timeout_s is not None else None
         variables = {**order.variables, "DVC_ROOT": str(root)}
         surroundings = [
@@ -103,7 +105,7 @@ def carry_out(
             *(f"{name}={text}" for name, text in variables.items()),
         ]
         for command in order.commands:
-            code = _run([*surroundings, "/bin/sh", "-c", command], place, deadline, say)
+            code = _run([*surroundings, *shell, command], place, deadline, say)
             if code is None:
                 return Answer("timed out", command, None, (), ())
             if code != 0:
@@ -113,6 +115,21 @@ def carry_out(
         return Answer("done", "", 0, files, folders)
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def find_shell(words: Sequence[str]) -> list[str]:
+    """Return the words that begin a command, with this machine's shell of that name where it lies elsewhere here.
+
+    Raises:
+        FileNotFoundError: it has none.
+    """
+    name = os.path.basename(words[0])
+    found = shutil.which(words[0]) or shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(
+            f"the worker has no shell `{name}`, which $SHELL names here: SHELL=/bin/sh penstock repro --executor ray"
+        )
+    return [found, *words[1:]]
 
 
 def receive(root: Path, sent: Sent, fetch: Callable[[Any], bytes]) -> None:

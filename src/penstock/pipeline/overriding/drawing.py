@@ -1,9 +1,9 @@
 """Random search: values drawn from what `-S` gives, instead of every combination of them.
 
-`interval(a,b)` is any number between two, whole where both are written whole; `tag(log,interval(a,b))` draws it on a logarithmic scale.
+`interval(a,b)` is any number between two, whole where both are written whole and the parameter is no float now; `tag(log,interval(a,b))` draws it on a logarithmic scale.
 Several values, `choice(…)` and `range(…)` are drawn from with equal chances; one value stands as it is.
 
-Source: as `values`. Differs in that a whole interval gives whole numbers.
+Source: as `values`. Differs in that an interval may be one of whole numbers, where Hydra's is always one of floats.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from penstock.base.errors import Invalid
 from penstock.pipeline.overriding.overrides import Override, parse_override
@@ -82,17 +82,14 @@ class Interval:
         return self.at(generator.uniform(self.low, self.high))
 
 
+Present = Callable[[Override], Any]
+"""What a parameter is now; None where that is not known."""
 Dimension = Interval | Sequence[Override]
 """What one text gives: an interval, or changes to choose from."""
 
 
-def draw_overrides(texts: Sequence[str], count: int, seed: int) -> list[tuple[Override, ...]]:
-    """Return so many different draws of what the texts give, the same for the same seed; fewer where there are no more.
-
-    Raises:
-        Invalid: a text cannot be read.
-    """
-    given = [parse_dimension(text) for text in texts]
+def draw_overrides(given: Sequence[Dimension], count: int, seed: int) -> list[tuple[Override, ...]]:
+    """Return so many different draws of what is given, the same for the same seed; fewer where there are no more."""
     generator = random.Random(seed)
     found: dict[str, tuple[Override, ...]] = {}
     missed = 0
@@ -120,8 +117,22 @@ def require_several(drawn: Sequence[object], count: int) -> None:
         )
 
 
-def parse_dimension(text: str) -> Dimension:
+def told_fewer(given: Sequence[Dimension], found_count: int, count: int) -> str:
+    """Return what is told where there are fewer different draws than were asked for, and why."""
+    text = f"only {found_count} different experiments can be drawn, not {count}"
+    whole = [one for one in given if isinstance(one, Interval) and one.is_whole]
+    if not whole:
+        return text
+    names = ", ".join(one.to.key for one in whole)
+    low, high = float(whole[0].low), float(whole[0].high)
+    return f"{text}: {names} is drawn from whole numbers; interval({low},{high}) has those between"
+
+
+def parse_dimension(text: str, present: Present = lambda _: None) -> Dimension:
     """Return what a text gives to choose from.
+
+    Args:
+        present: says what the parameter is now: one that is a float gets floats, however the interval is written.
 
     Raises:
         Invalid: it cannot be read.
@@ -132,7 +143,9 @@ def parse_dimension(text: str) -> Dimension:
         return parse_override(text)
     (plain,) = parse_override(f"{head}=0")
     try:
-        return _between(plain, found[2], found[3], is_log=bool(found[1]))
+        return _between(
+            plain, found[2], found[3], is_log=bool(found[1]), is_float=isinstance(present(plain), float)
+        )
     except ValueError:
         raise Invalid(
             f"{value!r} is no interval",
@@ -142,13 +155,13 @@ def parse_dimension(text: str) -> Dimension:
         ) from None
 
 
-def _between(to: Override, low: str, high: str, *, is_log: bool) -> Interval:
+def _between(to: Override, low: str, high: str, *, is_log: bool, is_float: bool) -> Interval:
     """Return the numbers between two.
 
     Raises:
         ValueError: these are none, or not in order.
     """
-    is_whole = all(one.lstrip("+-").isdecimal() for one in (low, high))
+    is_whole = not is_float and all(one.lstrip("+-").isdecimal() for one in (low, high))
     first, last = float(low), float(high)
     if not first < last or (is_log and first <= 0):
         raise ValueError

@@ -6,17 +6,18 @@ there: what was under way is asked for again. Optuna is an optional dependency; 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from penstock.base.digest import digest_value
 from penstock.base.errors import Conflict, Unavailable
-from penstock.pipeline.overriding.drawing import Dimension, Interval
+from penstock.pipeline.overriding.drawing import MISSES, Dimension, Interval
 from penstock.pipeline.overriding.overrides import Override
 
 Direction = Literal["maximize", "minimize"]
@@ -83,6 +84,12 @@ class Study:
         if known is None:
             self._study.set_user_attr(_SPACE, described)
         self._ask_again()
+        self._tried: dict[tuple[str, ...], int] = {}
+        for one in self._trials():
+            if one.state.is_finished() and not self._is_lost(one):
+                self._tried.setdefault(_told(self._overrides(one.params)), one.number)
+        self.repeated_count = 0
+        """How often the sampler chose again what was tried, since this was opened: that is left out."""
 
     @property
     def done_count(self) -> int:
@@ -99,16 +106,51 @@ class Study:
         """Note the run that the trials belong to."""
         self._study.set_user_attr("parent", run_id)
 
-    def ask(self) -> Trial:
-        """Return a combination to try next."""
+    def ask(self) -> Trial | None:
+        """Return a combination to try next, one that was not tried; None where there is no other.
+
+        The sampler may choose one again, which would tell nothing new. It is asked for others then; where it gives none
+        in `MISSES` attempts, it is given one that is left.
+        """
+        for _ in range(MISSES):
+            trial = self._asked()
+            if self._is_new(trial):
+                return trial
+        for params in self._combinations():
+            if _told(self._overrides(params)) not in self._tried:
+                self._study.enqueue_trial(params)
+                trial = self._asked()
+                return trial if self._is_new(trial) else None
+        return None
+
+    def _asked(self) -> Trial:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trial = self._study.ask(self._distributions())
-        overrides = tuple(
-            one.at(trial.params[name]) if isinstance(one, Interval) else self._chosen(one, trial.params)
-            for name, one in self._named()
-        )
-        return Trial(trial.number, overrides)
+        return Trial(trial.number, self._overrides(trial.params))
+
+    def _is_new(self, trial: Trial) -> bool:
+        """Note a combination as tried; one that was is taken out of the study, and counts for nothing."""
+        first = self._tried.setdefault(_told(trial.overrides), trial.number)
+        if first == trial.number:
+            return True
+        self.repeated_count += 1
+        self._lose([trial.number])
+        self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
+        return False
+
+    def _combinations(self) -> Iterator[dict[str, Any]]:
+        """Yield all there are, in Optuna's words; none where a parameter may be any number between two."""
+        values: list[Sequence[Any]] = []
+        for distribution in self._distributions().values():
+            if hasattr(distribution, "choices"):
+                values.append(distribution.choices)
+            elif isinstance(distribution.low, int):
+                values.append(range(distribution.low, distribution.high + 1))
+            else:
+                return
+        for chosen in itertools.product(*values):
+            yield dict(zip(self._distributions(), chosen, strict=True))
 
     def tell(self, number: int, value: float | None) -> None:
         """Tell what a combination gave; None, or what is no number, is that it gave nothing."""
@@ -124,10 +166,8 @@ class Study:
         except ValueError:
             return None
         values = {
-            name: (
-                one.at(found.params[name]) if isinstance(one, Interval) else self._chosen(one, found.params)
-            ).value
-            for name, one in self._named()
+            name: override.value
+            for (name, _), override in zip(self._named(), self._overrides(found.params), strict=True)
             if name in found.params
         }
         shared = sum(one.value == found.value for one in self._trials())
@@ -141,15 +181,25 @@ class Study:
         states = self._optuna.trial.TrialState
         running = [one for one in self._trials() if one.state == states.RUNNING]
         if running:
-            lost = {*self._study.user_attrs.get(_LOST, ()), *(one.number for one in running)}
-            self._study.set_user_attr(_LOST, sorted(lost))  # before they end: they never count as done
+            self._lose([one.number for one in running])  # before they end: they never count as done
         for one in running:
             self._study.enqueue_trial(one.params)
             self._study.tell(one.number, state=states.FAIL)
 
+    def _lose(self, numbers: Sequence[int]) -> None:
+        """Let trials never count as done."""
+        self._study.set_user_attr(_LOST, sorted({*self._study.user_attrs.get(_LOST, ()), *numbers}))
+
     def _is_lost(self, trial: Any) -> bool:
         """Whether a trial was given up; studies of earlier versions say it of the trial itself."""
         return trial.number in self._study.user_attrs.get(_LOST, ()) or bool(trial.user_attrs.get("lost"))
+
+    def _overrides(self, params: Mapping[str, Any]) -> tuple[Override, ...]:
+        """Return what a trial's parameters mean."""
+        return tuple(
+            one.at(params[name]) if isinstance(one, Interval) else self._chosen(one, params)
+            for name, one in self._named()
+        )
 
     def _chosen(self, choices: Sequence[Override], params: Mapping[str, Any]) -> Override:
         name = _name(choices)
@@ -176,6 +226,10 @@ def digest_space(space: Sequence[Dimension], metric: str, direction: Direction) 
     """Return a digest of what is searched, by which a search is known again."""
     told = [[repr(one)] if isinstance(one, Interval) else [_name(one), *_labels(one)] for one in space]
     return digest_value({"space": told, "metric": metric, "direction": direction})
+
+
+def _told(overrides: Sequence[Override]) -> tuple[str, ...]:
+    return tuple(one.text for one in overrides)
 
 
 def _name(dimension: Dimension) -> str:

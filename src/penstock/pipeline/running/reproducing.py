@@ -30,6 +30,7 @@ Action = Literal[
     "skipped",
     "would run",
     "would record",
+    "would fail",
 ]
 IDLE: frozenset[Action] = frozenset({"up to date", "frozen"})  # nothing was, or has to be, done
 MADE: frozenset[Action] = frozenset({"ran", "restored", "recorded", "would run", "would record"})
