@@ -127,8 +127,8 @@ class HeldLock:
         self._file.truncate(0)
         try:
             self._file.write(told)
-        except OSError as error:  # who makes room, such as gc, takes the lock too; nobody reads whose it is then
-            if not is_disk_full(error):
+        except OSError as error:
+            if not is_disk_full(error):  # who makes room, such as gc, takes the lock too
                 raise
 
     def give(self) -> None:
