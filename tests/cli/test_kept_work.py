@@ -71,3 +71,28 @@ def test_a_copy_is_kept_of_what_was_edited(source: Path, tmp_path: Path, way: st
         if path.is_file()
     }
     assert kept == {("d", "s", "a"): "edited\n", ("d", "new"): "new\n"}
+
+
+def test_what_was_kept_is_named_before_everything_is_destroyed(source: Path) -> None:
+    (source / "d" / "s" / "a").write_text("by hand\n")
+    assert "penstock-kept" in run(source, "checkout", "--force")
+    for words in (("destroy", "-f"), ("destroy", "-f", "--json")):
+        refused = run_penstock(source, *words)
+        assert refused.returncode == 1
+        told = refused.stderr + refused.stdout
+        assert "1 file (8 bytes): .dvc/tmp/penstock-kept/" in told and "/d/s/a" in told
+        assert "--drop-kept" in told
+    assert (source / "d.dvc").exists()
+    kept = source / ".dvc" / "tmp" / "penstock-kept"
+    assert [path.read_text() for path in kept.rglob("a")] == ["by hand\n"]
+    kept.rename(source.parent / "saved")
+    run(source, "destroy", "-f")
+    assert not (source / ".dvc").exists()
+    assert (source / "d" / "s" / "a").read_text() == "2\n"
+
+
+def test_what_was_kept_goes_too_when_that_is_said(source: Path) -> None:
+    (source / "d" / "s" / "a").write_text("by hand\n")
+    run(source, "checkout", "--force")
+    run(source, "destroy", "-f", "--drop-kept")
+    assert not (source / ".dvc").exists()

@@ -82,7 +82,7 @@ def test_what_a_model_has_follows_its_new_name(store: Database) -> None:
         assert get_card(connection, "b", 1).tags == {"k": "v"}
         assert verdicts.find_verdict(connection, "b", "d") is not None
         assert [one.version for one in aliases.list_alias_moves(connection, "b", "champion")] == [2]
-        with pytest.raises(NotFound, match="Registered Model with name=a not found"):
+        with pytest.raises(NotFound, match="there is no model a"):
             models.get_model(connection, "a")
         assert resolve_version(connection, "a/2").ref == "b/2"
         with pytest.raises(NotFound):
@@ -134,7 +134,7 @@ def test_a_deleted_version_is_gone_but_explained(store: Database) -> None:
     with store.write() as connection:
         versions.delete_version(connection, get_card(connection, "a", 2), "me")
     with store.read() as connection:
-        with pytest.raises(NotFound, match=r"Model Version \(name=a, version=2\) not found"):
+        with pytest.raises(NotFound, match=r"there is no model version a/2"):
             versions.get_version(connection, "a", 2)
         assert versions.get_version(connection, "a", 2, deleted=True).number == 2
         assert [one.number for one in versions.list_versions(connection)] == [1]

@@ -156,7 +156,10 @@ class VersionFiles:
             raise _no_file(path)
         sha256, size = found
         if size > WHOLE_BYTES:
-            if self._content.size(sha256) != size:
+            stored = self._content.size(sha256)
+            if stored is None:
+                self._content.check(sha256)  # says that it is lost, as for a small one
+            if stored != size:
                 raise Corrupt(
                     f"artifact {sha256[:12]} does not have the {counted(size, 'byte')} it should have",
                     code="storage.artifact_corrupt",

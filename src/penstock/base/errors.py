@@ -6,12 +6,15 @@ Two tables elsewhere turn a cause into an exit code (`penstock.cli.output`) and 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shlex
 
 _STACK = re.compile(
     r"^\s*(?:stack ?trace|traceback \(most recent|\[bt\]|c\+\+ exception with)", re.IGNORECASE | re.MULTILINE
 )
+NO_ROOM_BYTES = 64 << 10
 READ_CHARACTERS = 4000
 """Of what foreign code says, so much is looked at."""
 _PATH = re.compile(
@@ -70,8 +73,42 @@ class Refused(PenstockError):
     """A gate or a policy said no."""
 
 
+def is_disk_full(error: OSError) -> bool:
+    """Say whether what could not be written found no room on its disk, or beyond a quota."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def disk_full(place: str | os.PathLike[str], why: str = "") -> Unavailable:
+    """Return the one error for a disk without room: what was to be written, and how to go on."""
+    path = os.fspath(place)
+    folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
+    return Unavailable(
+        f"writing to {path} failed: {why or os.strerror(errno.ENOSPC)}",
+        code="os.disk_full",
+        hint=f"df -h {shlex.quote(folder)}; make room, then run the same command again",
+        path=path,
+    )
+
+
+def has_no_room(place: str | os.PathLike[str]) -> bool:
+    """Say whether the disk under a file or directory is full now, for words that do not say why a write failed."""
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < NO_ROOM_BYTES or bool(found.f_files and not found.f_favail)
+
+
+def _full_place() -> str:
+    """Return which of the directories that a program writes to unasked has no room; the working directory if none."""
+    here = os.getcwd()
+    return next((place for place in (here, "/tmp", os.path.expanduser("~")) if has_no_room(place)), here)
+
+
 def told_of_system(error: OSError) -> PenstockError:
     """Return what the system refused, such as a full disk, as an error with its place and what to look at."""
+    if is_disk_full(error):
+        return disk_full(str(error.filename or _full_place()), error.strerror or "")
     place = f"{error.filename}: " if error.filename else ""
     return PenstockError(
         f"{place}{error.strerror or error}",

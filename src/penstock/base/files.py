@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from penstock.base.errors import Conflict
+from penstock.base.errors import Conflict, is_disk_full
 
 LOCK_POLL_S = 0.05
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -66,9 +66,11 @@ def _renamed(target: Path) -> Iterator[str]:
     try:
         yield temporary
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and is_disk_full(error):
+            error.filename = os.fspath(target)  # a write names no file, and the temporary name says nothing
         raise
 
 
@@ -123,8 +125,11 @@ class HeldLock:
         if self._file.read(64) == told:  # taken back after it was lent: truncating costs ext4 3 ms
             return
         self._file.truncate(0)
-        self._file.write(told)
-        self._file.flush()
+        try:
+            self._file.write(told)
+        except OSError as error:
+            if not is_disk_full(error):  # who makes room, such as gc, takes the lock too
+                raise
 
     def give(self) -> None:
         """Let others have the lock."""
@@ -157,7 +162,7 @@ def locked(path: Path, *, wait_s: float, holder_hint: str) -> Iterator[HeldLock]
     """
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with path.open("a+b", buffering=0) as file:
         held = HeldLock(file, path, holder_hint)
         held.take(wait_s)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -10,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from penstock.base.errors import Invalid, NotFound, Unavailable
+from penstock.base.errors import Invalid, NotFound, Unavailable, disk_full
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+NO_ROOM = os.strerror(errno.ENOSPC).encode()
 LOCK_MS = 30_000
 """How long git waits for another git that holds a lock of references: its own second passes on a busy machine."""
 PATIENT = ("-c", f"core.filesRefLockTimeout={LOCK_MS}", "-c", f"core.packedRefsTimeout={LOCK_MS}")
@@ -48,6 +50,8 @@ class Git:
         command = ["env", *settings, "git"] if settings else ["git"]
         code, out, told = self._call([*command, "-C", str(self.root), *PATIENT, *arguments], data)
         if check and code != 0:
+            if NO_ROOM in told:
+                raise disk_full(self.root)
             words = told.decode(errors="replace").strip().splitlines()
             raise Invalid(
                 f"git {arguments[0]} failed in {self.root}: {words[-1] if words else code}",

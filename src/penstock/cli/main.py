@@ -67,8 +67,9 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        report_error(told_of_system(error), as_json=_wants_json(context))
-        return EXIT_FAILED
+        told = told_of_system(error)
+        report_error(told, as_json=_wants_json(context))
+        return exit_code(told)
     except Exception as error:  # noqa: BLE001  a defect of ours must not show a user a traceback
         if context is not None and isinstance(context.obj, Session) and context.obj.verbose:
             import traceback

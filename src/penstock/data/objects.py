@@ -17,7 +17,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from penstock.base.digest import digest_bytes
-from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
+from penstock.base.errors import (
+    Corrupt,
+    Denied,
+    NotFound,
+    PenstockError,
+    Unavailable,
+    disk_full,
+    is_disk_full,
+)
 from penstock.base.files import write_atomic
 from penstock.base.staging import new_token, remove_stale
 from penstock.data.files.forking import map_forked
@@ -272,10 +280,12 @@ def write_failed(error: OSError, place: str) -> PenstockError:
             hint=f"ls -ld {place}",
             path=place,
         )
+    if is_disk_full(error):
+        return disk_full(place, why)
     return Unavailable(
         f"writing to {place} failed: {why}",
         code="data.write_failed",
-        hint=f"df -h {place}; make room, then run the same command again",
+        hint=f"ls -ld {place}; df -h {place}; then run the same command again",
         path=place,
     )
 

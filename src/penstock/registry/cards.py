@@ -78,7 +78,7 @@ def select_cards() -> sa.Select[Any]:
 def no_version(model: str, number: int | str) -> NotFound:
     """Make the error for a version that is not there."""
     return NotFound(
-        f"Model Version (name={model}, version={number}) not found",
+        f"there is no model version {model}/{number}",
         code="registry.no_version",
         hint="penstock model list",
         model=model,

@@ -82,7 +82,7 @@ def get_model(connection: sa.Connection, name: str) -> RegisteredModel:
     found = list_models(connection, [check_name(name)])
     if not found:
         raise NotFound(
-            f"Registered Model with name={name} not found",
+            f"there is no model {name}",
             code="registry.no_model",
             hint="penstock model list",
             model=name,

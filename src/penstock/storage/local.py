@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from penstock.base.errors import Denied, PenstockError, Unavailable
+from penstock.base.errors import Denied, PenstockError, Unavailable, disk_full, is_disk_full
 from penstock.base.staging import new_token, remove_stale
 from penstock.storage.backend import Child, Entry, Writer, check_key, exactly, in_the_way, missing, unmade
 from penstock.storage.local_writer import LocalWriter, sweep
@@ -324,6 +324,8 @@ class LocalBackend:
         return self._failed(error, key)
 
     def _failed(self, error: OSError, key: str) -> Unavailable:
+        if is_disk_full(error):
+            return disk_full(self._path(key), error.strerror or "")
         return Unavailable(
             f"{self.url} failed on {key}: {error.strerror or error}",
             code="storage.io",

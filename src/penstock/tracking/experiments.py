@@ -102,7 +102,7 @@ def get_by_name(connection: sa.Connection, name: str) -> Experiment:
     """
     found = find_experiment(connection, name)
     if found is None:
-        raise NotFound(f"Could not find experiment with name '{name}'", code="tracking.no_experiment")
+        raise NotFound(f"there is no experiment {name!r}", code="tracking.no_experiment", name=name)
     return found
 
 
@@ -227,9 +227,7 @@ def _check_name(name: str) -> None:
 
 
 def _no_experiment(number: int) -> NotFound:
-    return NotFound(
-        f"No Experiment with id={number} exists", code="tracking.no_experiment", experiment=number
-    )
+    return NotFound(f"there is no experiment {number}", code="tracking.no_experiment", experiment=number)
 
 
 def _update(connection: sa.Connection, number: int, **values: Any) -> None:

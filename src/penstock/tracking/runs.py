@@ -361,5 +361,5 @@ def _check_exists(connection: sa.Connection, run_id: str) -> None:
 def no_run(run_id: str) -> NotFound:
     """Make the error for a run that is not there."""
     return NotFound(
-        f"Run with id={run_id} not found", code="tracking.no_run", hint="penstock run list", run=run_id
+        f"there is no run {run_id!r}", code="tracking.no_run", hint="penstock run list", run=run_id
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
+import subprocess
 from pathlib import Path
 
 from cli.conftest import Desk
@@ -103,6 +105,34 @@ def test_an_experiment_is_applied_and_what_it_overwrites_is_kept(quick: Desk) ->
     assert quick.git("show", f"{kept}:params.yaml").startswith("lr: 5")
     assert quick.root.joinpath("mine").exists()
     assert "did you mean 'two'?" in quick.error("exp", "apply", "tow")
+
+
+def test_all_that_an_experiment_overwrote_comes_back_by_the_command_it_prints(quick: Desk) -> None:
+    """Also what is named no more, what was removed, and what the pipeline wrote; from any directory."""
+    for at in range(3):
+        quick.put({f"src/part {at}.py": "old\n"})
+    quick.put({"gone": "old\n"})
+    quick.git("add", "-A")
+    quick.git("commit", "-q", "-m", "code")
+    quick.run("exp", "run", "--temp", "-S", "lr=0.7", "-n", "far")
+    for at in range(3):
+        quick.put({f"src/part {at}.py": f"mine {at}\n"})
+    (quick.root / "gone").unlink()
+    quick.put({"params.yaml": "lr: 5\nnet: {depth: 3}\n"})
+    quick.run("repro")
+    before = {path: path.read_bytes() for path in quick.root.rglob("*.*") if path.is_file()}
+    before = {path: data for path, data in before.items() if {".git", ".dvc"}.isdisjoint(path.parts)}
+    assert "gone, params.yaml, src/part 0.py and 4 more" in quick.error("exp", "apply", "far", "--no-force")
+    told = quick.run("exp", "apply", "far", cwd="src").stderr
+    assert "(7 files: gone, params.yaml, src/part 0.py and 4 more)" in told
+    assert (quick.root / "gone").exists()
+    assert (quick.root / "src/part 0.py").read_text() == "old\n"
+    command = told.partition("comes back by: ")[2].splitlines()[0]
+    assert command.startswith("git restore --source=refs/penstock/replaced/")
+    subprocess.run(shlex.split(command), cwd=quick.root / "src", check=True)
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (quick.root / "gone").exists()
+    assert quick.json("exp", "apply", "far")["paths"][-2:] == ["dvc.lock", "metrics.yaml"]
 
 
 def test_experiments_become_branches_and_are_renamed_and_removed(quick: Desk) -> None:

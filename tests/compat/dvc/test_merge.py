@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from compat.dvc.tools import ENVIRONMENT, Tool, git
+from penstock.base.git import Git
+from penstock.data.git.hooks import HOOKS, apply_install, plan_install
 
 ATTRIBUTES = "*.dvc merge=dvc\ndvc.lock merge=dvc\n"
 
@@ -165,14 +168,59 @@ def test_hooks_check_out_and_push(
     penstock(root, "install")
     (root / "data.txt").write_text("two")
     penstock(root, "add", "data.txt")
-    committed = git_run(root, "commit", "-qam", "two")
+    assert git(root, "check-attr", "merge", "data.txt.dvc", "sub/dvc.lock").split()[2::3] == ["dvc", "dvc"]
+    bare = {**os.environ, **ENVIRONMENT, "PATH": "/usr/bin:/bin"}  # no environment is active
+    assert shutil.which("penstock", path=bare["PATH"]) is None
+    committed = subprocess.run(
+        ["git", "commit", "-qam", "two"], cwd=root, env=bare, capture_output=True, text=True, check=False
+    )
     assert committed.returncode == 0, committed.stderr
+    assert "up to date" in committed.stdout + committed.stderr
     assert git_run(root, "checkout", "-q", "HEAD~1").returncode == 0
     assert (root / "data.txt").read_text() == "one"
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "origin")], check=True)
     git(root, "remote", "add", "origin", str(tmp_path / "origin"))
     assert git_run(root, "push", "-q", "origin", "HEAD:refs/heads/x").returncode == 0
     assert any((tmp_path / "store").rglob("*"))
+
+
+def test_where_the_program_that_installed_the_hooks_is_gone_another_is_taken_or_its_lack_told(
+    make_repo: Callable[[str, Tool], Path], tmp_path: Path, penstock: Tool
+) -> None:
+    root = make_repo("gone", penstock)
+    (root / ".gitattributes").write_text("*.png binary")
+    penstock(root, "install")
+    penstock(root, "install")
+    assert (root / ".gitattributes").read_text() == f"*.png binary\n{ATTRIBUTES}"
+    place = str(Path(sys.executable).with_name("penstock"))
+    for name in HOOKS:
+        hook = root / ".git" / "hooks" / name
+        assert hook.read_text().count(place) == 2
+        hook.write_text(hook.read_text().replace(place, str(tmp_path / "gone" / "penstock")))
+    commit = ("commit", "-q", "--allow-empty", "-m", "x")
+    assert git_run(root, *commit, tools=(penstock,)).returncode == 0
+    bare = {**os.environ, **ENVIRONMENT, "PATH": "/usr/bin:/bin"}
+    failed = subprocess.run(["git", *commit], cwd=root, env=bare, capture_output=True, text=True, check=False)
+    assert failed.returncode != 0
+    assert "pre-commit: there is no penstock here any more" in failed.stderr
+
+
+def test_a_program_may_lie_at_an_odd_place(
+    make_repo: Callable[[str, Tool], Path], tmp_path: Path, penstock: Tool
+) -> None:
+    root, program = make_repo("odd", penstock), tmp_path / "it's $HOME here" / "penstock"
+    program.parent.mkdir()
+    program.symlink_to(Path(sys.executable).with_name("penstock"))
+    apply_install(plan_install(root, Git(root), str(program), for_tool=False), Git(root))
+    bare = {**os.environ, **ENVIRONMENT, "PATH": "/usr/bin:/bin"}
+    for words in (("hook", "run", "pre-commit"), ("commit", "-q", "--allow-empty", "-m", "x")):
+        subprocess.run(["git", *words], cwd=root, env=bare, check=True)
+    driver = git(root, "config", "merge.dvc.driver")
+    for name in "OAB":
+        (tmp_path / name).write_text("")
+        driver = driver.replace(f"%{name}", str(tmp_path / name))
+    done = subprocess.run(driver.replace("%P", "x.dvc"), shell=True, cwd=root, env=bare, check=False)
+    assert done.returncode == 0
 
 
 def test_somebody_else_s_hook_is_left_alone(make_repo: Callable[[str, Tool], Path], penstock: Tool) -> None:

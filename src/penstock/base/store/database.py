@@ -9,6 +9,7 @@ the transaction, so two of them wait for each other instead of failing half-way.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from penstock.base.errors import Corrupt, Invalid, NotFound, Unavailable
+from penstock.base.errors import Corrupt, Invalid, NotFound, Unavailable, disk_full, has_no_room
 from penstock.base.store.connection import PRAGMAS, StoreConnection, open_store
 
 READ_TIMEOUT_S = 30
@@ -109,11 +110,20 @@ class Database:
                     code="store.corrupt",
                     hint="put a copy of it back; what is in git, cache and remote is not touched",
                 ) from error
+            if self._lacks_room(str(error.orig)):
+                raise disk_full(self.engine.url.database or self.url) from error
             raise Unavailable(
                 f"the store {self.url} did not answer: {error.orig}",
                 code="store.unavailable",
                 hint="check `store:` in penstock.yaml and that the database runs",
             ) from error
+
+    def _lacks_room(self, words: str) -> bool:
+        """Say whether SQLite's file finds no room; of the files beside it, it says only that they cannot be written."""
+        path = self.engine.url.database
+        if self.engine.url.get_backend_name() != "sqlite" or not path:
+            return False
+        return "disk is full" in words or ("disk I/O error" in words and has_no_room(os.path.dirname(path)))
 
     def close(self) -> None:
         """Close every pooled connection."""

@@ -14,11 +14,13 @@ SENTENCES = {
     "store.unavailable": "the store is away",
     "store.schema_changed": "the store is not as this program knows it",
     "store.corrupt": "the store is damaged",
+    "os.disk_full": "the disk is full",
 }
 HINTS = {
     "store.unavailable": "check `store:` in penstock.yaml and that the database runs",
     "store.schema_changed": "bring all programs that use it to one version",
     "store.corrupt": "put a copy of it back",
+    "os.disk_full": "make room on the disk of the server",
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
@@ -54,8 +55,12 @@ class UnmadeDatabase(Database):
 
 
 def _empty_engine() -> sa.Engine:
-    """Return an engine over an empty store in memory, one for each thread."""
-    engine = sa.create_engine("sqlite://")
+    """Return an engine over empty stores in memory, one for each connection.
+
+    SQLAlchemy's own choice for memory, a connection for each thread, closes those of other threads when there are
+    many or the store is made, which SQLite refuses; it would also close under whoever reads.
+    """
+    engine = sa.create_engine("sqlite://", poolclass=QueuePool, connect_args={"check_same_thread": False})
 
     def fill(connection: Any, _record: object) -> None:
         connection.executescript(SCRIPT.read_text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
@@ -12,8 +14,6 @@ from penstock.cli.data.text import render_advice
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from penstock.data.repository import DataRepository
     from penstock.data.verbs.adding import Added
 
@@ -78,7 +78,7 @@ def _add(session: Session, repo: DataRepository, targets: tuple[str, ...], flags
         from penstock.data.pointers.pointer import pointer_path
         from penstock.flows.sources.to_remote import add_from
 
-        target = session.directory / flags["out"]
+        target = Path(os.path.normpath(session.directory / flags["out"]))
         if not (flags["force"] and pointer_path(target).is_file()):  # what is tracked is replaced as a whole
             target = target_of(session, targets[0], flags["out"])
         return add_from(repo, targets[0], target, session.directory, force=flags["force"])

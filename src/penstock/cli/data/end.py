@@ -17,12 +17,14 @@ from penstock.cli.output import Session, json_option, pass_session
 
 @click.command()
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--drop-kept", is_flag=True, help="Remove also the copies in .dvc/tmp/penstock-kept.")
 @json_option
 @pass_session
-def destroy(session: Session, force: bool) -> None:
+def destroy(session: Session, force: bool, drop_kept: bool) -> None:
     """Remove pointers, .dvc, .dvcignore and with them the cache; the data of the workspace stay.
 
-    A cache outside of the repository is left alone.
+    A cache outside of the repository is left alone. Where commands kept work that exists nowhere else
+    (.dvc/tmp/penstock-kept), it is named, and goes only with --drop-kept.
     """
     from penstock.flows.tracked.destroying import destroy_repository
 
@@ -35,7 +37,7 @@ def destroy(session: Session, force: bool) -> None:
                     hint="penstock destroy --force",
                 )
             click.confirm(f"Remove all pointers and the cache of {repo.root}?", abort=True, err=True)
-        removed = [repo.relative(path) for path in destroy_repository(repo)]
+        removed = [repo.relative(path) for path in destroy_repository(repo, drop_kept=drop_kept)]
     session.emit(removed, "\n".join(f"Removed {name}" for name in removed))
 
 

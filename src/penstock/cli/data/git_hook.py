@@ -26,11 +26,12 @@ def install(session: Session, for_tool: bool) -> None:
     """Let git check out data with code, push data with commits, and merge pointers and dvc.lock.
 
     Hooks: post-checkout runs `checkout`, pre-commit runs `status`, pre-push runs `push`. The merge driver works
-    on the files that .gitattributes names: *.dvc merge=dvc, dvc.lock merge=dvc.
+    on the files that .gitattributes names, which is told of it: *.dvc merge=dvc, dvc.lock merge=dvc. All run the
+    program that installed them, also where its environment is not active; the first `penstock` of PATH where it is gone.
     """
     from penstock.base.errors import Invalid
     from penstock.base.git import Git
-    from penstock.data.git.hooks import apply_install, plan_install
+    from penstock.data.git.hooks import apply_install, own_program, plan_install
 
     with opened(session) as repo:
         root = repo.git_root()
@@ -39,17 +40,11 @@ def install(session: Session, for_tool: bool) -> None:
                 "there is no git repository here", code="git.missing_repository", hint="git init, then again"
             )
         git = Git(root)
-        plan = plan_install(repo.root, git, for_tool=for_tool)
+        plan = plan_install(repo.root, git, own_program(), for_tool=for_tool)
         apply_install(plan, git)
-        has_attributes = "merge=dvc" in _read(repo.root / ".gitattributes")
     names = [os.path.relpath(path, session.directory) for path, _ in plan.files]
-    advice = (
-        ""
-        if has_attributes
-        else (
-            "\nTo merge data with git merge, add to .gitattributes:\n\n\t*.dvc merge=dvc\n\tdvc.lock merge=dvc"
-        )
-    )
+    told = [name for name in names if name.endswith(".gitattributes")]
+    advice = f"\nTo let all clones merge data, commit what it adds:\n\n\tgit add {told[0]}" if told else ""
     session.emit({"written": names}, f"Wrote {', '.join(names)} and the merge driver `dvc`.{advice}")
 
 
@@ -120,10 +115,3 @@ def merge_driver(context: click.Context, ancestor: Path, our: Path, their: Path,
                 "merge-file", *labels, *(str(base / one) for one in (our, ancestor, their)), check=False
             )
             context.exit(1)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except FileNotFoundError:
-        return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -260,7 +261,7 @@ def update(
     changed = []
     with opened(session) as repo:
         for target in targets:
-            path = session.directory / target
+            path = Path(os.path.normpath(session.directory / target))
             files = [path if target.endswith(SUFFIX) else path.with_name(path.name + SUFFIX)]
             if recursive and path.is_dir():
                 files = [
@@ -279,7 +280,7 @@ def target_of(session: Session, path: str, out: str | None) -> Path:
     name = path.rstrip("/").rpartition("/")[2]
     if path.startswith(("http://", "https://")):
         name = urlsplit(path).path.rpartition("/")[2]
-    target = session.directory / (out or name)
+    target = Path(os.path.normpath(session.directory / (out or name)))
     return target / name if out and target.is_dir() else target
 
 

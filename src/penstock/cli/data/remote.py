@@ -77,14 +77,14 @@ def add_remote(
             code="data.remote_exists",
             hint=f"penstock remote modify {name} url",
         )
-    url = _stored_url(session, file, url)
+    shown, url = without_password(url), _stored_url(session, file, url)
     check_edit(_dvc_dir(session), level or "repo", _section(name), {"url": url}, fresh=True)
     remove_section(file, _section(name))
     set_value(file, _section(name), "url", url)
     if is_default:
         set_value(file, "core", "remote", name)
-    shown = without_password(url)
-    session.emit({"name": name, "url": shown, "default": is_default}, f"Remote {name} added: {shown}")
+    document = {"name": name, "url": without_password(url), "default": is_default}
+    session.emit(document, f"Remote {name} added: {shown}")
 
 
 @remote.command("list")

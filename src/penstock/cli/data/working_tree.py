@@ -182,7 +182,7 @@ def _workspace_status(
 ) -> dict[str, Any]:
     from penstock.flows.tracked import selection
 
-    find_behind = None if flags["no_updates"] else lambda pointers: _behind(session, pointers)
+    find_behind = None if flags["no_updates"] else lambda pointers: _behind(session, repo, pointers)
     if targets and (flags["recursive"] or flags["with_deps"]):
         chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
         stages = _stage_targets(session, repo, chosen)
@@ -205,10 +205,10 @@ def _stage_targets(session: Session, repo: DataRepository, chosen: Sequence[str 
     )
 
 
-def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
+def _behind(session: Session, repo: DataRepository, pointers: Sequence[Pointer]) -> dict[Path, str]:
     from penstock.flows.sources.updates import find_updates  # what that takes, where there are imports
 
-    found, unknown = find_updates(pointers)
+    found, unknown = find_updates(repo.root, pointers)
     for line in unknown:
         session.note(f"the source of an import cannot be asked: {line}")
     return found

@@ -39,14 +39,17 @@ class SaveFlags(TypedDict):
 @pass_session
 def apply(session: Session, /, experiment: str, no_force: bool) -> None:
     """Bring an experiment's result into the workspace; changes it overwrites are kept in git."""
+    from penstock.base.numbers import counted
     from penstock.flows.experiments.applying import apply_experiment, plan_apply, require_data
+    from penstock.flows.tracked.remotes.report import named
 
     with opened(session) as repo:
         plan = plan_apply(repo, experiment)
         applied = apply_experiment(repo, plan, force=not no_force)
     kept = applied.kept
     if kept is not None:
-        session.note(f"What it overwrote is kept: git restore --source={kept} {' '.join(plan.replaced[:3])}")
+        told = f"{counted(len(plan.replaced), 'file')}: {named(plan.replaced)}"
+        session.note(f"What it overwrote is kept ({told}); all comes back by: git restore --source={kept} :/")
     require_data(plan.experiment, applied)
     session.emit(
         {"name": plan.experiment.name, "rev": plan.experiment.commit, "kept": kept, "paths": plan.replaced},

@@ -239,7 +239,9 @@ def _stream(descriptor: int, cache: ObjectStore | None) -> str:
         with open(temporary, "xb", buffering=0) as out:
             while chunk := os.read(descriptor, CHUNK_BYTES):
                 digest.update(chunk)
-                out.write(chunk)
+                left = memoryview(chunk)
+                while left:  # a disk that gets full takes a part, and says so only at the next write
+                    left = left[out.write(left) :]
         md5 = digest.hexdigest()
         if not cache.has_md5(md5):
             cache.accept(temporary, md5)

@@ -1,6 +1,9 @@
 """Digests as DVC 2 computed them: text files with line ends normalised. Read only.
 
-Source: dvc_data/hashfile/hash.py, `HashStreamFile` with `text=True`, and `istextfile.py` (3.18).
+A file is read a mebibyte at a time, and each is looked at by itself: whether it is text, and where its lines end.
+A CR at the end of one with its LF at the start of the next stay.
+
+Source: dvc_data/hashfile/hash.py, `Dos2UnixHashStreamFile` and `fobj_md5`, and `istextfile.py` (3.18).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from penstock.data.repository import DataRepository
 
 _TEXT = frozenset(bytes(range(32, 127)) + b"\n\r\t\f\b")
 SAMPLE_BYTES = 512
+READ_BYTES = 1 << 20
 
 
 def legacy_md5(repo: DataRepository, path: Path) -> str:
@@ -44,16 +48,15 @@ def is_legacy_content(path: str, md5: str) -> bool:
 
 
 def _file_md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
     with open(open_regular(str(path)), "rb") as file:
-        data = file.read()
-    if _is_text(data[:SAMPLE_BYTES]):
-        data = data.replace(b"\r\n", b"\n")
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+        while data := file.read(READ_BYTES):
+            is_text = _is_text(data[:SAMPLE_BYTES])
+            digest.update(data.replace(b"\r\n", b"\n") if is_text else data)
+    return digest.hexdigest()
 
 
 def _is_text(sample: bytes) -> bool:
-    if not sample:
-        return True
     if b"\0" in sample:
         return False
     odd = sum(byte not in _TEXT for byte in sample)

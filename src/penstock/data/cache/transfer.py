@@ -159,8 +159,7 @@ def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
             os.close(descriptor)
         size = len(data)
         if size < SMALL_BYTES:
-            if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(TREE_SUFFIX):
-                raise corrupt_object(md5, path)
+            _check_object(hashlib.md5(data, usedforsecurity=False).hexdigest(), md5, path)
             remote.put(remote_key(md5), data)
         else:
             size = os.stat(path).st_size
@@ -189,8 +188,13 @@ class _CheckedObject:
         for block in FileBlocks(Path(self._path)):
             digest.update(block)
             yield block
-        if digest.hexdigest() != self._md5:
-            raise corrupt_object(self._md5, self._path)
+        _check_object(digest.hexdigest(), self._md5, self._path)
+
+
+def _check_object(found: str, md5: str, path: str) -> None:
+    """Refuse a cached object whose bytes have another digest than its name, that of a list's without its suffix, says."""
+    if found != md5.removesuffix(TREE_SUFFIX):
+        raise corrupt_object(md5, path)
 
 
 def fetch_objects(

@@ -16,6 +16,7 @@ from typing import Any
 
 from penstock.base.digest import digest_bytes
 from penstock.data.formats.output import HashInfo
+from penstock.data.pointers.origins import origin_base, seen_from_root
 from penstock.data.pointers.pointer import CANONICAL, PATH, WORDS, Pointer
 
 _GROUPS = {"size": 2, "nfiles": 3, "isexec": 4}
@@ -81,8 +82,11 @@ def render_updated(pointer: Pointer, index: int, info: HashInfo) -> str:
     return dump_document(document)
 
 
-def render_moved(pointer: Pointer, new_pointer: Path, target: Path) -> str:
-    """Render a pointer whose only output moves to `target`; local dependencies are kept in reach."""
+def render_moved(root: Path, pointer: Pointer, new_pointer: Path, target: Path) -> str:
+    """Render a pointer whose only output moves to `target`; local dependencies are kept in reach.
+
+    The address of an import's repository counts from the repository's root afterwards.
+    """
     match = CANONICAL.match(pointer.text)
     name = os.path.relpath(target, new_pointer.parent / pointer.wdir)
     if match and pointer.outputs[0].hash is not None:
@@ -93,7 +97,10 @@ def render_moved(pointer: Pointer, new_pointer: Path, target: Path) -> str:
     document["outs"][0]["path"] = name
     for entry in document.get("deps") or ():
         path = str(entry.get("path", ""))
-        if "repo" not in entry and "://" not in path and not path.startswith("/"):
+        if origin := entry.get("repo"):
+            base = origin_base(root, pointer.path.parent, origin)
+            origin["url"] = seen_from_root(root, base, str(origin["url"]))
+        elif "://" not in path and not path.startswith("/"):
             old = os.path.normpath(pointer.path.parent / pointer.wdir / path)
             entry["path"] = os.path.relpath(old, new_pointer.parent / pointer.wdir)
     if "md5" in document:

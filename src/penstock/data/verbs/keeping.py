@@ -34,6 +34,12 @@ def keep(
             take(path, target)
 
 
+def list_kept(repo: DataRepository) -> list[Path]:
+    """Return the files that were kept and that nobody has taken away since, the oldest first."""
+    home = repo.dvc_dir / "tmp" / KEPT
+    return [Path(folder, name) for folder, _, names in sorted(os.walk(home)) for name in sorted(names)]
+
+
 def keep_unsaved(repo: DataRepository, path: Path) -> None:
     """Copy what is at a path and in no cache to where it is kept; the path is about to be replaced or removed."""
     import shutil

@@ -69,7 +69,7 @@ def plan_move(repo: DataRepository, source: Path, target: Path) -> MovePlan:
     new_pointer = pointer_path(target) if own else pointer.path
     if own:
         check_seen_by_git(repo, new_pointer)
-    text = render_moved(pointer, new_pointer, target)
+    text = render_moved(repo.root, pointer, new_pointer, target)
     resumed = not os.path.lexists(source) and os.path.lexists(target) and _text(new_pointer) == text
     if not resumed:
         taken = target if os.path.lexists(target) else new_pointer

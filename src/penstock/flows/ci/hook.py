@@ -6,8 +6,6 @@ comes after git has taken the push: it refuses a deployment, not the commits.
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +18,7 @@ from penstock.base.git import Git
 from penstock.base.running import name_process
 from penstock.ci.hook import HOOK_FILE, MARK, render_hook
 from penstock.ci.report import CiReport, StepReport
+from penstock.data.git.hooks import own_program
 from penstock.flows.ci.branches import BRANCH, Pushed
 from penstock.flows.ci.continuous import UNFINISHED, OnStep, run_ci
 from penstock.flows.ci.files import CiFilePlan
@@ -62,7 +61,7 @@ def plan_hook(project: Project, bare: Path | None) -> CiFilePlan:
             hint="git clone --bare . DIR, then penstock ci init hook DIR",
         )
     path = place / HOOK_FILE
-    text = render_hook(_program(), project.root, place)
+    text = render_hook(own_program(), project.root, place)
     notes = [] if project.settings.ci.deploy != "none" else [
         "what passes is registered and not deployed: write `ci: {deploy: rollout}` into penstock.yaml for that"
     ]  # fmt: skip
@@ -106,12 +105,6 @@ def how_again(project: Project, report: CiReport, *, is_default: bool) -> str | 
         "after penstock push, git commit --allow-empty and git push validate it again; "
         f"or, in {project.root} on this machine: {command}"
     )
-
-
-def _program() -> str:
-    """Return the program that runs now, by its path: a hook has another PATH."""
-    beside = Path(sys.executable).with_name("penstock")
-    return str(beside) if beside.is_file() else shutil.which("penstock") or "penstock"
 
 
 def receive_push(

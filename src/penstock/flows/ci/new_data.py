@@ -9,6 +9,7 @@ from pathlib import Path
 from penstock.base.digest import digest_value
 from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.data.pointers.metafiles import SUFFIX
+from penstock.data.pointers.origins import origin_base
 from penstock.data.pointers.pointer import Pointer, load_pointer
 from penstock.flows.sources.imports import ImportOptions, update_import
 from penstock.flows.sources.repositories import current_commit
@@ -40,7 +41,8 @@ def state_of(project: Project, name: str) -> str:
     dependency = pointer.dependencies[0]
     if "repo" in dependency:
         origin = dependency["repo"]
-        return digest_value(["git", current_commit(origin["url"], origin.get("rev"), pointer.path.parent)])
+        base = origin_base(project.root, pointer.path.parent, origin)
+        return digest_value(["git", current_commit(origin["url"], origin.get("rev"), base)])
     if is_remote(dependency["path"]):
         return _state_of_url(project, str(dependency["path"]))
     return _state_of_path(Path(os.path.normpath(pointer.path.parent / pointer.wdir / dependency["path"])))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock.base.errors import Conflict, NotFound, Refused
+from penstock.base.errors import Conflict, NotFound, PenstockError, Refused
 from penstock.base.git import Git
 from penstock.data.formats.output import Output
 from penstock.data.repository import DataRepository
@@ -28,15 +29,20 @@ from penstock.flows.experiments.references import (
     update_references,
 )
 from penstock.flows.experiments.trees import commit_tree, write_tree
-from penstock.flows.tracked.remotes.report import shorten
+from penstock.flows.tracked.remotes.report import named, shorten
 from penstock.flows.tracked.working_tree import checkout
+from penstock.pipeline.lockfile import LOCK_FILE
+from penstock.pipeline.outputs import list_outputs
 
 KEPT = "refs/penstock/replaced"
 
 
 @dataclass(frozen=True)
 class ApplyPlan:
-    """What `exp apply` does: bring `experiment` here; `replaced` are files whose changes it overwrites."""
+    """What `exp apply` does: bring `experiment` here.
+
+    `replaced` are files whose changes it overwrites, from git's root; those that commands write come last.
+    """
 
     experiment: Experiment
     replaced: tuple[str, ...]
@@ -54,7 +60,24 @@ def plan_apply(repo: DataRepository, word: str) -> ApplyPlan:
     changed = set(_names(git.run_bytes("diff", "--name-only", "-z", "HEAD", "--")))
     untracked = set(_names(git.run_bytes("ls-files", "--others", "-z", "--full-name", ":/")))
     held = set(_names(git.run_bytes("ls-tree", "-r", "-z", "--name-only", "--full-tree", experiment.commit)))
-    return ApplyPlan(experiment, tuple(sorted(differing & (changed | (untracked & held)))))
+    replaced = differing & (changed | (untracked & held))
+    made = _made(repo, git, replaced) if replaced else set()
+    return ApplyPlan(experiment, tuple(sorted(replaced, key=lambda name: (name in made, name))))
+
+
+def _made(repo: DataRepository, git: Git, names: Collection[str]) -> set[str]:
+    """Return those files that nobody edits by hand: pointers, locks, and what stages write."""
+    outputs: set[Path] = set()
+    with suppress(PenstockError):  # a dvc.yaml that cannot be read is what was edited
+        outputs = {output.path for output in list_outputs(repo)}
+    top = Path(git.run("rev-parse", "--show-toplevel"))
+    return {
+        name
+        for name in names
+        if Path(name).suffix == ".dvc"
+        or Path(name).name in {LOCK_FILE, ".gitignore"}
+        or not outputs.isdisjoint((top / name, *(top / name).parents))
+    }
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,7 @@ def apply_experiment(repo: DataRepository, plan: ApplyPlan, *, force: bool = Tru
     git = Git(repo.root)
     if plan.replaced and not force:
         raise Refused(
-            f"changes would be overwritten: {', '.join(plan.replaced[:5])}",
+            f"changes would be overwritten: {named(plan.replaced)}",
             code="experiments.would_overwrite",
             hint="commit or stash them, or leave --no-force out: they are kept then too",
             paths=list(plan.replaced),

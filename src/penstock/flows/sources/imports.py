@@ -6,7 +6,8 @@ Source: dvc/repo/get.py, imp_url.py, update.py, dvc/dependency/repo.py (3.67).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from penstock.data.formats.yamltext import dump_document, load_document
 from penstock.data.git.ignored import check_seen_by_git, ignore_path
 from penstock.data.lock import repository_lock
 from penstock.data.pointers.metafiles import SUFFIX
+from penstock.data.pointers.origins import origin_base, seen_from_root
 from penstock.data.pointers.pointer import (
     Pointer,
     check_inside,
@@ -76,7 +78,7 @@ def import_path(
             code="data.password_in_url",
             hint="leave it out, and let git ask a credential helper (git help credentials)",
         )
-    stored_url = url if "://" in url or not (base / url).exists() else str(url)
+    stored_url = seen_from_root(repo.root, base, url)
     origin: dict[str, Any] = {"url": stored_url, **({"rev": options.rev} if options.rev else {})}
     kept = options.overrides.to_document()
     document: dict[str, Any] = {
@@ -270,18 +272,37 @@ def _update_git(repo: DataRepository, pointer: Pointer, document: Any, options: 
     dependency = document["deps"][0]
     origin = dependency["repo"]
     rev = options.rev or origin.get("rev")
-    commit = current_commit(origin["url"], rev, pointer.path.parent)
+    base = origin_base(repo.root, pointer.path.parent, origin)
+    with _told_of(repo, pointer):
+        commit = current_commit(origin["url"], rev, base)
     overrides = Overrides.of(origin)
     if commit == origin.get("rev_lock") and not options.rev:
         return False
     if not options.no_download:
-        with open_source(origin["url"], commit, base=pointer.path.parent, overrides=overrides) as source:
+        with open_source(origin["url"], commit, base=base, overrides=overrides) as source:
             keep_unsaved(repo, pointer.outputs[0].path)
             get_path(source, dependency["path"], pointer.outputs[0].path, force=True)
     if options.rev:
         origin["rev"] = options.rev
     origin["rev_lock"] = commit
     return True
+
+
+@contextmanager
+def _told_of(repo: DataRepository, pointer: Pointer) -> Iterator[None]:
+    """Name the import whose source is not where its pointer says."""
+    try:
+        yield
+    except NotFound as error:
+        if error.code != "data.no_source":
+            raise
+        where = repo.relative(pointer.path)
+        raise NotFound(
+            f"{where}: {error.message}",
+            code=error.code,
+            hint=f"correct `repo: url:` in {where}; a relative one counts from the repository's root",
+            path=where,
+        ) from None
 
 
 def _update_url(repo: DataRepository, pointer: Pointer, document: Any, options: ImportOptions) -> bool:
@@ -329,12 +350,15 @@ def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
     staging.mkdir(parents=True, exist_ok=True)
     target = staging / staging_name()
     try:
-        with open_source(
-            origin["url"],
-            origin.get("rev_lock"),
-            base=pointer.path.parent,
-            overrides=Overrides.of(origin),
-        ) as source:
+        with (
+            _told_of(repo, pointer),
+            open_source(
+                origin["url"],
+                origin.get("rev_lock"),
+                base=origin_base(repo.root, pointer.path.parent, origin),
+                overrides=Overrides.of(origin),
+            ) as source,
+        ):
             get_path(source, str(path), target)
         return save_path(repo, target)
     finally:

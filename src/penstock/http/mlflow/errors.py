@@ -7,6 +7,7 @@ Source: mlflow/mlflow, mlflow/exceptions.py, `ERROR_CODE_TO_HTTP_STATUS`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.responses import Response
@@ -42,6 +43,17 @@ CASES: dict[str, tuple[str, HTTPStatus]] = {
     "auth.wrong": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
 }
 """Cases that say more than their cause."""
+WORDS = (
+    (
+        "there is no model version {model}/{version}",
+        "Model Version (name={model}, version={version}) not found",
+    ),
+    ("there is no model {model}", "Registered Model with name={model} not found"),
+    ("there is no run {run!r}", "Run with id={run} not found"),
+    ("there is no experiment {experiment}", "No Experiment with id={experiment} exists"),
+    ("there is no experiment {name!r}", "Could not find experiment with name '{name}'"),
+)
+"""What Penstock says, and what MLflow's server says of the same, which its clients may look for."""
 PATHS = ("/api/2.0", "/api/3.0", "/ajax-api/", "/v1/traces", "/graphql")
 """Where MLflow's clients call, who read nothing but `error_code` and `message` of an error."""
 
@@ -74,10 +86,18 @@ def mlflow_status_of(error: PenstockError) -> int:
     return status_of(error)
 
 
+def _told_by_mlflow(error: PenstockError) -> str:
+    for ours, theirs in WORDS:
+        with suppress(KeyError):
+            if ours.format_map(error.fields) == error.message:
+                return theirs.format_map(error.fields)
+    return error.message
+
+
 def mlflow_error_response(error: PenstockError) -> Response:
     """Return the response that tells of an error; the hint is a field MLflow's clients do not read."""
     error = told_outside(error)
-    body = {"error_code": error_code_of(error), "message": error.message}
+    body = {"error_code": error_code_of(error), "message": _told_by_mlflow(error)}
     if error.hint:
         body["hint"] = error.hint
     return json_response(body, mlflow_status_of(error), waiting_of(error))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,10 +77,13 @@ def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = F
         )
     if failed.keys() - missing:
         md5, why = next((md5, why) for md5, why in failed.items() if md5 not in missing)
+        is_full = os.strerror(errno.ENOSPC) in why
         raise Unavailable(
             f"{counted(len(failed), 'object was', 'objects were')} not {verb}: {why}",
             code="data.incomplete",
-            hint="run the same command again; what arrived is kept",
+            hint="make room, then run the same command again; what arrived is kept"
+            if is_full
+            else "run the same command again; what arrived is kept",
             first=md5,
             failed=len(failed),
         )
@@ -116,9 +122,12 @@ def require_pushed(repo: DataRepository, report: TransferReport) -> None:
     )
 
 
+def named(paths: Sequence[str]) -> str:
+    """Name the first few paths and how many more there are."""
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    return ", ".join(paths[:SHOWN]) + more
+
+
 def shorten(paths: list[str]) -> str:
     """Name the first few paths and how many more there are, with the verb that fits."""
-    more = (
-        f" and {len(paths) - SHOWN} more are" if len(paths) > SHOWN else " are" if len(paths) > 1 else " is"
-    )
-    return ", ".join(paths[:SHOWN]) + more
+    return f"{named(paths)} {'are' if len(paths) > 1 else 'is'}"
