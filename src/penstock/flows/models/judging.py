@@ -11,6 +11,7 @@ from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import record_event
 from penstock.flows.models.candidates import Candidate, find_candidate, require_as_made
 from penstock.flows.models.evidence.held_out import HeldOutTable, held_out_digest
+from penstock.flows.models.evidence.measured import require_measured
 from penstock.flows.models.evidence.origin import Origin
 from penstock.flows.models.evidence.recorded import RecordedTraffic
 from penstock.flows.models.evidence.retraining import Retraining
@@ -39,7 +40,7 @@ def run_gate(project: Project, path: str | None = None, name: str | None = None)
     """Judge a model in the working tree, the first of penstock.yaml unless named; write the verdict and its event, and return it.
 
     Raises:
-        NotFound, Invalid: the model, its settings or its files cannot be used.
+        NotFound, Invalid: the model, its settings or its files cannot be used, or a gate's metrics are of another model.
     """
     candidate = find_candidate(project, path, name)
     metrics_file = candidate.settings.metrics
@@ -48,7 +49,9 @@ def run_gate(project: Project, path: str | None = None, name: str | None = None)
     for gate in gates:
         for table in gate.tables:
             require_as_made(project, table)
-    return _judge(project, candidate, metrics, _metrics_from(project, metrics_file, gates), None)
+    is_asked = any(gate.kind == "metric" for gate in gates)
+    note = require_measured(project, candidate.settings) if is_asked else ""
+    return _judge(project, candidate, metrics, _metrics_from(project, metrics_file, gates), None, note)
 
 
 def run_gate_on(project: Project, reference: str) -> Verdict:
@@ -104,6 +107,7 @@ def _judge(
     metrics: dict[str, float],
     metrics_from: str,
     version: ModelVersion | None,
+    metrics_note: str = "",
 ) -> Verdict:
     name = candidate.settings.name
     end_survivors(project.root)  # of a judgement that was killed
@@ -121,6 +125,7 @@ def _judge(
         metrics=metrics,
         held_out=HeldOutTable(project.root, candidate, files, champion_files),
         metrics_from=metrics_from,
+        metrics_note=metrics_note,
         named=Named(
             candidate.settings.test,
             candidate.settings.label,

@@ -34,7 +34,7 @@ def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> L
         return count, ("too_few", words)
     of_features = entry.drift or entry.values
     if of_features is not None:
-        rows = recent.features.row_count if recent else 0
+        rows = traffic.of_rows.features.row_count if traffic.of_rows else 0
         return rows, ("too_few", f"{rows:,} of {counted(of_features.min_rows, 'row')} yet")
     requests = recent.request_count if recent else 0
     return requests, ("too_few", f"{requests} of {counted(MIN_REQUESTS, 'request')} yet")
