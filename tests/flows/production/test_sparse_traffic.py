@@ -30,9 +30,9 @@ def findings(world: World, kind: str) -> list[Finding]:
 
 
 def test_rows_that_come_slowly_are_gathered_until_drift_and_values_can_be_judged(world: World) -> None:
-    world.version(1, profile=REFERENCE)
+    world.version(4, profile=REFERENCE)
     world.policy(POLICY)
-    world.deploy(1)
+    world.deploy(4)
     world.traffic("stable", 60, features=rows(60, 5000.0), ago_s=1)
     for kind in ("drift", "values"):
         assert [one.unjudged for one in findings(world, kind)] == ["too_few"]
@@ -46,19 +46,19 @@ def test_rows_that_come_slowly_are_gathered_until_drift_and_values_can_be_judged
 
 
 def test_nothing_is_judged_by_old_windows_where_nothing_comes(world: World) -> None:
-    world.version(1, profile=REFERENCE)
+    world.version(4, profile=REFERENCE)
     world.policy(POLICY)
-    world.deploy(1)
+    world.deploy(4)
     world.traffic("stable", 500, features=rows(500, 5000.0), ago_s=600)
     assert [one.unjudged for one in findings(world, "drift")] == ["no_traffic"]
 
 
 def test_what_was_wrong_before_a_revision_or_a_day_is_not_held_against_it(world: World) -> None:
-    world.version(1, profile=REFERENCE)
+    world.version(4, profile=REFERENCE)
     world.policy(POLICY)
-    world.deploy(1)
+    world.deploy(4)
     world.traffic("stable", 500, features=rows(500, 5000.0), ago_s=600)
-    world.deploy(1)
+    world.deploy(4)
     world.traffic("stable", 60, features=rows(60), ago_s=1)
     world.traffic("stable", 500, features=rows(500, 5000.0), ago_s=90_000)
     found = findings(world, "drift")
@@ -67,17 +67,17 @@ def test_what_was_wrong_before_a_revision_or_a_day_is_not_held_against_it(world:
 
 def test_an_endpoint_that_another_version_answered_is_not_silent(world: World) -> None:
     """After a rollback the version that is back had no traffic for long; its callers were answered all the time."""
-    world.version(1)
-    world.version(2)
+    world.version(4)
+    world.version(5)
     world.policy("model: m\nmonitor: {window_s: 1, windows: 3}\nguardrails: [{freshness: {max_silence_s: 60}}]\n")
-    world.deploy(1)
+    world.deploy(4)
     world.traffic("stable", 10, ago_s=3000)
-    world.deploy(2)
+    world.deploy(5)
     world.traffic("stable", 10, ago_s=20)
-    world.deploy(1)
+    world.deploy(4)
     found = findings(world, "freshness")
     assert [one.breached for one in found] == [False], found
     assert found[0].observed < 60
-    world.deploy(1, canary=2, percent=100.0)
+    world.deploy(4, canary=5, percent=99.0)
     world.traffic("canary", 10, ago_s=5)
     assert findings(world, "freshness")[0].observed < 15
