@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Write the file without asking.")
 @click.option("-f", "--force", is_flag=True, help="Replace a penstock.yaml that is there.")
 @click.option("--dry-run", is_flag=True, help="Show the proposal and write nothing.")
-@click.option("--model", metavar="NAME", help="The model that is meant, by name or path, where several are made.")
+@click.option(
+    "--model", metavar="NAME", help="The model that is meant, by name or path, where several are made."
+)
 @json_option
 @pass_session
 def start(session: Session, yes: bool, force: bool, dry_run: bool, model: str | None) -> None:

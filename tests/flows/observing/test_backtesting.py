@@ -231,9 +231,7 @@ def test_a_rollback_of_then_that_the_policy_does_not_make_is_told(world: World) 
     calm = parse_settings(POLICY.replace("0.02", "0.9, against: limit"), EndpointSettings, "calm")
     made_at = now_ms()
     with world.project.database.write() as connection:
-        row = dict(
-            connection.execute(sa.select(revisions).where(revisions.c.number == 2)).mappings().one()
-        )
+        row = dict(connection.execute(sa.select(revisions).where(revisions.c.number == 2)).mappings().one())
         row |= {"number": 3, "canary_version": None, "kind": "rolled_back", "created_ms": made_at - 60_000 * 5,
                 "reason": "canary could not be loaded"}  # fmt: skip
         connection.execute(revisions.insert(), [row])

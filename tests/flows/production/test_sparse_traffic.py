@@ -8,6 +8,7 @@ from flows.production.endpoints import World
 from penstock.flows.production.watching import observe
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.profile import Profile
+from penstock.serving.deployments import revisions
 
 REFERENCE = Profile.of({"a": np.arange(1000.0)})
 POLICY = """\
@@ -69,7 +70,9 @@ def test_an_endpoint_that_another_version_answered_is_not_silent(world: World) -
     """After a rollback the version that is back had no traffic for long; its callers were answered all the time."""
     world.version(4)
     world.version(5)
-    world.policy("model: m\nmonitor: {window_s: 1, windows: 3}\nguardrails: [{freshness: {max_silence_s: 60}}]\n")
+    world.policy(
+        "model: m\nmonitor: {window_s: 1, windows: 3}\nguardrails: [{freshness: {max_silence_s: 60}}]\n"
+    )
     world.deploy(4)
     world.traffic("stable", 10, ago_s=3000)
     world.deploy(5)
@@ -81,3 +84,18 @@ def test_an_endpoint_that_another_version_answered_is_not_silent(world: World) -
     world.deploy(4, canary=5, percent=99.0)
     world.traffic("canary", 10, ago_s=5)
     assert findings(world, "freshness")[0].observed < 15
+
+
+def test_what_can_never_be_judged_by_the_clock_says_what_to_set(world: World) -> None:
+    world.version(4)
+    world.policy("model: m\nmonitor: {window_s: 1, windows: 3}\nguardrails: [{errors: {max_ratio: 0.02}}]\n")
+    world.deploy(4)
+    world.traffic("stable", 4, ago_s=1)
+    assert "never" not in findings(world, "errors")[0].sentence  # it began just now
+    with world.project.database.write() as connection:
+        connection.execute(revisions.update().values(created_ms=revisions.c.created_ms - 3_600_000))
+    (found,) = findings(world, "errors")
+    assert (
+        "4 of 20 requests yet; where traffic stays so it never is: 5 times as many monitor.windows"
+        in found.sentence
+    )

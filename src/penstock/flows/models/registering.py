@@ -86,13 +86,14 @@ def register_model(
 def serving_note(project: Project, version: ModelVersion) -> str | None:
     """Return what keeps a version from being served here, with what would help; None where nothing does.
 
-    A folder of MLflow's with an example is loaded and asked about it, as at a deployment.
+    It is loaded, as at a gate; a folder of MLflow's with an example is asked about it, as at a deployment.
     """
     try:
         folder = fetch_model(project, version)
         files = files_of_folder(folder, version.model, version.number, version.digest)
+        loaded = LoadedModel(files, load_model(files))
         if files.example is not None and describe_model(folder).is_mlflows:
-            prove(LoadedModel(files, load_model(files)), files)
+            prove(loaded, files)
     except (Invalid, Refused, Unavailable) as error:
         return f"{error.message}: {error.hint}" if error.hint else error.message
     return None

@@ -238,7 +238,9 @@ class _Run:
                 "nothing is recorded of what it answered, or the looks are further apart",
             )
             for one in self._replay.revisions
-            if one.row["canary_version"] is not None and one.number not in self._seen and one.ended_ms < LAST_MS
+            if one.row["canary_version"] is not None
+            and one.number not in self._seen
+            and one.ended_ms < LAST_MS
         )
 
     @property
@@ -247,7 +249,11 @@ class _Run:
         ours = {one.revision for one in self.acts if one.kind == "rollback"}
         found = []
         for before, after in pairwise(self._replay.revisions):
-            if after.row["kind"] == "rolled_back" and before.number not in ours and before.number in self._seen:
+            if (
+                after.row["kind"] == "rolled_back"
+                and before.number not in ours
+                and before.number in self._seen
+            ):
                 said = str(after.row["reason"]).removesuffix(".")
                 found.append(
                     NotJudged(

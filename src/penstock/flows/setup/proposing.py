@@ -230,7 +230,9 @@ def _find_metric(
             if name in values:
                 if len(files) > 1:
                     rest = ", ".join(other for other in files if other != file)
-                    notes.append(f"metrics are read from {file}; there is also {rest}: mend `metrics:` if that is meant")
+                    notes.append(
+                        f"metrics are read from {file}; there is also {rest}: mend `metrics:` if that is meant"
+                    )
                 return file, name, values[name]
     return next(iter(files), None), None, None
 

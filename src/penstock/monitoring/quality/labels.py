@@ -48,7 +48,9 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
     if kind == "f" and classes is None:
         told = next((label for label in known if isinstance(label, bool)), None)
         if told is not None:
-            return f"{str(told).lower()} is no number, and the predictions are numbers: send what was measured"
+            return (
+                f"{str(told).lower()} is no number, and the predictions are numbers: send what was measured"
+            )
         wrong = (label for label in known if not _is_number(label) or not abs(label) <= LARGEST_LABEL)
         return next((f"{_shown(label)} is not a number of ordinary size" for label in wrong), None)
     if classes is not None:
