@@ -20,8 +20,7 @@ from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.measuring import SliceMeasure
-    from penstock.flows.production.overview import EndpointView, RouteView
-    from penstock.monitoring.findings import Finding
+    from penstock.flows.production.overview import EndpointView, FindingView, RouteView
 
 NOT_JUDGED = " not judged: "
 
@@ -147,7 +146,7 @@ def _render(view: EndpointView) -> str:
     why = f": {view.health_reason}" if view.health_reason else ""
     lines = [f"{view.name} (revision {view.revision}, policy {view.policy}): {view.health}{why}"]
     lines += [render_table(rows, headers)] if rows else []
-    lines += [f"span    {one.route}: {told}" for one in view.routes if (told := _span(one))]
+    lines += [f"span    {one.route}: {_span(one)}" for one in view.routes if _span(one)]
     lines += odd
     lines += [f"est.    {one.route}: {one.estimated.sentence}" for one in view.routes if one.estimated]
     for route in view.routes:
@@ -169,17 +168,17 @@ def _render(view: EndpointView) -> str:
     return "\n".join([*lines, *_findings(view.findings)])
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+def _findings(findings: Sequence[FindingView]) -> Iterator[str]:
     """Yield a line for each finding; those that are not judged for the same reason are one."""
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
-    alike: dict[tuple[str, int, str], list[Finding]] = {}
+    alike: dict[tuple[str, str], list[FindingView]] = {}
     for one in findings:
         why = one.sentence.partition(NOT_JUDGED)[2]
         if one.unjudged is None or not why:
             yield f"{'beyond' if one.is_inconclusive else words[one.state]:6}  {one.kind}: {one.sentence}"
         else:
-            alike.setdefault((one.route, one.version, why), []).append(one)
-    for (route, version, why), group in alike.items():
+            alike.setdefault((one.sentence.partition(": ")[0], why), []).append(one)
+    for (whose, why), group in alike.items():
         if len(group) == 1:
             yield f"?       {group[0].kind}: {group[0].sentence}"
             continue
@@ -187,7 +186,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
             list(dict.fromkeys(told)) for told in zip(*((one.kind, one.name) for one in group), strict=True)
         )
         verb = " are" if len(names) > 1 else " is"
-        yield f"?       {', '.join(kinds)}: {route} version {version}: {', '.join(names)}{verb}{NOT_JUDGED}{why}"
+        yield f"?       {', '.join(kinds)}: {whose}: {', '.join(names)}{verb}{NOT_JUDGED}{why}"
 
 
 def _span(route: RouteView) -> str:
