@@ -98,7 +98,7 @@ def test_show_status_page_and_metrics_tell_the_same_of_every_guardrail(
         assert series in metrics, one.sentence
     world.policy(SILENT)
     shown = CliRunner().invoke(cli, ["monitor", "status", "delay"]).output
-    assert "p99 is not judged: " in shown
+    assert "error_ratio, p99 are not judged: " in shown
 
 
 def test_what_several_guardrails_lack_is_said_once_and_the_times_of_the_numbers_are_named(
