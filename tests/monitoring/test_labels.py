@@ -31,6 +31,14 @@ def test_a_regressor_takes_numbers_and_classes_take_themselves() -> None:
     assert fits(CLASSES, ["a", "c"])
 
 
+def test_a_boolean_is_no_truth_about_a_number() -> None:
+    """It was taken for 1, and stood among prices."""
+    assert fits(REGRESSOR, [1, None])
+    for label in (True, False):
+        assert "is no number, and the predictions are numbers" in (misfit(REGRESSOR, [2.5, label]) or "")
+    assert fits({"prediction": np.array([0.0, 1.0])}, [True, False], classes=[0.0, 1.0])
+
+
 def test_classes_are_told_by_their_names() -> None:
     outputs = {
         "prediction": np.array(["no", "yes", "no"], dtype=object),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
+
+FEATURES_MAX = 8
+"""Features of a prediction that the terminal shows."""
 
 
 @click.command()
@@ -34,10 +39,12 @@ def why(session: Session, subject: str) -> None:
                 else ""
             )
             lines.append(f"{link.kind:{width}}  {key + '  ' if key else ''}{link.text}")
-            for name in ("outputs", "outlier", "label", "corrections", "checks"):
+            for name in ("features", "outputs", "outlier", "label", "corrections", "checks"):
                 value = link.details.get(name)
                 if isinstance(value, list) and name in ("corrections", "checks"):
                     lines += [f"{'':{width}}    {check}" for check in value]
+                elif isinstance(value, dict) and name == "features":
+                    lines += [f"{'':{width}}    {one}" for one in _features(value)]
                 elif value is not None:
                     value = value if name == "outlier" else _short(value)
                     lines.append(f"{'':{width}}    {name} {value}")
@@ -53,6 +60,13 @@ def _from_root(session: Session, root: Path, subject: str) -> str:
     if session.directory != root and is_path and path.is_relative_to(root):
         return path.relative_to(root).as_posix()
     return subject
+
+
+def _features(values: dict[str, Any]) -> list[str]:
+    """Return the first of a prediction's features, a line each, and how many more there are."""
+    lines = [f"feature {name} {_short(value)}" for name, value in list(values.items())[:FEATURES_MAX]]
+    more = len(values) - FEATURES_MAX
+    return [*lines, f"and {counted(more, 'more feature')}: --json has all"] if more > 0 else lines
 
 
 def _short(value: object) -> str:

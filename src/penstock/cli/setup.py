@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Write the file without asking.")
 @click.option("-f", "--force", is_flag=True, help="Replace a penstock.yaml that is there.")
 @click.option("--dry-run", is_flag=True, help="Show the proposal and write nothing.")
+@click.option(
+    "--model", metavar="NAME", help="The model that is meant, by name or path, where several are made."
+)
 @json_option
 @pass_session
-def start(session: Session, yes: bool, force: bool, dry_run: bool) -> None:
+def start(session: Session, yes: bool, force: bool, dry_run: bool, model: str | None) -> None:
     """Propose a penstock.yaml from what dvc.yaml and the files here say.
 
     Nothing is written without asking; where nobody can be asked, --yes writes.
     """
     from penstock.flows.setup.writing import apply_settings
 
-    plan = plan_of(session)
+    plan = plan_of(session, model)
     shown = plan.path.name
     is_asked = not (yes or dry_run or session.as_json) and sys.stdin.isatty()
     if is_asked:
@@ -51,15 +54,15 @@ def start(session: Session, yes: bool, force: bool, dry_run: bool) -> None:
     session.note("Nothing was written." + ("" if is_asked else " `penstock start --yes` writes it."))
 
 
-def plan_of(session: Session) -> SettingsPlan:
-    """Return what is proposed for the repository of the session's directory."""
+def plan_of(session: Session, model: str | None = None) -> SettingsPlan:
+    """Return what is proposed for the repository of the session's directory, for one of its models."""
     from penstock.data.repository import DataRepository
     from penstock.flows.setup.proposing import look
     from penstock.flows.setup.writing import plan_settings
 
     repo = DataRepository.open(session.directory)
     try:
-        return plan_settings(repo.root, look(repo))
+        return plan_settings(repo.root, look(repo, model))
     finally:
         repo.close()
 

@@ -118,6 +118,23 @@ def _timing(key: WindowKey, rows: Sequence[sa.Row[Any]]) -> Window:
     )
 
 
+def last_endpoint_traffic_s(connection: sa.Connection, endpoint: str) -> int | None:
+    """Return when the newest window of an endpoint ended, whichever version answered its callers; or None."""
+    row = connection.execute(_last_of_endpoint(), {"endpoint": endpoint}).first()
+    return None if row is None else int(row.start_s + row.window_s)
+
+
+@cache
+def _last_of_endpoint() -> sa.Select[Any]:
+    """Return what is asked at every look; a request that names a version, or is copied to one, is no caller's."""
+    query = sa.select(windows.c.start_s, windows.c.window_s).where(
+        windows.c.endpoint == sa.bindparam("endpoint"),
+        windows.c.route.in_(("stable", "canary")),
+        windows.c.request_count > 0,
+    )
+    return query.order_by(windows.c.start_s.desc()).limit(1)
+
+
 def last_traffic_s(connection: sa.Connection, endpoint: str, version: int, route: str) -> int | None:
     """Return when the newest window of a version on a route ended, or None."""
     query = sa.select(windows.c.start_s, windows.c.window_s).where(

@@ -55,6 +55,12 @@ def find_verdict(
     return next(_read(connection, query, asked), None)
 
 
+def was_judged(connection: sa.Connection, model: str) -> bool:
+    """Say whether a gate ever judged anything of a model."""
+    query = sa.select(verdicts.c.id).where(verdicts.c.model == model).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def glance_verdict(
     connection: sa.Connection,
     model: str,

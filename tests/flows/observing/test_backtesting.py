@@ -184,3 +184,62 @@ def test_the_command_prints_what_would_have_been(world: World) -> None:
     document = json.loads(done.output)
     assert [one["kind"] for one in document["acts"]] == ["rollback"]
     assert 8 <= document["look_count"] <= 10
+
+
+def test_canaries_that_ended_within_a_window_are_judged_and_one_that_no_look_was_at_is_told(
+    tmp_path: Path,
+) -> None:
+    made = World(tmp_path)
+    for number in (1, 2, 3, 4):
+        made.version(number)
+    made.policy(POLICY.replace("  - drift: {psi_max: 0.2}\n", ""))
+    made.deploy(1)
+    begin_s = (now_ms() // 1000 - 1200) // 60 * 60
+    spans = {1: begin_s - 600}
+    partials: list[Partial] = []
+
+    def answered(revision: int, start_s: int, version: int, route: str, requests: int, errors: int) -> None:
+        window = Window(
+            key=WindowKey("delay", start_s, revision, version, route), window_s=60,
+            request_count=requests, error_count=errors, error_run_count=errors, row_count=requests,
+        )  # fmt: skip
+        partials.append(Partial(window=window, worker=1, sequence=len(partials)))
+
+    for index, version in enumerate((2, 3, 4)):
+        canary, back = 2 + 2 * index, 3 + 2 * index
+        made.deploy(1, version)
+        made.deploy(1, kind="rolled_back", reason="canary breached its errors guardrail")
+        spans[canary], spans[back] = begin_s + 120 * index + 10, begin_s + 120 * index + 30
+        answered(back - 2, begin_s + 120 * index, 1, "stable", 200, 0)
+        if version != 4:  # whose requests never came to be written
+            answered(canary, begin_s + 120 * index, version, "canary", 60, 60)
+            answered(canary, begin_s + 120 * index, 1, "stable", 200, 0)
+        answered(back, begin_s + 120 * index, 1, "stable", 200, 0)
+    with made.project.database.write() as connection:
+        for number, began_s in spans.items():
+            row = revisions.update().where(revisions.c.number == number)
+            connection.execute(row.values(created_ms=1000 * began_s))
+        add_partials(connection, partials)
+    found = backtest(made.project, "delay", 1000 * (begin_s - 60))
+    made.project.close()
+    assert [(one.kind, one.version) for one in found.acts] == [("rollback", 2), ("rollback", 3)]
+    (untold,) = [one for one in found.not_judged if one.kind == "canary"]
+    assert untold.version == 4
+    assert "canary m/4 of revision 6: it ended after 20.0 s, and no look was at it" in found.render()
+
+
+def test_a_rollback_of_then_that_the_policy_does_not_make_is_told(world: World) -> None:
+    calm = parse_settings(POLICY.replace("0.02", "0.9, against: limit"), EndpointSettings, "calm")
+    made_at = now_ms()
+    with world.project.database.write() as connection:
+        row = dict(connection.execute(sa.select(revisions).where(revisions.c.number == 2)).mappings().one())
+        row |= {"number": 3, "canary_version": None, "kind": "rolled_back", "created_ms": made_at - 60_000 * 5,
+                "reason": "canary could not be loaded"}  # fmt: skip
+        connection.execute(revisions.insert(), [row])
+    try:
+        found = backtest(world.project, "delay", made_at - 7_200_000, calm, "calm")
+    finally:
+        with world.project.database.write() as connection:
+            connection.execute(revisions.delete().where(revisions.c.number == 3))
+    (told,) = [one for one in found.not_judged if one.kind == "rollback"]
+    assert "then it was: canary could not be loaded" in told.sentence

@@ -80,6 +80,9 @@ def test_the_recorder_scores_rows_and_a_share_above_the_limit_is_told_with_the_p
     (world.root / "penstock.yaml").write_text("project: world\n")
     told = CliRunner().invoke(cli, ["-C", str(world.root), "why", odd])
     assert "outlier yes: farther than 99.5% of the reference's rows" in told.output, told.output
+    shown = [line for line in told.output.splitlines() if " feature " in line]
+    assert len(shown) == min(len(first.details["features"]), 8)
+    assert any("feature gust" in line for line in shown), told.output
 
 
 def test_a_version_that_learned_nothing_of_outliers_says_so(world: World) -> None:

@@ -135,6 +135,23 @@ def test_before_a_deployment_it_is_said_what_will_not_be_judged(world: World) ->
     assert "nothing guards other" in check_guardrails(world.project, "other", None, version)[0]
 
 
+def test_a_redacted_name_that_is_no_input_is_told_in_the_right_words_and_holds_no_canary(
+    world: World,
+) -> None:
+    """A table may well have the column: what a version knows are the inputs of its model."""
+    world.version(4, profile=Profile.of({"hour": np.arange(9.0)}))
+    text = FILE.replace("monitor: {", "monitor: {payloads: {redact: [customer id]}, ", 1)
+    assert text != FILE
+    write(world, text)
+    settings = world.project.settings.endpoints["delay"]
+    with world.project.database.read() as connection:
+        version = get_version(connection, "m", 4)
+    told = check_guardrails(world.project, "delay", settings, version, is_canary=True)
+    (said,) = [one for one in told if "customer id" in one]
+    assert said.startswith("payloads redact 'customer id', which is none of the inputs and outputs of m/4")
+    assert not any("will not advance" in one for one in told)
+
+
 def test_a_feature_that_does_not_exist_is_an_error_where_it_is_written(world: World) -> None:
     world.version(4, profile=Profile.of({"hour": np.arange(9.0)}))
     write(world, FILE + "      - drift: {features: [nosuch], psi_max: 0.2}\n")

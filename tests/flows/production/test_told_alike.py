@@ -84,6 +84,11 @@ def test_show_status_page_and_metrics_tell_the_same_of_every_guardrail(
             sentence = one.sentence
             if place == "show":  # which does not lead to itself
                 sentence = sentence.replace("penstock endpoint show delay tells what answers", ANSWERS)
+            if place == "status" and sentence not in text:  # which says once what holds for several
+                _route, _, why = sentence.partition(" not judged: ")
+                (line,) = [told for told in text.splitlines() if told.endswith(f"not judged: {why}")]
+                assert one.name in line and one.kind in line and one.route in line, line
+                continue
             assert sentence in text, (place, sentence)
     assert "penstock endpoint show delay" not in told["show"]
     metrics = JudgementMetrics(loop, "1").render().decode()
@@ -93,4 +98,27 @@ def test_show_status_page_and_metrics_tell_the_same_of_every_guardrail(
         assert series in metrics, one.sentence
     world.policy(SILENT)
     shown = CliRunner().invoke(cli, ["monitor", "status", "delay"]).output
-    assert "p99 is not judged: " in shown
+    assert "error_ratio, p99 are not judged: " in shown
+
+
+def test_what_several_guardrails_lack_is_said_once_and_the_times_of_the_numbers_are_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.version(4, profile=Profile.of(COLUMNS), roc_auc=0.8)
+    entries = "".join(
+        f"  - latency: {{p{rank}_ms: {limit}}}\n" for rank, limit in ((99, 5), (95, 4), (99, 9))
+    )
+    world.policy(
+        "model: m\nmonitor: {window_s: 1, windows: 10}\nguardrails:\n  - errors: {max_ratio: 0.02}\n"
+        + entries
+    )
+    world.deploy(4)
+    world.traffic("stable", 3, quality=scored(30, 1.0))
+    monkeypatch.chdir(world.project.root)
+    told = CliRunner().invoke(cli, ["monitor", "status", "delay"]).output.splitlines()
+    (line,) = [one for one in told if one.startswith("?")]
+    assert line.startswith(
+        "?       errors, latency: stable version 4: error_ratio, p99, p95 are not judged: 3 of 20 requests yet ("
+    )
+    (span,) = [one for one in told if one.startswith("span")]
+    assert "requests, errors and times of " in span and "labels of predictions since " in span

@@ -9,17 +9,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import penstock
-from penstock.base.errors import Conflict
+from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.settings import parse_settings
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.creation import init_repository
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
+from penstock.flows.setup.checking import check_project
 from penstock.flows.setup.proposing import Findings, look
 from penstock.flows.setup.writing import SettingsPlan, apply_settings, plan_settings
 from penstock.project.settings import ProjectSettings
 from penstock.stats.metric_names import METRICS
+from penstock.workspace import open_workspace
 
 DVC_YAML = """\
 stages:
@@ -155,3 +159,106 @@ def test_whatever_names_and_numbers_there_are_the_file_can_be_read(
             if gate.settings.min is not None
             else value <= (gate.settings.max or value)
         )
+
+
+TWO = """\
+stages:
+  churn: {cmd: churn, deps: [data/churn.csv], outs: [models/churn, data/churn_test.csv], metrics: [metrics.json]}
+  prices: {cmd: prices, deps: [data/prices.csv], outs: [models/prices]}
+  appraise: {cmd: appraise, deps: [models/prices, data/prices.csv], metrics: [prices.json]}
+"""
+
+
+def two_models(root: Path, pipeline: str = TWO) -> Path:
+    repository(
+        root,
+        {
+            "dvc.yaml": pipeline,
+            "data/churn.csv": "age,left\n1,0\n2,1\n",
+            "data/churn_test.csv": "age,left\n1,0\n2,1\n",
+            "data/prices.csv": "rooms,price\n1,10\n2,20\n",
+            "metrics.json": '{"roc_auc": 0.764}',
+            "prices.json": '{"mae": 2.5}',
+        },
+    ).close()
+    penstock.save_model(
+        LogisticRegression().fit([[1], [2]], [0, 1]), root / "models/churn", inputs={"age": [1, 2]}
+    )
+    penstock.save_model(
+        LinearRegression().fit([[1], [2]], [10, 20]), root / "models/prices", inputs={"rooms": [1, 2]}
+    )
+    return root
+
+
+def proposal(root: Path, model: str | None = None) -> SettingsPlan:
+    repo = DataRepository.open(root)
+    try:
+        return plan_settings(root, look(repo, model))
+    finally:
+        repo.close()
+
+
+def test_each_of_two_models_is_proposed_with_the_metrics_of_its_own_stages_and_the_other_is_named(
+    tmp_path: Path,
+) -> None:
+    root = two_models(tmp_path / "repo")
+    for name, metrics, metric, other in (
+        (None, "prices.json", "mae", "models/churn"),
+        ("churn", "metrics.json", "roc_auc", "models/prices"),
+        ("models/prices", "prices.json", "mae", "models/churn"),
+    ):
+        plan = proposal(root, name)
+        settings = parse_settings(plan.text, ProjectSettings, "penstock.yaml")
+        assert settings.model is not None
+        assert (settings.model.metrics, settings.gates[0].settings.name) == (metrics, metric)
+        assert [note for note in plan.notes if f"--model {other} --dry-run" in note], plan.notes
+        assert "churn" not in (settings.model.test or "") or name == "churn"
+    with pytest.raises(NotFound, match="called nobody"):
+        proposal(root, "nobody")
+
+
+def test_metrics_of_another_model_are_not_taken_where_a_model_has_none(tmp_path: Path) -> None:
+    plan = proposal(two_models(tmp_path / "repo", TWO[: TWO.index("  appraise")]))
+    settings = parse_settings(plan.text, ProjectSettings, "penstock.yaml")
+    assert settings.model is not None
+    assert (settings.model.name, settings.model.metrics, settings.gates) == ("prices", None, ())
+    assert any("metrics.json is made by stage `churn`, which does not depend" in note for note in plan.notes)
+
+
+def test_doctor_and_the_gate_tell_of_metrics_that_are_of_another_model(tmp_path: Path) -> None:
+    root = two_models(tmp_path / "repo")
+    (root / "penstock.yaml").write_text(
+        "project: p\nmodel: {name: prices, path: models/prices, metrics: metrics.json}\n"
+        "gates: [{metric: {name: roc_auc, min: 0.7}}]\n"
+    )
+    project = open_workspace(root)
+    try:
+        checks = [one for one in check_project(project, {}) if one.part == "model" and one.state == "broken"]
+        assert "`churn`, which does not depend on stage `prices`" in checks[0].sentence
+        for judge in (run_gate, register_model):
+            with pytest.raises(Invalid, match="makes or measures another model"):
+                judge(project)
+    finally:
+        project.close()
+
+
+def test_metrics_of_a_stage_beside_the_models_are_told_and_judged(tmp_path: Path) -> None:
+    """A model that is measured as a file and put into a folder by a later stage is one model."""
+    root = two_models(
+        tmp_path / "repo",
+        "stages:\n"
+        "  fit: {cmd: fit, deps: [data/churn.csv], outs: [raw.pkl]}\n"
+        "  measure: {cmd: measure, deps: [raw.pkl], metrics: [metrics.json]}\n"
+        "  wrap: {cmd: wrap, deps: [raw.pkl], outs: [models/churn]}\n",
+    )
+    (root / "penstock.yaml").write_text(
+        "project: p\nmodel: {name: churn, path: models/churn, metrics: metrics.json}\n"
+        "gates: [{metric: {name: roc_auc, min: 0.7}}]\n"
+    )
+    project = open_workspace(root)
+    try:
+        verdict = run_gate(project)
+    finally:
+        project.close()
+    assert verdict.passed
+    assert "`measure`, which does not depend on stage `wrap`" in verdict.checks[0].sentence

@@ -52,6 +52,16 @@ def test_versions_are_chosen_on_the_models_page_and_compared(client: TestClient)
     assert "offline roc_auc" in told
 
 
+def test_every_address_that_the_tutorial_names_is_a_page(client: TestClient) -> None:
+    """It told people to write `?versions=1,2` behind another page, which refuses it."""
+    text = (Path(__file__).parents[3] / "docs" / "tutorial.md").read_text()
+    addresses = re.findall(r"`(/[a-z][^`\s]*)`", text)
+    assert len(addresses) > 4
+    assert not re.findall(r"`\?[^`]*`", text)  # a query without its page
+    for address in addresses:
+        assert client.get(address.replace("flight-delay", "late")).status_code == 200, address
+
+
 def test_versions_are_named_by_number_or_alias_each_once(client: TestClient) -> None:
     page = client.get("/models/late/compare?versions=1,champion,2,01").text
     assert re.findall(r'<th><a href="/models/late/(\d)"', page) == ["1", "2", "1", "2"]

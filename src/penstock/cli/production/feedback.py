@@ -190,10 +190,20 @@ def _running(session: Session) -> str | None:
 def _value(label: str | None) -> Any:
     import json
 
+    from penstock.base.errors import Invalid
+
     try:
-        return json.loads(label or "")
-    except ValueError:
+        value = json.loads(label or "")
+        json.dumps(value, allow_nan=False)  # 1e999 is read as an infinity, too
+    except json.JSONDecodeError:
         return label
+    except ValueError:
+        raise Invalid(
+            f"--label {label} holds a number that is not finite, and is no truth about a prediction",
+            code="serving.label_not_finite",
+            hint="give a finite number, or the name of a class; in quotes a text: --label '\"NaN\"'",
+        ) from None
+    return value
 
 
 def _entries(source: IO[str]) -> list[Any]:

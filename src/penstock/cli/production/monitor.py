@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,9 @@ from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.measuring import SliceMeasure
-    from penstock.flows.production.overview import EndpointView
+    from penstock.flows.production.overview import EndpointView, FindingView, RouteView
+
+NOT_JUDGED = " not judged: "
 
 
 @click.group()
@@ -143,6 +146,7 @@ def _render(view: EndpointView) -> str:
     why = f": {view.health_reason}" if view.health_reason else ""
     lines = [f"{view.name} (revision {view.revision}, policy {view.policy}): {view.health}{why}"]
     lines += [render_table(rows, headers)] if rows else []
+    lines += [f"span    {one.route}: {_span(one)}" for one in view.routes if _span(one)]
     lines += odd
     lines += [f"est.    {one.route}: {one.estimated.sentence}" for one in view.routes if one.estimated]
     for route in view.routes:
@@ -161,12 +165,42 @@ def _render(view: EndpointView) -> str:
     lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
     lines += [f"server  {told}" for told in dict.fromkeys(view.server_notes.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
+    return "\n".join([*lines, *_findings(view.findings)])
+
+
+def _findings(findings: Sequence[FindingView]) -> Iterator[str]:
+    """Yield a line for each finding; those that are not judged for the same reason are one."""
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
-    lines += [
-        f"{'beyond' if one.is_inconclusive else words[one.state]:6}  {one.kind}: {one.sentence}"
-        for one in view.findings
-    ]
-    return "\n".join(lines)
+    alike: dict[tuple[str, str], list[FindingView]] = {}
+    for one in findings:
+        why = one.sentence.partition(NOT_JUDGED)[2]
+        if one.unjudged is None or not why:
+            yield f"{'beyond' if one.is_inconclusive else words[one.state]:6}  {one.kind}: {one.sentence}"
+        else:
+            alike.setdefault((one.sentence.partition(": ")[0], why), []).append(one)
+    for (whose, why), group in alike.items():
+        if len(group) == 1:
+            yield f"?       {group[0].kind}: {group[0].sentence}"
+            continue
+        kinds, names = (
+            list(dict.fromkeys(told)) for told in zip(*((one.kind, one.name) for one in group), strict=True)
+        )
+        verb = " are" if len(names) > 1 else " is"
+        yield f"?       {', '.join(kinds)}: {whose}: {', '.join(names)}{verb}{NOT_JUDGED}{why}"
+
+
+def _span(route: RouteView) -> str:
+    """Return which time the numbers of a route are of: requests and labels are counted over different ones."""
+    from penstock.base.clock import format_ms
+
+    told = []
+    if route.request_count and route.start_s is not None and route.end_s is not None:
+        told.append(
+            f"requests, errors and times of {format_ms(1000 * route.start_s)} to {format_ms(1000 * route.end_s)}"
+        )
+    if route.label_count and route.labels_since_s is not None:
+        told.append(f"labels of predictions since {format_ms(1000 * route.labels_since_s)}")
+    return "; ".join(told)
 
 
 def _slice(one: SliceMeasure) -> str:

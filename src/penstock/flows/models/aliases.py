@@ -1,8 +1,9 @@
 """One policy for moving or deleting an alias, through whichever door: command line, CI, controller, MLflow's API.
 
 A protected alias says what production runs. Where a project has gates, it moves only to a version that has a
-verdict that allows it (`flows/models/proving`), its files as they were judged, and is not taken away. Without gates
-(a server outside a project) nothing is asked, but every move is kept with time and actor.
+verdict that allows it (`flows/models/proving`), its files as they were judged, and is not taken away. Without a
+penstock.yaml the gates are not known: a model that was ever judged is then asked for a verdict that passed. Otherwise
+nothing is asked without gates (a server outside a project), but every move is kept with time and actor.
 """
 
 from __future__ import annotations
@@ -125,6 +126,8 @@ def plan_move(
     current = find_alias(connection, version.model, alias)
     if policy.protects(version.model, alias):
         verdict: Verdict | None = policy.rule.require(connection, version, f"become {alias}")
+    elif alias in policy.protected and policy.rule.asks_own(connection, version.model):
+        verdict = policy.rule.require_own(connection, version, f"become {alias}")
     else:
         verdict = policy.rule.find(connection, version)
     previous = current.version if current else None

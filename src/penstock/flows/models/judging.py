@@ -11,6 +11,7 @@ from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import record_event
 from penstock.flows.models.candidates import Candidate, find_candidate, require_as_made
 from penstock.flows.models.evidence.held_out import HeldOutTable, held_out_digest
+from penstock.flows.models.evidence.measured import Order, require_measured
 from penstock.flows.models.evidence.origin import Origin
 from penstock.flows.models.evidence.recorded import RecordedTraffic
 from penstock.flows.models.evidence.retraining import Retraining
@@ -18,11 +19,12 @@ from penstock.flows.models.evidence.subjects import ModelSubject
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
 from penstock.flows.models.stated import require_stated
+from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_metrics
 from penstock.pipeline.running.survivors import end_survivors, noted
 from penstock.project.project import Project
-from penstock.project.settings import require_model, unknown_model
+from penstock.project.settings import ModelSettings, require_model, unknown_model
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.gates.check import Evidence, Named
@@ -39,7 +41,7 @@ def run_gate(project: Project, path: str | None = None, name: str | None = None)
     """Judge a model in the working tree, the first of penstock.yaml unless named; write the verdict and its event, and return it.
 
     Raises:
-        NotFound, Invalid: the model, its settings or its files cannot be used.
+        NotFound, Invalid: the model, its settings or its files cannot be used, or a gate's metrics are of another model.
     """
     candidate = find_candidate(project, path, name)
     metrics_file = candidate.settings.metrics
@@ -48,7 +50,10 @@ def run_gate(project: Project, path: str | None = None, name: str | None = None)
     for gate in gates:
         for table in gate.tables:
             require_as_made(project, table)
-    return _judge(project, candidate, metrics, _metrics_from(project, metrics_file, gates), None)
+    is_asked = any(gate.kind == "metric" for gate in gates)
+    note = require_measured(project, candidate.settings) if is_asked else ""
+    told = _metrics_from(project, candidate.settings, gates)
+    return _judge(project, candidate, metrics, told, None, note)
 
 
 def run_gate_on(project: Project, reference: str) -> Verdict:
@@ -80,21 +85,25 @@ def run_gate_on(project: Project, reference: str) -> Verdict:
     return _judge(project, candidate, version.metrics, told, version)
 
 
-def _metrics_from(project: Project, file: str | None, gates: Sequence[GateEntry]) -> str:
+def _metrics_from(project: Project, model: ModelSettings, gates: Sequence[GateEntry]) -> str:
     """Return where metrics were read.
 
     Raises:
         Invalid: a gate asks for one, nothing says where they are, and dvc.yaml would know.
     """
-    if file is not None or not any(gate.kind == "metric" for gate in gates):
-        return file or ""
+    if model.metrics is not None or not any(gate.kind == "metric" for gate in gates):
+        return model.metrics or ""
     declared = [path.relative_to(project.root).as_posix() for path in list_kind(project.data, "metric")]
     if not declared:
+        return ""
+    order = Order(project.root, load_all_stages(project.data))
+    own = [one for one in declared if order.measures(one, model.path) in {"own", "unknown"}]
+    if not own:
         return ""
     raise Invalid(
         "a gate asks for a metric, and penstock.yaml does not say where the metrics are",
         code="gate.no_metrics_file",
-        hint=f"write `metrics: {declared[0]}` under `model:` in penstock.yaml",
+        hint=f"write `metrics: {own[0]}` under `model:` in penstock.yaml",
     )
 
 
@@ -104,6 +113,7 @@ def _judge(
     metrics: dict[str, float],
     metrics_from: str,
     version: ModelVersion | None,
+    metrics_note: str = "",
 ) -> Verdict:
     name = candidate.settings.name
     end_survivors(project.root)  # of a judgement that was killed
@@ -121,6 +131,7 @@ def _judge(
         metrics=metrics,
         held_out=HeldOutTable(project.root, candidate, files, champion_files),
         metrics_from=metrics_from,
+        metrics_note=metrics_note,
         named=Named(
             candidate.settings.test,
             candidate.settings.label,
@@ -177,7 +188,8 @@ def _require_loadable(files: ModelFiles, path: str) -> None:
             error.message.replace(f"{files.name} version {files.version}", f"the model in {path}"),
             code=error.code,
             hint="put the classes it needs into a module beside the training script, import them from there, and save it again"
-            if "__main__" in error.message or "ModuleNotFoundError" in error.message
+            if "__main__" in error.message
+            or ("ModuleNotFoundError" in error.message and "class" not in files.options)
             else error.hint,
             path=path,
         ) from None

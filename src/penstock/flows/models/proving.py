@@ -18,6 +18,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Corrupt, PenstockError, Refused
 from penstock.base.signing import PublicKey
 from penstock.base.store.events import record_event
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
 from penstock.registry.approvals import list_approvals, who_counts
@@ -26,7 +27,7 @@ from penstock.registry.gates.judge import DOORS
 from penstock.registry.gates.settings import GateEntry, changed_code, settings_digest
 from penstock.registry.package import digest_manifest
 from penstock.registry.proof import Proof, examine_verdict, seal_verdict, was_signed_at_once
-from penstock.registry.verdicts import add_envelope, find_verdict, signed_until, was_called
+from penstock.registry.verdicts import add_envelope, find_verdict, signed_until, was_called, was_judged
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,30 @@ class VerdictRule:
         if lacking is not None:
             approve = f"penstock gate approve {version.ref}, by somebody else than its author"
             raise _refusal(version, f"{start}: {lacking}", "gate.not_approved", approve, verdict)
+        return verdict
+
+    def asks_own(self, connection: sa.Connection, model: str) -> bool:
+        """Say whether a version must have passed gates that are not known here: there is no penstock.yaml, and the model was judged."""
+        return not (self.root / SETTINGS_FILE).is_file() and was_judged(connection, model)
+
+    def require_own(self, connection: sa.Connection, version: ModelVersion, what: str) -> Verdict:
+        """Return the newest verdict on a version, where the gates as they are now are not known.
+
+        Raises:
+            Refused: there is none, it did not pass, or it was changed.
+        """
+        start = f"{version.ref} cannot {what}"
+        try:
+            verdict = find_verdict(connection, version.model, version.digest)
+        except Corrupt as error:
+            raise _refusal(version, f"{start}: {error.message}", error.code, error.hint or "") from None
+        if verdict is None or not verdict.passed:
+            sentence = f"{start}: {_shortcoming(version, verdict, None, self.root)}; there is no {SETTINGS_FILE} here"
+            hint = f"put {SETTINGS_FILE} back, then penstock gate run {version.ref}"
+            raise _refusal(version, sentence, "gate.no_passing_verdict", hint, verdict)
+        proof = self.examine(connection, verdict)
+        if proof.state == "damaged":
+            raise _no_proof(version, start, proof, verdict)
         return verdict
 
     def lacking_approval(self, connection: sa.Connection, version: ModelVersion) -> str | None:

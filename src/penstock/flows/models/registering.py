@@ -10,6 +10,7 @@ from penstock.base.errors import Invalid, Refused, Unavailable
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.evidence.losses import fit_losses_of
+from penstock.flows.models.evidence.measured import require_measured
 from penstock.flows.models.folders import fetch_model, files_of_folder, keep_stored, store_model
 from penstock.flows.models.provenance import capture_code, data_digests
 from penstock.monitoring.estimating.losses import keep_losses
@@ -38,7 +39,8 @@ def register_model(
     the pipeline's model: a model at another path gets neither. Without a penstock.yaml, name and path say it all.
 
     Raises:
-        NotFound, Invalid: as `find_candidate`; or the model's description, a reference table or metrics file cannot be read.
+        NotFound, Invalid: as `find_candidate`; or the model's description, a reference table or metrics file cannot be read, or is
+            of another model.
     """
     candidate = find_candidate(project, path, name)
     read_flavours(candidate.folder)
@@ -46,6 +48,7 @@ def register_model(
     code = capture_code(project)
     with project.database.read() as connection:
         run = find_run_of_lock(connection, code.lock_digest) if code.lock_digest else None
+    require_measured(project, settings)
     metrics = load_metrics(project.root / settings.metrics) if settings.metrics else {}
     store_model(project, candidate.folder, candidate.manifest)
     draft = ModelVersion(
@@ -83,13 +86,14 @@ def register_model(
 def serving_note(project: Project, version: ModelVersion) -> str | None:
     """Return what keeps a version from being served here, with what would help; None where nothing does.
 
-    A folder of MLflow's with an example is loaded and asked about it, as at a deployment.
+    It is loaded, as at a gate; a folder of MLflow's with an example is asked about it, as at a deployment.
     """
     try:
         folder = fetch_model(project, version)
         files = files_of_folder(folder, version.model, version.number, version.digest)
+        loaded = LoadedModel(files, load_model(files))
         if files.example is not None and describe_model(folder).is_mlflows:
-            prove(LoadedModel(files, load_model(files)), files)
+            prove(loaded, files)
     except (Invalid, Refused, Unavailable) as error:
         return f"{error.message}: {error.hint}" if error.hint else error.message
     return None

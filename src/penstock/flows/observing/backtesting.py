@@ -6,13 +6,14 @@ rollback that another policy would have made is told, with what it would have sp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import msgspec
 
 from penstock.base.clock import format_ms
 from penstock.base.numbers import counted
-from penstock.flows.observing.replaying import Replay
+from penstock.flows.observing.replaying import LAST_MS, Replay
 from penstock.flows.production.controlling.deciding import Advance, Decision, RollBack, decide, subject_of
 from penstock.flows.production.watching import Observation, Shared, look_at
 from penstock.monitoring.alerts import Alert, Subject
@@ -61,17 +62,23 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotJudged(msgspec.Struct, frozen=True, kw_only=True):
-    """A guardrail that was judged at no look, or that a backtest cannot judge, and why. `route` is empty for all."""
+    """A guardrail that was judged at no look, or that a backtest cannot judge, and why. `route` is empty for all.
+
+    `version` is a canary's, each of which is judged apart. Of kind `canary` it is one that no look was at, of kind
+    `rollback` one that was made then and that the policy does not make by what is recorded.
+    """
 
     kind: str
     name: str = ""
     route: str = ""
+    version: int = 0
     why: str
 
     @property
     def sentence(self) -> str:
         """Say it in words."""
-        where = f" of the {self.route} version" if self.route else ""
+        number = f" {self.version}" if self.version and self.route else ""
+        where = f" of the {self.route} version{number}" if self.route else ""
         return f"{self.kind}{' ' if self.name else ''}{self.name}{where}: {self.why}"
 
 
@@ -102,7 +109,7 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{_counted(len(self.alarms), 'alarm')} in {days:.1f} days ({rate}), "
             f"{_counted(rollbacks, 'rollback')}, over {_counted(self.look_count, 'look')}."
-            + (f" {_counted(len(self.not_judged), 'guardrail')} not judged." if self.not_judged else "")
+            + (f" {_counted(len(self.not_judged), 'thing')} not judged." if self.not_judged else "")
         )
 
     def render(self) -> str:
@@ -151,7 +158,7 @@ def backtest(
         replay = Replay(connection, endpoint, since_ms, with_labels=with_labels)
     try:
         run = _Run(project, replay, endpoint, policy)
-        moments = _spread(replay.moments)
+        moments = _spread(replay.moments, replay.ends)
         for time_ms in moments:
             run.look(time_ms)
         return Backtest(
@@ -164,19 +171,21 @@ def backtest(
             alarms=run.alarms,
             acts=tuple(run.spared(one) for one in run.acts),
             problems=tuple(sorted(run.problems)),
-            not_judged=run.not_judged if moments else (),
+            not_judged=(*run.not_judged, *run.not_looked_at, *run.not_found) if moments else (),
         )
     finally:
         replay.close()
 
 
-def _spread(moments: list[int]) -> list[int]:
-    """Return at most `LOOKS_MAX` of the moments, evenly, the last among them."""
+def _spread(moments: list[int], kept: Collection[int] = ()) -> list[int]:
+    """Return at most `LOOKS_MAX` of the moments, evenly, the last among them, and the newest of those to be kept."""
     if len(moments) <= LOOKS_MAX:
         return moments
-    return [moments[-1 - round(index * (len(moments) - 1) / (LOOKS_MAX - 1))] for index in range(LOOKS_MAX)][
-        ::-1
-    ]
+    own = sorted(kept)[-(LOOKS_MAX // 2) :]
+    count = LOOKS_MAX - len(own)
+    rest = [one for one in moments if one not in set(own)]
+    evenly = [rest[-1 - round(index * (len(rest) - 1) / (count - 1))] for index in range(count)]
+    return sorted({*own, *evenly})
 
 
 class _Run:
@@ -189,7 +198,9 @@ class _Run:
         self._done: set[tuple[str, int, int]] = set()
         self.acts: list[Act] = []
         self.problems: set[str] = set()
-        self._looked_at: dict[tuple[str, str, str], str | None] = {}
+        self._seen: set[int] = set()
+        """Revisions that a look was at."""
+        self._looked_at: dict[tuple[str, str, str, int], str | None] = {}
         """Why each guardrail could not be judged at its last look; None once it was judged."""
 
     @property
@@ -209,16 +220,55 @@ class _Run:
             if not own:
                 found.append(NotJudged(kind=kind, why="there was no traffic that it is about"))
             found += [
-                NotJudged(kind=kind, name=name, route=route, why=why)
-                for (_, name, route), why in sorted(own.items())
+                NotJudged(kind=kind, name=name, route=route, version=version, why=why)
+                for (_, name, route, version), why in sorted(own.items())
                 if why is not None
             ]
+        return tuple(found)
+
+    @property
+    def not_looked_at(self) -> tuple[NotJudged, ...]:
+        """The canaries that no look was at."""
+        return tuple(
+            NotJudged(
+                kind="canary",
+                name=f"{one.row['model']}/{one.row['canary_version']} of revision {one.number}",
+                version=int(one.row["canary_version"]),
+                why=f"it ended after {max(one.ended_ms - one.began_ms, 0) / 1000:.1f} s, and no look was at it: "
+                "nothing is recorded of what it answered, or the looks are further apart",
+            )
+            for one in self._replay.revisions
+            if one.row["canary_version"] is not None
+            and one.number not in self._seen
+            and one.ended_ms < LAST_MS
+        )
+
+    @property
+    def not_found(self) -> tuple[NotJudged, ...]:
+        """The rollbacks of then that this policy does not make by what is recorded."""
+        ours = {one.revision for one in self.acts if one.kind == "rollback"}
+        found = []
+        for before, after in pairwise(self._replay.revisions):
+            if (
+                after.row["kind"] == "rolled_back"
+                and before.number not in ours
+                and before.number in self._seen
+            ):
+                said = str(after.row["reason"]).removesuffix(".")
+                found.append(
+                    NotJudged(
+                        kind="rollback",
+                        name=f"from revision {before.number} at {format_ms(after.began_ms)}",
+                        why=f"not made by this policy over what windows tell; then it was: {said}",
+                    )
+                )
         return tuple(found)
 
     def _note_judged(self, findings: Sequence[Finding]) -> None:
         for one in findings:
             # of features any will do: a policy judges drift, and not each column
-            key = (one.kind, one.name if one.kind == "quality" else "", one.route)
+            version = one.version if one.route == "canary" else 0
+            key = (one.kind, one.name if one.kind == "quality" else "", one.route, version)
             if one.unjudged is None:
                 self._looked_at[key] = None
             elif self._looked_at.get(key, "") is not None:
@@ -231,6 +281,7 @@ class _Run:
             return
         connection = self._replay.connection
         revision = get_revision(connection, self._endpoint)
+        self._seen.add(revision.number)
         shared = Shared(
             revisions={self._endpoint: revision},
             policies={self._endpoint: self._policy},

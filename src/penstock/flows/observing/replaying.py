@@ -1,13 +1,15 @@
 """A store as it was at a moment, in memory: windows, revisions and versions that were there by then.
 
-So that a look at the past is the controller's own look, and not another idea of it. The recorded labels are
+A revision that ended within a window is known with that window just before it ended, so that what was done about it can be
+found. So that a look at the past is the controller's own look, and not another idea of it. The recorded labels are
 known with their predictions: when each arrived is not recorded.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
@@ -18,8 +20,19 @@ from penstock.registry.tables import verdicts, version_states, versions
 from penstock.serving.deployments import endpoints, revisions
 
 Row = dict[str, Any]
+LAST_MS = 2**62
+"""What has not ended."""
 LABELS_S = 7 * 86_400
 """How long before its beginning a replay knows windows: those whose labels a policy may judge."""
+
+
+class Span(NamedTuple):
+    """A revision as it is stored, and from when until when it was current."""
+
+    number: int
+    began_ms: int
+    ended_ms: int
+    row: Row
 
 
 class Replay:
@@ -56,11 +69,23 @@ class Replay:
         )
         rows = connection.execute(query.order_by(windows.c.start_s + windows.c.window_s)).mappings()
         hidden: Row = {} if with_labels else {"quality": None, "label_count": 0}
-        self._later[windows] = deque(
-            (1000 * (row["start_s"] + row["window_s"]), {**row, **hidden}) for row in rows
+        began = [(int(row["number"]), at) for at, row in self._later[revisions]]
+        ended = {number: at - 1 for (number, _), (_, at) in pairwise(began)}
+        known_at = (
+            (min(1000 * (row["start_s"] + row["window_s"]), ended.get(row["revision"], LAST_MS)), row)
+            for row in rows
         )
-        self.moments = sorted({at for at, _ in self._later[windows] if at > since_ms})
-        """When windows ended since the beginning, in milliseconds."""
+        told = [(at, {**row, **hidden}) for at, row in known_at]
+        self._later[windows] = deque(sorted(told, key=lambda one: one[0]))
+        self.ends = frozenset(ended.values()) & {at for at, _ in told if at > since_ms}
+        """When revisions that answered something ended since the beginning, in milliseconds."""
+        self.moments = sorted({at for at, _ in told if at > since_ms})
+        """When windows, or revisions within them, ended since the beginning, in milliseconds."""
+        self.revisions = [
+            Span(number, at, ended.get(number, LAST_MS), row) for (number, at), (_, row) in
+            zip(began, self._later[revisions], strict=True) if ended.get(number, LAST_MS) > since_ms
+        ]  # fmt: skip
+        """The revisions since the beginning."""
 
     def advance(self, time_ms: int) -> int | None:
         """Let everything be known that was by a moment; return the revision that was current, None before the first."""

@@ -57,16 +57,18 @@ def check_guardrails(
     found += [f"monitor.slices: {words}" for _, _, words in unknown_slices(sliced, reference)]
     redacted = settings.monitor.redacted
     known = {*reference.profile.column_names, *(outputs or ())} if reference.profile else set(redacted)
+    misspelled: list[str] = []
     for name in redacted:
         if name not in known and not any(is_redacted(one, (name,)) for one in known):
-            found.append(
-                f"payloads redact {name!r}, which its reference does not have: look how it is spelled"
+            misspelled.append(
+                f"payloads redact {name!r}, which is none of the inputs and outputs of {version.ref}: where one of them is "
+                "meant, look how it is spelled"
             )
     held = found and is_canary and settings.rollout.unjudged == "hold"
     words = [f"{version.ref} is not judged in all: {one}" for one in dict.fromkeys(found)]
     if held:
         words.append("the canary will not advance by itself; `rollout: {unjudged: allow}` lets it")
-    return tuple(words)
+    return (*words, *misspelled)
 
 
 def _reference(project: Project, version: ModelVersion, outputs: frozenset[str] | None) -> Reference:

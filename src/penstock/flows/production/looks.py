@@ -113,7 +113,7 @@ def without_sketches(seen: Observation) -> Observation:
 
 def _bare(traffic: Traffic) -> Traffic:
     return msgspec.structs.replace(
-        traffic, recent=_unsketched(traffic.recent), labelled=_unsketched(traffic.labelled), drifts=None, rows=None, slices=(),
+        traffic, recent=_unsketched(traffic.recent), gathered=None, labelled=_unsketched(traffic.labelled), drifts=None, rows=None, slices=(),
         reference=Reference(),
     )  # fmt: skip
 

@@ -59,11 +59,11 @@ def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
 
     Fewer rows than the least of the drift guardrails are not compared: chance would be all there is to see.
     """
-    recent, profile = traffic.recent, traffic.reference.profile
+    window, profile = traffic.of_rows, traffic.reference.profile
     limits = [entry.drift for entry in settings.guardrails if entry.drift is not None] or [DriftLimit()]
-    if recent is None or profile is None or recent.features.row_count < min(one.min_rows for one in limits):
+    if window is None or profile is None or window.features.row_count < min(one.min_rows for one in limits):
         return traffic
-    return msgspec.structs.replace(traffic, drifts=tuple(compare(profile, recent.features)))
+    return msgspec.structs.replace(traffic, drifts=tuple(compare(profile, window.features)))
 
 
 def measure(
@@ -84,7 +84,7 @@ def measure(
     )
     return Measures(
         drifts=traffic.drifts or (),
-        row_count=traffic.recent.features.row_count if traffic.recent and traffic.drifts else 0,
+        row_count=traffic.of_rows.features.row_count if traffic.of_rows and traffic.drifts else 0,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
         label_count=quality.label_count if quality is not None else 0,
         estimated=_estimated(traffic, quality, held),

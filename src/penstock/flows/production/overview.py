@@ -51,7 +51,8 @@ NO_LOOKS: Mapping[str, Observation] = MappingProxyType({})
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     """Recent traffic of one route; times in milliseconds, ratios in [0, 1], None where unknown.
 
-    Of `dropped_count` requests only the counts are known. What begins with `total_` counts since the revision began, however long that is.
+    Of `dropped_count` requests only the counts are known. What begins with `total_` counts since the revision began, however long that is;
+    labels are of predictions since `labels_since_s`.
     """
 
     route: str
@@ -69,6 +70,7 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     dropped_count: int = 0
     total_request_count: int = 0
     total_label_count: int = 0
+    labels_since_s: int | None = None
     estimated: Estimated | None = None
     slices: tuple[SliceMeasure, ...] = ()
     cause: Cause | None = None
@@ -382,6 +384,7 @@ def _route(seen: Observation, version: int, percent: float, traffic: Traffic) ->
         view = msgspec.structs.replace(
             view,
             label_count=labels.quality.label_count,
+            labels_since_s=labels.key.start_s,
             quality={name: value for name, value in told.items() if math.isfinite(value)},
         )
     return view

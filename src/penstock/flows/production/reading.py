@@ -21,7 +21,7 @@ from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
 from penstock.monitoring.settings import EndpointSettings
-from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
+from penstock.monitoring.timings import count_route, last_endpoint_traffic_s, last_traffic_s, list_timings
 from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows, recent
 from penstock.registry.states import last_rolled_back_ms
 from penstock.serving.deployments import Revision
@@ -30,6 +30,8 @@ SLACK_S = 5
 """How much later than its end a window may be written."""
 MAX_STARTS = 640
 """How many windows are read at most to find enough traffic of a slow canary."""
+GATHERED_S = 86_400
+"""How old a window may be that is gathered because newer ones hold too few rows."""
 LABELLED_MAX, CAUSES_MAX = 5_000, 1_500
 """Labelled requests that slices, and causes, are told from at most."""
 LONGEST_S = 2 * 86_400
@@ -61,9 +63,11 @@ class Reading:
         fresh_s = max(fresh_s, self._acted_on_s())
         timings = self._timings(version, "stable", since_s=fresh_s)
         needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
+        recent = self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s)
         return Traffic(
             key=self._key(version, "stable"),
-            recent=self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s),
+            recent=recent,
+            gathered=None if self.is_quick or recent is None else self._gathered(recent),
             rows=self._rows(version, "stable"),
             slices=self._slices(version, "stable"),
             sliced=self._sliced,
@@ -71,7 +75,7 @@ class Reading:
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
             blocks=_blocks(timings)[-monitor.windows :],
             earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
-            last_s=self._last_s(timings, version, "stable"),
+            last_s=self._endpoint_last_s(timings),
         )
 
     def canary(self) -> Traffic | None:
@@ -123,6 +127,28 @@ class Reading:
         listed = list_windows(self.connection, self.revision.endpoint, since_s=fresh_s)
         mine = [one for one in listed if one.key.version == self.revision.stable]
         return recent(mine, "stable", self.settings.monitor.windows)
+
+    def _gathered(self, recent: Window) -> Window:
+        """Return the newest windows of the stable version that hold rows enough for every guardrail on features.
+
+        None of another revision is added, since what was wrong then may have been mended by it.
+        """
+        limits = [limit for one in self.settings.guardrails for limit in (one.drift, one.values) if limit]
+        needed = max((limit.min_rows for limit in limits), default=0)
+        since_s = max(self.time_ms // 1000 - GATHERED_S, self._acted_on_s())
+        limit, gathered = 4 * self.settings.monitor.windows, recent
+        while gathered.features.row_count < needed:
+            listed = list_windows(
+                self.connection, self.revision.endpoint, revision=self.revision.number, route="stable",
+                since_s=since_s, limit=limit,
+            )  # fmt: skip
+            chosen = _newest([one for one in listed if one.request_count], needed)
+            if sum(one.features.row_count for one in chosen) > gathered.features.row_count:
+                gathered = merge_windows(chosen)
+            if len(listed) < limit or limit >= MAX_STARTS:
+                break
+            limit = min(4 * limit, MAX_STARTS)
+        return gathered
 
     def _recent(self, timings: list[Window], count: int) -> Window | None:
         """Merge the newest windows, of which only counts and latency are known."""
@@ -199,6 +225,12 @@ class Reading:
             self.connection, key, "features", since_s, most, self.settings.monitor, oldest=oldest
         )
 
+    def _endpoint_last_s(self, timings: list[Window]) -> int | None:
+        """Return when the newest window of the endpoint ended, whichever version answered; or None."""
+        if timings and timings[-1].end_s >= self.time_ms // 1000:
+            return timings[-1].end_s
+        return last_endpoint_traffic_s(self.connection, self.revision.endpoint)
+
     def _last_s(self, timings: list[Window], version: int, route: str) -> int | None:
         """Return when the newest window with traffic ended, or None."""
         if timings:
@@ -269,6 +301,16 @@ class Reading:
 
     def _key(self, version: int, route: str) -> WindowKey:
         return WindowKey(self.revision.endpoint, self.time_ms // 1000, self.revision.number, version, route)
+
+
+def _newest(windows: list[Window], rows: int) -> list[Window]:
+    """Return the newest windows that hold so many rows with features together; all where they do not."""
+    held = 0
+    for at in range(len(windows) - 1, -1, -1):
+        held += windows[at].features.row_count
+        if held >= rows:
+            return windows[at:]
+    return windows
 
 
 def _blocks(timings: list[Window]) -> tuple[Block, ...]:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from penstock.base.errors import NotFound, PenstockError
 from penstock.base.git import Git
 from penstock.data.repository import DataRepository
+from penstock.flows.models.evidence.measured import unmeasured
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
@@ -72,6 +74,7 @@ def check_project(project: Project, ports: Mapping[str, int]) -> Iterator[Check]
     for model in settings.all_models:
         yield _guarded("model", partial(_model, project, model))
         yield from _belongings(project.root, model)
+        yield from _measured(project, model)
     if settings.all_models:
         yield from _watching(settings)
     yield _guarded("store", lambda: _store(project))
@@ -191,6 +194,15 @@ def _belongings(root: Path, model: ModelSettings) -> Iterator[Check]:
             yield Check(
                 "model", "missing", f"`{key}: {named}` is not there", "penstock repro, or mend the name"
             )
+
+
+def _measured(project: Project, model: ModelSettings) -> Iterator[Check]:
+    """Yield that a model's metrics are made by a stage that knows nothing of it."""
+    found, sentence = unmeasured(project, model)
+    if sentence:
+        state: Literal["broken", "missing"] = "broken" if found == "other" else "missing"
+        hint = f"`metrics:` of model {model.name}: a file of a stage that makes or measures it"
+        yield Check("model", state, sentence, hint)
 
 
 def _watching(settings: ProjectSettings) -> Iterator[Check]:

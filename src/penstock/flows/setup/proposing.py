@@ -13,9 +13,10 @@ from pathlib import Path
 
 import polars as pl
 
-from penstock.base.errors import PenstockError
+from penstock.base.errors import NotFound, PenstockError
 from penstock.data.formats.tables import load_table
 from penstock.data.repository import DataRepository
+from penstock.flows.models.evidence.measured import TABLES, Order, likeness
 from penstock.flows.pipelines.measures import read_metrics
 from penstock.flows.pipelines.snapshot import Snapshot, at_revision
 from penstock.pipeline.definition import load_all_stages
@@ -24,8 +25,6 @@ from penstock.pipeline.stage import Stage
 from penstock.registry.package import MODEL_FILE, describe_model
 from penstock.stats.metric_names import LOWER_IS_BETTER, METRICS
 
-TABLES = (".csv", ".parquet")
-MODEL_FILES = (".pkl", ".pickle", ".joblib", ".skops", ".onnx", ".pt", ".pth", ".h5", ".ubj", ".cbm", ".bin")
 PREFERRED = ("roc_auc", "accuracy", "rmse", "mae", "log_loss", "brier")
 """The metrics a gate is proposed for, the first that a repository has."""
 
@@ -59,18 +58,39 @@ class Findings:
         return self.metric in METRICS
 
 
-def look(repo: DataRepository) -> Findings:
+@dataclass(frozen=True)
+class Made:
+    """An output that looks like a model, what it would be called, and the stage that makes it."""
+
+    likeness: int
+    stage: Stage
+    path: str
+    name: str
+
+    @property
+    def shown(self) -> str:
+        """How a note tells of it."""
+        return f"{self.path} (model {self.name}, made by stage `{self.stage.address}`)"
+
+
+def look(repo: DataRepository, model: str | None = None) -> Findings:
     """Return what a repository says of its model, tables, metrics and tests.
+
+    Args:
+        model: the name or the path of the one that is meant, where several are made.
 
     Raises:
         Invalid: a dvc.yaml cannot be read.
+        NotFound: nothing that looks like a model is called so.
     """
     stages = load_all_stages(repo)
     project = _plain(repo.root.name) or "project"
     notes: list[str] = []
-    maker, path = _find_model(repo.root, stages)
+    models = _find_models(repo.root, stages, project)
+    taken = _choose(models, model)
+    maker, path = (taken.stage, taken.path) if taken else (None, None)
     is_folder = path is not None and (repo.root / path / MODEL_FILE).is_file()
-    name = _model_name(path, project)
+    name = taken.name if taken else project
     if not stages:
         notes.append("there is no dvc.yaml: `penstock stage add` writes the steps that make the model")
     elif path is None:
@@ -84,11 +104,14 @@ def look(repo: DataRepository) -> Findings:
         path = folder
     elif not is_folder:
         notes.append(f"{path} is not made yet: penstock repro")
-    reference, test = _find_tables(maker, stages)
+    others = [one for one in models if one is not taken]
+    notes += [_other(one, path) for one in others]
+    order = Order(repo.root, stages)
+    reference, test = _find_tables(maker, _together(order, maker))
     if reference is None:
         notes.append("no table was found that the model learns from: without `reference` no drift is told")
     with at_revision(repo, None) as snapshot:
-        file, metric, value = _find_metric(snapshot)
+        file, metric, value = _find_metric(snapshot, order, taken, is_only=not others, notes=notes)
     if file is None:
         notes.append("no metrics file was found: `metrics:` of a stage in dvc.yaml names one")
     if metric is not None and metric not in METRICS:
@@ -124,26 +147,51 @@ def _model_name(path: str | None, project: str) -> str:
     return project if stem in {"", "model", "models", "clf", "estimator"} else stem
 
 
-def _find_model(root: Path, stages: Iterable[Stage]) -> tuple[Stage | None, str | None]:
-    """Return the output most like a model and the stage that makes it; a later stage wins."""
-    best: tuple[int, Stage | None, str | None] = (0, None, None)
+def _find_models(root: Path, stages: Iterable[Stage], project: str) -> list[Made]:
+    """Return the outputs that look like models."""
+    found = []
     for stage in stages:
         for output in stage.outputs:
             place = stage.place(output.path)
-            likeness = _likeness(root, place) if output.kind == "out" else 0
-            if likeness and likeness >= best[0]:
-                best = (likeness, stage, place)
-    return best[1], best[2]
+            degree = likeness(root, place) if output.kind == "out" else 0
+            if degree:
+                found.append(Made(degree, stage, place, _model_name(place, project)))
+    return found
 
 
-def _likeness(root: Path, place: str) -> int:
-    path = Path(place)
-    if (root / place / MODEL_FILE).is_file():
-        return 3
-    if path.suffix in MODEL_FILES:
-        return 2
-    is_named = any("model" in part.lower() for part in path.parts)
-    return 1 if is_named and path.suffix not in {*TABLES, ".json", ".yaml", ".txt", ".png"} else 0
+def _choose(models: Sequence[Made], wanted: str | None) -> Made | None:
+    """Return the model that is meant, else the output most like one; a later stage wins.
+
+    Raises:
+        NotFound: none is called so.
+    """
+    if wanted is None:
+        return max(reversed(models), key=lambda one: one.likeness, default=None)
+    named = [one for one in models if wanted in {one.path, one.name}]
+    if not named:
+        known = ", ".join(f"{one.name} ({one.path})" for one in models)
+        raise NotFound(
+            f"no stage makes a model that is called {wanted}",
+            code="settings.no_such_model",
+            hint=f"there are: {known}" if known else "penstock stage add writes the step that makes it",
+        )
+    return max(reversed(named), key=lambda one: one.likeness)
+
+
+def _other(one: Made, path: str | None) -> str:
+    """Say that a model was found and not taken, and how it is added."""
+    return (
+        f"{one.shown} is not in this proposal, which is for {path}: `penstock start --model {one.path} --dry-run` shows its "
+        "own; what stands there under `model:` goes into the list `models:`, with its gates as `gates:` of that entry, and its endpoint under `endpoints:`"
+    )
+
+
+def _together(order: Order, maker: Stage | None) -> list[Stage]:
+    """Return the stages that a model comes from or that use it; all where none makes one."""
+    if maker is None:
+        return list(order.stages)
+    wanted = order.up_to(maker) | set(order.from_on(maker))
+    return [one for one in order.stages if one.address in wanted]
 
 
 def _find_tables(maker: Stage | None, stages: Sequence[Stage]) -> tuple[str | None, str | None]:
@@ -165,15 +213,46 @@ def _tables(stages: Iterable[Stage]) -> list[str]:
     return [name for name in (*read, *made) if name.endswith(TABLES)]
 
 
-def _find_metric(snapshot: Snapshot) -> tuple[str | None, str | None, float | None]:
-    """Return the first metrics file that holds a number, a metric of it and its value now."""
+def _find_metric(
+    snapshot: Snapshot, order: Order, model: Made | None, *, is_only: bool, notes: list[str]
+) -> tuple[str | None, str | None, float | None]:
+    """Return the metrics file of a model that holds a number, a metric of it and its value now.
+
+    Those of the model's own stage come first, then those of the stages that depend on it, the nearest first. What is of
+    another model is not taken; what no stage relates to a model is, where there is one model only. What was left is noted.
+    """
     readings = read_metrics(snapshot)
-    for file, reading in readings.items():
-        values = numbers(reading.data) if isinstance(reading.data, dict) else {}
+    files = list(readings) if model is None else _of_model(readings, order, model, is_only, notes)
+    for file in files:
+        data = readings[file].data
+        values = numbers(data) if isinstance(data, dict) else {}
         for name in (*PREFERRED, *values):
             if name in values:
+                if len(files) > 1:
+                    rest = ", ".join(other for other in files if other != file)
+                    notes.append(
+                        f"metrics are read from {file}; there is also {rest}: mend `metrics:` if that is meant"
+                    )
                 return file, name, values[name]
-    return next(iter(readings), None), None, None
+    return next(iter(files), None), None, None
+
+
+def _of_model(
+    readings: Iterable[str], order: Order, model: Made, is_only: bool, notes: list[str]
+) -> list[str]:
+    steps = order.from_on(model.stage)
+    found: list[tuple[int, str]] = []
+    for file in readings:
+        kind, maker = order.measures(file, model.path), order.maker(file)
+        if kind == "own" and maker is not None:
+            found.append((steps[maker.address], file))
+        elif kind == "other" or not is_only:
+            notes.append(f"{order.told(file, model.path)}: it is not taken for the metrics of {model.name}")
+        else:
+            found.append((len(steps), file))
+            if kind == "apart":
+                notes.append(order.told(file, model.path))
+    return [file for _, file in sorted(found, key=lambda one: one[0])]
 
 
 def _find_label(root: Path, model: str | None, table: str | None) -> str | None:

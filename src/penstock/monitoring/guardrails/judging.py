@@ -139,10 +139,11 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         return list(judge_slices(entry.slices, traffic.key, traffic.slices, stable, alpha=alpha))
     if entry.freshness is not None and recent is not None:
         return list(judge_age(entry.freshness, recent))
-    if entry.values is not None and recent is not None and traffic.reference.profile is not None:
-        return list(judge_values(entry.values, recent, traffic.reference.profile))
-    if entry.drift is not None and recent is not None and traffic.reference.profile is not None:
-        return list(judge_drift(entry.drift, recent, traffic.reference.profile, traffic.drifts))
+    profile, window = traffic.reference.profile, traffic.of_rows
+    if entry.values is not None and window is not None and profile is not None:
+        return list(judge_values(entry.values, traffic.holding(entry.values.min_rows) or window, profile))
+    if entry.drift is not None and window is not None and profile is not None:
+        return list(judge_drift(entry.drift, window, profile, traffic.drifts))
     if entry.multivariate is not None and traffic.rows is not None:
         return list(
             judge_multivariate(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from penstock.base.numbers import counted
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import freshness
@@ -12,6 +14,8 @@ from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.settings import GuardrailEntry
 
+DAY_S = 23 * 3600
+"""Older windows than of a day are not gathered; what spans nearly one has all that there is."""
 Lacking = tuple[int, tuple[Unjudged, str]]
 """How many requests, rows or labels there are, and why they are not enough."""
 
@@ -27,17 +31,32 @@ def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> L
     if entry.outliers is not None:
         blocks = traffic.blocks or ([Block.of(traffic.recent)] if traffic.recent else [])
         scored = sum(one.scored_row_count for one in blocks)
-        return scored, ("too_few", f"{scored} of {counted(entry.outliers.min_rows, 'row')} scored yet")
+        more = _where_it_stays(scored, entry.outliers.min_rows, traffic)
+        return scored, ("too_few", f"{scored} of {counted(entry.outliers.min_rows, 'row')} scored yet{more}")
     recent = traffic.recent
     if entry.freshness is not None:
         count, words = freshness.lacking(entry.freshness, recent)
         return count, ("too_few", words)
     of_features = entry.drift or entry.values
     if of_features is not None:
-        rows = recent.features.row_count if recent else 0
-        return rows, ("too_few", f"{rows:,} of {counted(of_features.min_rows, 'row')} yet")
+        rows = traffic.of_rows.features.row_count if traffic.of_rows else 0
+        is_whole_day = traffic.of_rows is not None and traffic.of_rows.window_s >= DAY_S
+        more = (
+            " in a day; a larger monitor.feature_ratio or a smaller min_rows is judged"
+            if is_whole_day
+            else ""
+        )
+        return rows, ("too_few", f"{rows:,} of {counted(of_features.min_rows, 'row')} yet{more}")
     requests = recent.request_count if recent else 0
-    return requests, ("too_few", f"{requests} of {counted(MIN_REQUESTS, 'request')} yet")
+    more = _where_it_stays(requests, MIN_REQUESTS, traffic)
+    return requests, ("too_few", f"{requests} of {counted(MIN_REQUESTS, 'request')} yet{more}")
+
+
+def _where_it_stays(count: int, needed: int, traffic: Traffic) -> str:
+    """Say what to set where all windows that are judged together are full, and hold too little."""
+    if not traffic.earlier or not 0 < count < needed:
+        return ""
+    return f"; where traffic stays so it never is: {math.ceil(needed / count)} times as many monitor.windows hold enough"
 
 
 def _labels(limit: QualityLimit, traffic: Traffic, rival: Traffic | None) -> Lacking:

@@ -15,7 +15,8 @@ from penstock.monitoring.windows import Window, WindowKey
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """One route: `recent` is its newest traffic merged, `labelled` the predictions whose labels count.
 
-    `drifts` are the features of `recent` compared with the reference, where that was done already.
+    `gathered` is `recent` with older windows, where it holds fewer rows than a guardrail on features needs; None where
+    nobody gathered. `drifts` are the features of `of_rows` compared with the reference, where that was done already.
     `rows` are its newest rows whose features are kept, without the columns `left_out`; None where nobody asked
     for them. `feature_ratio` is the share of requests whose features are kept.
     `slices` are the slices that have enough labels, of the features `sliced`. `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
@@ -24,6 +25,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
     key: WindowKey
     recent: Window | None = None
+    gathered: Window | None = None
     labelled: Window | None = None
     blocks: tuple[Block, ...] = ()
     earlier: int = 0
@@ -35,3 +37,13 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     feature_ratio: float = 1.0
     slices: tuple[SliceQuality, ...] = ()
     sliced: tuple[str, ...] = ()
+
+    @property
+    def of_rows(self) -> Window | None:
+        """What a guardrail is judged on that needs a number of rows: the newest, however slowly they came."""
+        return self.gathered or self.recent
+
+    def holding(self, row_count: int) -> Window | None:
+        """Return the newest traffic where it has so many rows with features, else what was gathered."""
+        is_enough = self.recent is not None and self.recent.features.row_count >= row_count
+        return self.recent if is_enough else self.of_rows

@@ -46,6 +46,11 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
         pair = _Pair(outputs, classes, known)
         return next((why for label in known if (why := pair.misfit(label))), None)
     if kind == "f" and classes is None:
+        told = next((label for label in known if isinstance(label, bool)), None)
+        if told is not None:
+            return (
+                f"{str(told).lower()} is no number, and the predictions are numbers: send what was measured"
+            )
         wrong = (label for label in known if not _is_number(label) or not abs(label) <= LARGEST_LABEL)
         return next((f"{_shown(label)} is not a number of ordinary size" for label in wrong), None)
     if classes is not None:
@@ -232,7 +237,7 @@ def _is_text(values: npt.NDArray[Any]) -> bool:
 
 
 def _is_number(label: Any) -> bool:
-    return isinstance(label, bool | int | float)
+    return isinstance(label, int | float)
 
 
 def is_nonfinite(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

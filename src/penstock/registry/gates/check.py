@@ -231,7 +231,8 @@ class Named:
 class Evidence:
     """What the checks look at: the tree of the commit, its metrics, and the held-out rows.
 
-    `metrics_from` says where the metrics were read; empty where nothing names such a place. `candidate` and `champion`
+    `metrics_from` says where the metrics were read; empty where nothing names such a place; `metrics_note` what is to
+    be known of it. `candidate` and `champion`
     are the models themselves; the champion is None where there is none, or the candidate is it. `keep` keeps a file by its
     content and returns the digest. `guard` notes, while its block runs, that a process group (named by a check and by its
     number) runs, so that what a killed process leaves is found and ended.
@@ -241,6 +242,7 @@ class Evidence:
     metrics: Mapping[str, float]
     held_out: HeldOut
     metrics_from: str = ""
+    metrics_note: str = ""
     named: Named = field(default_factory=Named)
     candidate: Subject | None = None
     champion: Subject | None = None

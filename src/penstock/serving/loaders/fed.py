@@ -55,12 +55,12 @@ class Asked(Protocol):
         ...
 
 
-def does_not_load(files: ModelFiles, reason: str) -> Invalid:
-    """Return the error for a version that cannot be served."""
+def does_not_load(files: ModelFiles, reason: str, hint: str | None = None) -> Invalid:
+    """Return the error for a version that cannot be served; `hint` is what helps, where that is known."""
     return Invalid(
         f"{files.name} version {files.version} does not load: {reason}",
         code="serving.model_does_not_load",
-        hint="load it where it was trained, with the same package versions, and register it again",
+        hint=hint or "load it where it was trained, with the same package versions, and register it again",
         model=files.name,
         version=files.version,
     )

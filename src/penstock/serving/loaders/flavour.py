@@ -138,6 +138,10 @@ class Flavour(ABC):
             return True
         return bool(options.get("code")) and not is_imported(inside(folder, options["code"]))
 
+    def mend(self, error: Exception, options: Mapping[str, Any]) -> str | None:
+        """Return what helps where reading it raised an error, as far as the flavour knows better than that."""
+        return None
+
     def load(self, files: ModelFiles) -> Predictor:
         """Load a version's files.
 
@@ -150,7 +154,7 @@ class Flavour(ABC):
         except Unavailable:
             raise
         except Exception as error:
-            raise does_not_load(files, described(error)) from error
+            raise does_not_load(files, described(error), self.mend(error, files.options)) from error
         return self.open(model, files)
 
     def open(self, model: Any, files: ModelFiles) -> Predictor:

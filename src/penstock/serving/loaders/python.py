@@ -77,6 +77,20 @@ class PythonFlavour(Flavour):
             model.load(folder / STATE)
         return model
 
+    def mend(self, error: Exception, options: Mapping[str, Any]) -> str | None:
+        """Tell how a module that only its state needs, such as that of a pickled helper's class, goes along.
+
+        Sources are found by the imports in the file of the class.
+        """
+        if not isinstance(error, ModuleNotFoundError) or not error.name:
+            return None
+        top = error.name.partition(".")[0]
+        place = f"{str(options['module']).replace('.', '/')}.py" if "module" in options else options["file"]
+        return (
+            f"write `import {top}` into {place}, the file of {options['class']}, so that its source goes along, and save the "
+            f"model again; where {top} is a package, install it"
+        )
+
     def takes_matrix(self, model: Any) -> bool:
         """It is given what it was saved with."""
         return False

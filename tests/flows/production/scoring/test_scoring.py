@@ -225,6 +225,15 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_written(bench: Benc
             bench(source, restart=True, **more)
         assert caught.value.code == code, (source, caught.value.message)
         assert not (folder / "out.parquet").exists()
+    for target in ("x.xlsx", "out.csv.gz", "scores.feather"):
+        with pytest.raises(Invalid, match="no format that is written") as unwritten:
+            bench("in.csv", target)
+        assert ".parquet, .csv, .jsonl or .ndjson" in str(unwritten.value.hint)
+        assert not (folder / target).exists()
+    with pytest.raises(Invalid, match="Ray cluster"):
+        bench("in.csv", address="foo:1")
+    assert bench("in.csv", "day.2026.11", restart=True).answered == 1000
+    assert bench("in.csv", "scores.v2/", restart=True).answered == 1000
     with pytest.raises(Invalid, match="overlap"):
         bench("in.csv", "in.csv")
     with pytest.raises(NotFound):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from penstock.storage.backend import Backend
 from penstock.storage.local import LocalBackend
 from penstock.storage.resolve import open_backend, shown_url, split_url
 
+_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,7}")
+"""What ends the name of a file, and not that of a directory like `out/2026.11`."""
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 WHAT_IS_READ = "a table is .parquet, .csv, .jsonl or .ndjson"
 
@@ -118,6 +121,21 @@ def on_disk(place: Place, source: Source, scratch: Path) -> Iterator[Path]:
         yield copy
     finally:
         copy.unlink(missing_ok=True)
+
+
+def require_format(place: Place, given: str) -> None:
+    """Refuse an OUT that is called as a file of a format that is not written; `DIR.v2/` is a directory.
+
+    Raises:
+        Invalid: its ending is none of a table's.
+    """
+    ending = PurePosixPath(place.key).suffix
+    if not place.suffix and not given.endswith("/") and _ENDING.fullmatch(ending):
+        raise Invalid(
+            f"OUT {place.url} ends with {ending}, which is no format that is written",
+            code="batch.no_format",
+            hint=f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}; a name that ends with / is a directory of Parquet",
+        )
 
 
 def require_apart(source: Place, target: Place) -> None:

@@ -37,6 +37,7 @@ from penstock.flows.production.scoring.places import (
     on_disk,
     open_place,
     require_apart,
+    require_format,
 )
 from penstock.flows.production.scoring.reading import check_table, read_parts
 from penstock.flows.production.scoring.recording import Recording, choose_endpoint
@@ -104,16 +105,23 @@ def score_batch(project: Project, request: Request, show: Show | None = None) ->
 
     Raises:
         NotFound: there is no such model, input or endpoint.
-        Invalid: the input is no table of what the model takes, or the model fails for every row.
+        Invalid: the input is no table of what the model takes, the model fails for every row, or OUT or the address mean nothing.
         Conflict: OUT exists, or another job was begun there.
         Unavailable: a place or the store cannot be reached; the same command goes on later.
     """
+    if request.address is not None and request.executor != "ray":
+        raise Invalid(
+            "--address is where a Ray cluster is, and the model is asked here",
+            code="batch.address_without_ray",
+            hint="--executor ray, or no --address",
+        )
     with (
         open_place(project, request.source, request.directory) as source,
         open_place(project, request.target, request.directory) as target,
         tempfile.TemporaryDirectory(prefix="penstock-score-") as scratch,
     ):
         require_apart(source, target)
+        require_format(target, request.target)
         return _Run(project, request, source, target, Path(scratch), show).run()
 
 

@@ -46,6 +46,7 @@ def check_metric(gate: MetricGate, evidence: Evidence) -> Outcome:
         return Outcome("error", f"{gate.name} {what}; it must be {limits}", observed, limits, evidence=kept)
     inside = (gate.min is None or observed >= gate.min) and (gate.max is None or observed <= gate.max)
     sentence = f"{gate.name} is {observed:.4f}, must be {limits}"
+    sentence += f"; {evidence.metrics_note}" if evidence.metrics_note else ""
     return Outcome("pass" if inside else "fail", sentence, observed, limits, evidence=kept)
 
 
