@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid, NotFound, Unavailable, described
+from penstock.records.flavours import IMPORTS
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
@@ -337,7 +338,8 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
         return
     row_count = row_count_of(model.signature, columns)
     try:
-        model.predictor.predict(columns, row_count)  # the first call also pays for lazy imports
+        with IMPORTS.held():
+            model.predictor.predict(columns, row_count)  # the first call also pays for lazy imports
         outputs = model.predict(columns, row_count)
     except (Exception, SystemExit) as error:  # a model's own code may raise anything
         raise _failed(files, described(error)) from error
