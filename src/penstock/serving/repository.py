@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from penstock.base.errors import Invalid, NotFound, Unavailable, described
+from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable, described
 from penstock.records.flavours import IMPORTS
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
@@ -240,7 +240,7 @@ class ModelRepository:
                 before is served further.
         """
         versions = (*revision.versions, *(rule.version for rule in rules))
-        models = {version: self.load_version(revision.model, version) for version in dict.fromkeys(versions)}
+        models = {version: self._load_part(revision.model, version) for version in dict.fromkeys(versions)}
         new = ServedRevision(revision, models, rules)
         check_compatible(new)
         with self._lock:
@@ -253,6 +253,16 @@ class ModelRepository:
                 self._before[revision.endpoint] = old
             self._served = MappingProxyType({**self._served, revision.endpoint: new})
             return new
+
+    def _load_part(self, name: str, version: int) -> LoadedModel:
+        """Do as `load_version`; the field `version` of an error says of which."""
+        try:
+            return self.load_version(name, version)
+        except PenstockError as error:
+            error.fields["version"] = version  # also of a part of it
+            raise
+        except Exception as error:  # a model may raise anything
+            raise PenstockError(described(error), code="serving.load_failed", version=version) from error
 
     def load_version(self, name: str, version: int) -> LoadedModel:
         """Return a version in memory, loaded and proved where it is not; nothing serves it by that.
@@ -299,10 +309,11 @@ def check_compatible(new: ServedRevision) -> None:
         Invalid: a canary or shadow requires an input that the stable version does not have.
     """
     for model in new.models.values():
-        check_inputs(f"{model.name} version {model.version}", model.signature, new.stable.signature)
+        name = f"{model.name} version {model.version}"
+        check_inputs(name, model.signature, new.stable.signature, version=model.version)
 
 
-def check_inputs(name: str, candidate: Signature, stable: Signature) -> None:
+def check_inputs(name: str, candidate: Signature, stable: Signature, **fields: object) -> None:
     """Check that requests made for one model carry what another requires.
 
     Raises:
@@ -317,6 +328,7 @@ def check_inputs(name: str, candidate: Signature, stable: Signature) -> None:
             f"{name} requires {', '.join(lacking)}, which requests for the stable version do not carry",
             code="serving.signature_mismatch",
             hint="make the column optional, or deploy the version to its own endpoint",
+            **fields,
         )
 
 
