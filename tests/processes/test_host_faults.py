@@ -141,7 +141,9 @@ def test_what_was_loaded_before_is_told_of_and_tried_again_and_never_taken_back(
     production.wait_for("hindered", *endpoints)
     production.wait_for("ready", "main")
 
-    def are_told() -> bool:  # those that were killed count as serving until they have not been heard of for a while
+    def are_told() -> (
+        bool
+    ):  # those that were killed count as serving until they have not been heard of for a while
         production.controller.tick()
         return all([one["kind"] for one in alerts_of(project, name)] == ["load"] for name in endpoints)
 

@@ -18,12 +18,12 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable, described
+from penstock.base.errors import Invalid, NotFound, Unavailable, described
 from penstock.records.flavours import IMPORTS
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
-from penstock.serving.loaders import load_model
+from penstock.serving.loaders import load_model, naming
 from penstock.serving.loaders.fed import example_columns, row_count_of
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
 from penstock.serving.predictions.ids import Route
@@ -240,7 +240,10 @@ class ModelRepository:
                 before is served further.
         """
         versions = (*revision.versions, *(rule.version for rule in rules))
-        models = {version: self._load_part(revision.model, version) for version in dict.fromkeys(versions)}
+        models: dict[int, LoadedModel] = {}
+        for version in dict.fromkeys(versions):
+            with naming(version):
+                models[version] = self.load_version(revision.model, version)
         new = ServedRevision(revision, models, rules)
         check_compatible(new)
         with self._lock:
@@ -253,16 +256,6 @@ class ModelRepository:
                 self._before[revision.endpoint] = old
             self._served = MappingProxyType({**self._served, revision.endpoint: new})
             return new
-
-    def _load_part(self, name: str, version: int) -> LoadedModel:
-        """Do as `load_version`; the field `version` of an error says of which."""
-        try:
-            return self.load_version(name, version)
-        except PenstockError as error:
-            error.fields["version"] = version  # also of a part of it
-            raise
-        except Exception as error:  # a model may raise anything
-            raise PenstockError(described(error), code="serving.load_failed", version=version) from error
 
     def load_version(self, name: str, version: int) -> LoadedModel:
         """Return a version in memory, loaded and proved where it is not; nothing serves it by that.
