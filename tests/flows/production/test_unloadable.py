@@ -33,7 +33,7 @@ def test_what_another_process_loaded_before_is_not_taken_back(world: World, know
     world.controller.tick()
     world.controller.tick()
     assert world.current().number == number
-    assert [one.labels["kind"] for one in world.open_alerts()] == ["load"]
+    assert "load" in {one.labels.get("kind") for one in world.open_alerts()}
     assert "version 2 was loaded before" in world.events("guardrail.breached")[0].summary
 
 
