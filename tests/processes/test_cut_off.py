@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from penstock.monitoring.windows import list_windows
 from penstock.project.project import Project
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
+from processes.asking import ask
 from servers.forking import start_penstock
 from serving.fatal import LARGE, Fatal
 from stories.live import wait_until
@@ -44,13 +44,7 @@ class Serving:
 
     def ask(self, endpoint: str, value: float = 1.0) -> int:
         """Ask once; return the status, 0 where the process ended instead."""
-        tensor = {"name": "input-0", "shape": [1, 2], "datatype": "FP64", "data": [value, value]}
-        with contextlib.suppress(httpx.TransportError):
-            body = {"inputs": [tensor]}
-            return httpx.post(
-                f"{self.url}/v2/models/{endpoint}/infer", json=body, timeout=PATIENCE_S
-            ).status_code
-        return 0
+        return ask(self.url, endpoint, value)
 
     def errors_of(self, version: int) -> int:
         """Return how many requests to `main` a version is known to have failed."""

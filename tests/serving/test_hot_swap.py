@@ -30,7 +30,7 @@ def wait_for(database: Database, endpoint: str, revision: int) -> WorkerRevision
         with database.read() as connection:
             (worker,) = list_workers(connection, 0)
         state = worker.state_of(endpoint, revision)
-        found.extend([] if state is None else [state])
+        found.extend([] if state is None or state.state == "waiting" else [state])
         return bool(found)
 
     wait_until(is_reported)

@@ -91,6 +91,53 @@ def begin(name: str, work: Callable[[], T]) -> Future[T]:
     return future
 
 
+class LeasedLock:
+    """A lock for what one thread does at a time, which no thread keeps from others for longer than a lease.
+
+    A thread that holds it takes it again at once. One that holds it for longer than `lease_s` while others wait loses it
+    to one of them and is not stopped: they go on beside it. Thread-safe; who comes next is in no order.
+    """
+
+    def __init__(self, lease_s: float) -> None:
+        self.lease_s = lease_s
+        self._changed = threading.Condition()
+        self._holder: object | None = None
+        self._thread, self._until_s = 0, 0.0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for the lock, hold it meanwhile and give it back, unless it was lost."""
+        mine = self._take()
+        try:
+            yield
+        finally:
+            if mine is not None:
+                with self._changed:
+                    if self._holder is mine:
+                        self._release()
+
+    def take_from(self, thread: int) -> None:
+        """Let the next one go on beside a thread (`threading.get_ident`) that holds it."""
+        with self._changed:
+            if self._holder is not None and self._thread == thread:
+                self._release()
+
+    def _take(self) -> object | None:
+        """Return what shows that this thread took the lock; None where it holds it already."""
+        mine, thread = object(), threading.get_ident()
+        with self._changed:
+            while self._holder is not None and (left_s := self._until_s - time.monotonic()) > 0:
+                if self._thread == thread:
+                    return None
+                self._changed.wait(left_s)
+            self._holder, self._thread, self._until_s = mine, thread, time.monotonic() + self.lease_s
+        return mine
+
+    def _release(self) -> None:
+        self._holder = None
+        self._changed.notify_all()
+
+
 @contextmanager
 def behind_others() -> Iterator[None]:
     """Let this thread work behind others meanwhile: it rests wherever `give_way` is called and it worked for a while.

@@ -38,7 +38,7 @@ Kind = Literal[
     "load",
 ]
 """The last two are no guardrails of a policy, and hold for all: answers that are no finite numbers, and that no
-serve process could load what is deployed."""
+serve process could load what is deployed (which only alerts where that is no fault of the version)."""
 Unjudged = Literal[
     "too_few",
     "no_traffic",

@@ -16,11 +16,12 @@ from functools import partial
 from typing import Any
 
 from penstock.base.background import Background
-from penstock.base.errors import NotFound, PenstockError, Unavailable, described
+from penstock.base.errors import NotFound, PenstockError, described
 from penstock.base.store.clock import keep_in_step, tell_difference
 from penstock.base.store.database import Database
 from penstock.base.store.outside import words_outside
 from penstock.base.threads import begin
+from penstock.flows.production.controlling.unloadable import Proofs
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
@@ -107,6 +108,7 @@ class ServeProcess:
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._attempts = Attempts()
+        self._proofs = Proofs(database, source.fetch)
         self._underway = self.dataplane.engine.underway = Underway(options.shared_folder)
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
         self._known = KnownRevisions()
@@ -195,7 +197,8 @@ class ServeProcess:
                 continue
             wait_s = self._attempts.note_ended(cut.endpoint, cut.number, cut.ended)
             if wait_s:
-                self._reports.report(revision, "failed", why_not_loaded(cut, wait_s))
+                state = self._proofs.state_of_ended(revision)
+                self._reports.report(revision, state, why_not_loaded(cut, wait_s))
         return tell(cuts, current, self.worker, self._recorder)
 
     def _beat(self) -> None:
@@ -350,7 +353,7 @@ class ServeProcess:
     def _take_over(self, revision: Revision, rules: tuple[Rule, ...]) -> PenstockError | None:
         """Load and serve a revision and report it; return why it is not served."""
         problem: PenstockError | None = None
-        defect: Exception | None = None
+        defect: BaseException | None = None
         state: State = "ready"
         told = ""
         ended = self._attempts.ended(revision.endpoint, revision.number)
@@ -361,10 +364,11 @@ class ServeProcess:
             self._admission.note(revision, told)
             self._mark(revision)
         except PenstockError as error:
-            problem, state = error, "waiting" if isinstance(error, Unavailable) else "failed"
-        except Exception as error:  # noqa: BLE001 - a model may raise anything; it is told
+            problem, state = error, self._proofs.state_of(revision, error)
+            defect = _defect_of(error)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong is told
             message = described(error)
-            problem, state, defect = PenstockError(message, code="serving.load_failed"), "failed", error
+            problem, state, defect = PenstockError(message, code="serving.load_failed"), "hindered", error
         message = "" if problem is None else problem.message
         with self._reporting:
             newest, _ = self._loading.get(revision.endpoint, (0, None))
@@ -376,9 +380,14 @@ class ServeProcess:
                 self._reports.report(revision, state, outside)
         return problem
 
-    def _tell(self, revision: Revision, failure: str, defect: Exception | None) -> None:
+    def _tell(self, revision: Revision, failure: str, defect: BaseException | None) -> None:
         name = f"{revision.endpoint}#{revision.number}"
         if failure:
             logger.error("%s is not served, and tried again: %s", name, failure, exc_info=defect)
         else:
             logger.info("%s is served", name)
+
+
+def _defect_of(error: PenstockError) -> BaseException | None:
+    """Return what a model, or a library, raised that nobody foresaw: the log shows all of it."""
+    return error.__cause__ if error.code == "serving.load_failed" else None

@@ -17,8 +17,14 @@ from typing import Any
 import msgspec
 
 from penstock.base.errors import Conflict, Invalid, Unavailable
+from penstock.base.threads import LeasedLock
 
 GROUP = "penstock.flavours"
+IMPORT_S = 20.0
+"""So long one model's imports may keep others waiting, which are served meanwhile if they were before."""
+IMPORTS = LeasedLock(IMPORT_S)
+"""Held by whoever may import libraries while models are loaded in several threads. Where threads import modules that
+import each other, Python lets one of them see a module that is half there rather than let both wait for ever."""
 
 
 class FlavourEntry(msgspec.Struct, frozen=True):
@@ -111,7 +117,8 @@ def import_flavour(name: str) -> Any:
         )
     module, _, attribute = entry.target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with IMPORTS.held():
+            return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise Unavailable(
             f"models of the flavour {name} need {error.name}, which is not installed",

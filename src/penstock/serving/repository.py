@@ -19,10 +19,11 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid, NotFound, Unavailable, described
+from penstock.records.flavours import IMPORTS
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
-from penstock.serving.loaders import load_model
+from penstock.serving.loaders import load_model, naming
 from penstock.serving.loaders.fed import example_columns, row_count_of
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
 from penstock.serving.predictions.ids import Route
@@ -239,7 +240,10 @@ class ModelRepository:
                 before is served further.
         """
         versions = (*revision.versions, *(rule.version for rule in rules))
-        models = {version: self.load_version(revision.model, version) for version in dict.fromkeys(versions)}
+        models: dict[int, LoadedModel] = {}
+        for version in dict.fromkeys(versions):
+            with naming(version):
+                models[version] = self.load_version(revision.model, version)
         new = ServedRevision(revision, models, rules)
         check_compatible(new)
         with self._lock:
@@ -298,10 +302,11 @@ def check_compatible(new: ServedRevision) -> None:
         Invalid: a canary or shadow requires an input that the stable version does not have.
     """
     for model in new.models.values():
-        check_inputs(f"{model.name} version {model.version}", model.signature, new.stable.signature)
+        name = f"{model.name} version {model.version}"
+        check_inputs(name, model.signature, new.stable.signature, version=model.version)
 
 
-def check_inputs(name: str, candidate: Signature, stable: Signature) -> None:
+def check_inputs(name: str, candidate: Signature, stable: Signature, **fields: object) -> None:
     """Check that requests made for one model carry what another requires.
 
     Raises:
@@ -316,6 +321,7 @@ def check_inputs(name: str, candidate: Signature, stable: Signature) -> None:
             f"{name} requires {', '.join(lacking)}, which requests for the stable version do not carry",
             code="serving.signature_mismatch",
             hint="make the column optional, or deploy the version to its own endpoint",
+            **fields,
         )
 
 
@@ -337,7 +343,8 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
         return
     row_count = row_count_of(model.signature, columns)
     try:
-        model.predictor.predict(columns, row_count)  # the first call also pays for lazy imports
+        with IMPORTS.held():
+            model.predictor.predict(columns, row_count)  # the first call also pays for lazy imports
         outputs = model.predict(columns, row_count)
     except (Exception, SystemExit) as error:  # a model's own code may raise anything
         raise _failed(files, described(error)) from error

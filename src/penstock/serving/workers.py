@@ -41,11 +41,14 @@ NO_URL = ""
 """Of a process that answers nobody: it writes what services of the user's own tell of their calls."""
 BATCH = "batch"
 """What such a process says beside a revision that it told of as a batch job."""
-State = Literal["ready", "failed", "waiting"]
-"""`waiting`: its files cannot be had now, or it loads still. `failed`: it does not load. Both are tried again."""
+State = Literal["ready", "failed", "hindered", "waiting"]
+"""`waiting`: it loads still. `hindered`: it cannot be loaded here, and nothing shows that what came last in it is at
+fault. `failed`: what came last in it fails by itself, which was tried twice. All are tried again."""
+NOT_LOADED_STATES = frozenset({"failed", "hindered"})
+"""What a process says that tried and could not."""
 PENDING = "pending"
 """Of a worker that has said nothing yet."""
-_WORST_FIRST = ("failed", "waiting", PENDING, "ready")
+_WORST_FIRST = ("failed", "hindered", "waiting", PENDING, "ready")
 
 
 class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +161,26 @@ def report_revision(connection: sa.Connection, worker_id: int, report: WorkerRev
     connection.execute(
         worker_revisions.insert().values(worker_id=worker_id, **msgspec.structs.asdict(report))
     )
+
+
+def has_loaded(connection: sa.Connection, model: str, version: int) -> bool:
+    """Say whether a serve process ever took over a revision that has a version, in whatever part."""
+    if has_answered(connection, model, version):
+        return True
+    query = (
+        sa.select(revisions.c.shadows)
+        .join(endpoints, endpoints.c.id == revisions.c.endpoint_id)
+        .where(
+            revisions.c.model == model,
+            sa.cast(revisions.c.shadows, sa.Text) != "[]",
+            sa.exists().where(
+                worker_revisions.c.endpoint == endpoints.c.name,
+                worker_revisions.c.revision == revisions.c.number,
+                worker_revisions.c.state == "ready",
+            ),
+        )
+    )
+    return any(version in shadows for (shadows,) in connection.execute(query))
 
 
 def has_answered(

@@ -50,17 +50,19 @@ def wait_until_served(
                     code="serving.model_does_not_load",
                     hint=f"penstock rollback {revision.endpoint}",
                 )
+        hindered = next((state.message for _, state in states if state and state.state == "hindered"), "")
         late = [worker for worker, state in states if state is None or state.state != "ready"]
         if not late:
             return len(states)
         waited_s = time.monotonic() - began_s
         lagging = _names_of(late, len(states))
-        if waited_s > TOLD_AFTER_S and lagging != told:
-            tell(f"revision {revision.number} is recorded; waiting for {lagging} to load it")
-            told = lagging
+        why = f": {hindered}" if hindered else ""
+        if waited_s > TOLD_AFTER_S and lagging + why != told:
+            tell(f"revision {revision.number} is recorded; waiting for {lagging} to load it{why}")
+            told = lagging + why
         if waited_s > timeout_s:
             raise NotFound(
-                f"{lagging} did not take revision {revision.number} of {revision.endpoint} over in {timeout_s:g} s",
+                f"{lagging} did not take revision {revision.number} of {revision.endpoint} over in {timeout_s:g} s{why}",
                 code="serving.not_taken_over",
                 hint="look at the output of penstock serve there; what it serves: penstock endpoint show",
             )

@@ -29,6 +29,7 @@ from penstock.project.project import Project
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.predictions.waiting import Waiting, tell_waiting
 from penstock.serving.workers import (
+    NOT_LOADED_STATES,
     ToldOf,
     Worker,
     last_heard_ms,
@@ -325,7 +326,7 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
             "down",
             f"{SILENT} since {since}: look whether it still runs and reaches the store or the server",
         )
-    if servers and all(state == "failed" for state in servers.values()):
+    if servers and all(state in NOT_LOADED_STATES for state in servers.values()):
         return "down", "no serve process could load it"
     if seen.breaches:
         return "breached", seen.breaches[0].sentence

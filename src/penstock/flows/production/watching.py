@@ -13,6 +13,7 @@ from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import History, Look
+from penstock.flows.production.controlling.unloadable import load_findings
 from penstock.flows.production.measuring import Measures, compared, measure
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
@@ -28,7 +29,7 @@ from penstock.monitoring.policies import Policy, list_policies, policy_or_none_y
 from penstock.monitoring.rowwise.causes import Cause, Untold
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_failures
-from penstock.monitoring.windows import Window, WindowKey
+from penstock.monitoring.windows import Window
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
@@ -269,7 +270,7 @@ def look_at(
         nonfinite_max_ratio=policy.settings.monitor.nonfinite_max_ratio, slow=slow,
     )  # fmt: skip
     findings, cause = _with_cause(reading, stable, findings, slow)
-    findings += _load_failures(revision, (canary or stable).key, shared.workers)
+    findings += load_findings(connection, revision, (canary or stable).key, shared.workers)
     if (
         known is not None
     ):  # what is shown of labels and of the whole step may be as old as what was judged of it
@@ -345,33 +346,3 @@ def _dropped(window: Window) -> str:
         f"of {window.dropped_count} of the last {counted(window.request_count, 'request')} on {window.key.route} only the "
         "counts are known: a serve process had no room for them until they were written (recording.max_bytes)"
     )
-
-
-def _load_failures(revision: Revision, key: WindowKey, workers: list[Worker]) -> list[Finding]:
-    """Return the finding that what is deployed cannot be loaded: every process that tried says so.
-
-    What was served before is served further. What came last is to blame: the canary where there is one.
-    """
-    states = [one.state_of(revision.endpoint, revision.number) for one in workers]
-    told = [one for one in states if one is not None]
-    if not told or any(one.state != "failed" for one in told):
-        return []
-    return [
-        Finding(
-            kind="load",
-            endpoint=key.endpoint,
-            revision=revision.number,
-            version=key.version,
-            route=key.route,
-            start_s=key.start_s,
-            end_s=key.start_s,
-            name="model",
-            observed=float(len(told)),
-            limit=0.0,
-            count=len(told),
-            statistic="processes",
-            statistic_value=float(len(told)),
-            breached=True,
-            sentence=f"{key.route} version {key.version} cannot be loaded: {told[0].message}",
-        )
-    ]

@@ -48,7 +48,8 @@ def judgement_alerts() -> tuple[Rule, ...]:
             "PenstockServeFailed",
             "penstock_serve_processes",
             "a serve process cannot load the revision of {{ $labels.endpoint }}",
-            selector='state="failed"',
+            selector='state=~"failed|hindered"',
+            told='state="hindered"',
         ),
         _behind(),
         _dropped(),
@@ -210,8 +211,8 @@ def _rolled_back() -> Rule:
     )
 
 
-def _gauge(name: str, metric: str, words: str, selector: str = "") -> Rule:
-    labels = ",".join(part for part in ('endpoint="delay"', selector) if part)
+def _gauge(name: str, metric: str, words: str, selector: str = "", told: str = "") -> Rule:
+    labels = ",".join(part for part in ('endpoint="delay"', told or selector) if part)
     inner = f"{{{selector}}}" if selector else ""
     return Rule(
         name=name,

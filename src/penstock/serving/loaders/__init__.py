@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from penstock.base.errors import Invalid, PenstockError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from penstock.base.errors import Invalid, PenstockError, described
 from penstock.records.flavours import import_flavour
 from penstock.serving.loaders.model import ModelFiles, Predictor
 
-__all__ = ["ModelFiles", "Predictor", "load_model"]
+__all__ = ["ModelFiles", "Predictor", "load_model", "naming"]
 
 
 def load_model(files: ModelFiles) -> Predictor:
@@ -43,3 +46,19 @@ def load_model(files: ModelFiles) -> Predictor:
             version=files.version,
         ) from error
     return loaded
+
+
+@contextmanager
+def naming(version: int) -> Iterator[None]:
+    """Let whatever goes wrong say of which version, as its field `version`.
+
+    Raises:
+        PenstockError: what was raised, or of whatever else a model may raise (`serving.load_failed`).
+    """
+    try:
+        yield
+    except PenstockError as error:
+        error.fields["version"] = version  # a part of a version may have named itself
+        raise
+    except Exception as error:
+        raise PenstockError(described(error), code="serving.load_failed", version=version) from error

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from penstock.base.errors import Invalid
+from penstock.records.flavours import IMPORTS
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, Rows
 from penstock.serving.loaders.times import as_times, zones_of
@@ -66,6 +67,11 @@ def is_numeric(inputs: Sequence[Column]) -> bool:
     return all(column.datatype != "BYTES" and column.meaning in {"", "boolean"} for column in inputs)
 
 
+def _library(name: str) -> Any:
+    with IMPORTS.held():
+        return import_module(name)
+
+
 def _single(column: Column) -> Feed:
     name = column.name
     return lambda columns, _: columns[name]
@@ -108,7 +114,7 @@ class _PolarsFeed:
         self._inputs = inputs
         self._names = tuple(column.name for column in inputs)
         zones_of(inputs)
-        self._polars = import_module("polars")
+        self._polars = _library("polars")
 
     def __call__(self, columns: Columns, row_count: int) -> Any:
         if type(columns) is Matrix and columns.names == self._names:
@@ -140,7 +146,7 @@ class _PandasFeed:
         self._inputs = inputs
         self._names = tuple(column.name for column in inputs)
         self._zones = zones_of(inputs)
-        self._pandas = import_module("pandas")
+        self._pandas = _library("pandas")
         self._text = self._pandas.Series(["a"]).dtype
 
     def __call__(self, columns: Columns, row_count: int) -> Any:

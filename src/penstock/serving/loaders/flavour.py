@@ -15,6 +15,7 @@ import numpy as np
 
 from penstock.base.errors import Invalid, Unavailable, described
 from penstock.records.classes import CLASSES_MAX, PROBABILITY, probability_output
+from penstock.records.flavours import IMPORTS
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.fed import Answer, FedPredictor, does_not_load, example_columns, row_count_of
 from penstock.serving.loaders.model import (
@@ -128,7 +129,8 @@ class Flavour(ABC):
     ) -> Any:
         """Return the library's own model as `read`, with the modules that its folder brings."""
         if not options.get("code"):
-            return self.read(folder, options, trusted)
+            with IMPORTS.held():
+                return self.read(folder, options, trusted)
         with own_code(inside(folder, options["code"]), options.get(CODE_MODULES, ())):
             return self.read(folder, options, trusted)
 
@@ -155,7 +157,8 @@ class Flavour(ABC):
             raise
         except Exception as error:
             raise does_not_load(files, described(error), self.mend(error, files.options)) from error
-        return self.open(model, files)
+        with IMPORTS.held():
+            return self.open(model, files)
 
     def open(self, model: Any, files: ModelFiles) -> Predictor:
         """Return the predictor of a model in memory; raises Invalid as `load`."""

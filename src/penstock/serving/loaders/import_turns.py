@@ -2,6 +2,9 @@
 
 Imports change what the whole process sees (`sys.path`, `sys.modules`), so models take turns. A turn that lasts too
 long is taken away: what it changed is undone, and the next one goes on. What is imported is in `own_code`.
+
+Other threads import meanwhile, and look through `sys.path` step by step: it is replaced by another list, never changed,
+for a list from which something is taken away while it is walked through has an entry that is never looked at.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from penstock.base.errors import Invalid, Unavailable
+from penstock.records.flavours import IMPORTS
 
 logger = logging.getLogger(__name__)
 IMPORT_S = 60.0
@@ -44,7 +48,8 @@ class Turn:
         for name in self._before:
             del sys.modules[name]
         self._writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-        sys.path.insert(0, str(self.code))  # bytecode is not written: the folder is what was registered
+        _forget_found(self.code)
+        sys.path = [str(self.code), *sys.path]  # bytecode is not written: the folder is what was registered
         self._is_open = True
 
     def begin_reading(self) -> None:
@@ -77,7 +82,9 @@ class Turn:
         self._is_open = False
         if has_failed:
             self._restore()
-        sys.path.remove(str(self.code))
+        path = list(sys.path)
+        path.remove(str(self.code))
+        sys.path = path
         sys.dont_write_bytecode = self._writes_bytecode
 
     def forget(self) -> None:
@@ -96,6 +103,13 @@ class Turn:
         return {
             name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in self.tops
         }
+
+
+def _forget_found(code: Path) -> None:
+    """Let a folder be listed anew that imports looked into before; other places are left as they are known."""
+    for place in list(sys.path_importer_cache):
+        if Path(place).is_relative_to(code):
+            sys.path_importer_cache.pop(place, None)
 
 
 class Turns:
@@ -155,6 +169,7 @@ class Turns:
         one: Turn | None = turn
         while one is not None:
             one.is_lost = True
+            IMPORTS.take_from(one.thread)
             one.close(has_failed=True)
             self._hanging.append(one)
             one = one.outer

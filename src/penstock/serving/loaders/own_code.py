@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from penstock.base.errors import Invalid
+from penstock.records.flavours import IMPORTS
 from penstock.serving.loaders.import_turns import Turns
 
 CODE = "code"
@@ -79,15 +80,15 @@ def own_code(code: Path, modules: Iterable[str] = ()) -> Iterator[None]:
     turn = _turns.take(code)
     has_failed = True
     try:
-        if not is_imported(code):
-            tops = _tops_of(_modules_in(code))
-            _turns.check(tops)
-            turn.open(tops)
-            importlib.invalidate_caches()
-            for name in modules:
-                import_own(name)
-        turn.begin_reading()
-        yield
+        with IMPORTS.held():  # always within a turn, so that nobody who has one waits for who waits for it
+            if not is_imported(code):
+                tops = _tops_of(_modules_in(code))
+                _turns.check(tops)
+                turn.open(tops)
+                for name in modules:
+                    import_own(name)
+            turn.begin_reading()
+            yield
         turn.require()
         has_failed = False
     except Exception:

@@ -42,10 +42,13 @@ class Unfound:
 
     def __enter__(self) -> None:
         self._thread = threading.get_ident()
-        sys.meta_path.insert(0, self)
+        sys.meta_path = [
+            self,
+            *sys.meta_path,
+        ]  # another list: threads that import walk through the one before
 
     def __exit__(self, *_error: object) -> None:
-        sys.meta_path.remove(self)
+        sys.meta_path = [one for one in sys.meta_path if one is not self]
 
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None

@@ -1,0 +1,138 @@
+"""What no serve process can load: whether that is held against the version that came last, or is the hosts' fault.
+
+A version is taken back only where every process says that it fails by itself, and none has ever loaded it. What was
+loaded before has not changed since; its hosts have. Who says which is in `penstock.serving.faults`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from penstock.base.errors import PenstockError
+from penstock.base.store.database import Database
+from penstock.monitoring.findings import Finding
+from penstock.monitoring.windows import WindowKey, windows
+from penstock.serving.deployments import Revision, endpoints, revisions
+from penstock.serving.faults import fails_afresh, may_be_own, needs_proof
+from penstock.serving.loaders.model import ModelFiles
+from penstock.serving.workers import NOT_LOADED_STATES, State, Worker, WorkerRevision, has_loaded
+
+
+def load_findings(
+    connection: sa.Connection, revision: Revision, key: WindowKey, workers: Sequence[Worker]
+) -> list[Finding]:
+    """Return the finding that no serve process that tried can load a revision; nothing where one can, or is at it.
+
+    What was served before is served further. Its action is to alert only, unless what came last is at fault itself: the
+    canary where there is one.
+
+    Args:
+        key: of the window of what came last.
+    """
+    states = [one.state_of(revision.endpoint, revision.number) for one in workers]
+    told = [one for one in states if one is not None]
+    if not told or any(one.state not in NOT_LOADED_STATES for one in told):
+        return []
+    are_proofs = all(one.state == "failed" for one in told)
+    is_own = are_proofs and not was_loaded(connection, revision.model, key.version)
+    return [
+        Finding(
+            kind="load",
+            endpoint=key.endpoint,
+            revision=revision.number,
+            version=key.version,
+            route=key.route,
+            start_s=key.start_s,
+            end_s=key.start_s,
+            name="model",
+            observed=float(len(told)),
+            limit=0.0,
+            count=len(told),
+            statistic="processes",
+            statistic_value=float(len(told)),
+            breached=True,
+            action=None if is_own else "alert",
+            sentence=_sentence(revision, key, told, is_own=is_own, are_proofs=are_proofs),
+        )
+    ]
+
+
+class Proofs:
+    """What this process has proven of versions that fail by themselves. Thread-safe.
+
+    Args:
+        fetch: returns a version's files; raises PenstockError.
+    """
+
+    def __init__(self, database: Database, fetch: Callable[[str, int], ModelFiles]) -> None:
+        self._database, self._fetch = database, fetch
+        self._proven: dict[tuple[str, int], str] = {}
+
+    def state_of(self, revision: Revision, error: PenstockError) -> State:
+        """Say what a revision is in that could not be served: `failed` where what came last in it is proven to be at fault.
+
+        Blocks while it is tried again in a fresh process, which is done once for the same words.
+        """
+        version = _newest(revision)
+        if not may_be_own(error) or error.fields.get("version", version) != version:
+            return "hindered"
+        key = (revision.model, version)
+        try:
+            if self._was_loaded(revision):
+                return "hindered"
+            is_proven = not needs_proof(error) or self._proven.get(key) == error.message
+            if not is_proven and not fails_afresh(self._fetch(*key)):
+                return "hindered"
+        except PenstockError:
+            return "hindered"
+        self._proven[key] = error.message
+        return "failed"
+
+    def state_of_ended(self, revision: Revision) -> State:
+        """Say the same of a revision at whose loading processes ended, more than once."""
+        try:
+            return "hindered" if self._was_loaded(revision) else "failed"
+        except PenstockError:
+            return "hindered"
+
+    def _was_loaded(self, revision: Revision) -> bool:
+        with self._database.read() as connection:
+            return was_loaded(connection, revision.model, _newest(revision))
+
+
+def _newest(revision: Revision) -> int:
+    """Return what came last into a revision: the canary where there is one."""
+    return revision.stable if revision.canary is None else revision.canary.version
+
+
+def was_loaded(connection: sa.Connection, model: str, version: int) -> bool:
+    """Say whether any serve process ever loaded a version: one said so, or its answers are known."""
+    if has_loaded(connection, model, version):
+        return True
+    answered = (
+        sa.select(windows.c.version)
+        .join(endpoints, endpoints.c.name == windows.c.endpoint)
+        .join(
+            revisions,
+            sa.and_(revisions.c.endpoint_id == endpoints.c.id, revisions.c.number == windows.c.revision),
+        )
+        .where(
+            revisions.c.model == model,
+            windows.c.version == version,
+            windows.c.request_count > windows.c.error_count,
+        )
+    )
+    return connection.execute(answered.limit(1)).first() is not None
+
+
+def _sentence(
+    revision: Revision, key: WindowKey, told: Sequence[WorkerRevision], *, is_own: bool, are_proofs: bool
+) -> str:
+    if is_own:
+        return f"{key.route} version {key.version} cannot be loaded: {told[0].message}"
+    why = next((one.message for one in told if one.state == "hindered"), told[0].message)
+    held = f"version {key.version} was loaded before, so it is not held against it" if are_proofs else ""
+    tried = "it is tried again" if not held else f"{held} and tried again"
+    return f"no serve process can load revision {revision.number} now: {why}; {tried}"
