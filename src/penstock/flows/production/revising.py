@@ -74,7 +74,7 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
     if plan.out is not None and plan.before is not None:
         ref = f"{plan.before.model}/{plan.out}"
         told.append(
-            f"{ref} counts as rolled back: nothing deploys or promotes it until other gates, or other data, speak for it"
+            f"{ref} counts as rolled back: nothing deploys or promotes it until a person answers for it with --force --reason"
         )
     if follows is not None:
         told.append(follows.words.removeprefix("; "))
