@@ -61,6 +61,8 @@ windows = sa.Table(
     ),
 )
 
+BATCH = "batch"
+"""The route of what a batch job asked: a table in bunches is no live traffic, and no live route is judged by it."""
 NONFINITE = ("nonfinite_count", "nonfinite_run_count", "nonfinite_row_count")
 OUTLIERS = ("scored_row_count", "outlier_row_count", "outlier_run_count")
 SUMMED = ("request_count", "error_count", "row_count", *NONFINITE, "dropped_count", *OUTLIERS)

@@ -125,7 +125,7 @@ def _render(view: EndpointView) -> str:
             (
                 route.route,
                 route.version,
-                f"{route.percent:g} %",
+                "-" if route.route == "batch" else f"{route.percent:g} %",
                 route.request_count,
                 f"{route.error_ratio:.2%}",
                 "-" if route.p50_ms is None else f"{route.p50_ms:.1f}",

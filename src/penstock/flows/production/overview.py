@@ -24,7 +24,7 @@ from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.rowwise.causes import Cause
-from penstock.monitoring.windows import Window
+from penstock.monitoring.windows import BATCH, Window
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
@@ -270,6 +270,8 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
     routes = [_route(seen, revision.stable, rest, seen.stable)]
     if canary is not None and seen.canary is not None:
         routes.append(_route(seen, canary.version, canary.percent, seen.canary))
+    if seen.batch is not None:
+        routes.append(_route(seen, revision.stable, 0, seen.batch))
     health, why = _health(seen, servers, told)
     return EndpointView(
         name=seen.endpoint,
@@ -302,7 +304,11 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
         undone=tuple(one.summary for one in list_undone(seen)),
         looked_ms=seen.time_ms,
         last_traffic_s=max(
-            (one.last_s for one in (seen.stable, seen.canary) if one is not None and one.last_s is not None),
+            (
+                one.last_s
+                for one in (seen.stable, seen.canary, seen.batch)
+                if one is not None and one.last_s is not None
+            ),
             default=None,
         ),
     )
@@ -335,13 +341,16 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
         return "unjudged", "its policy has no guardrail"
     if seen.problems:
         return "unjudged", seen.problems[0]
-    unjudged = [one for one in seen.findings if one.unjudged is not None]
+    batch = seen.batch.recent if seen.batch is not None and seen.stable.recent is None else None
+    unjudged = [
+        one for one in seen.findings if one.unjudged is not None and (batch is None or one.route == BATCH)
+    ]
     lasting = [one for one in unjudged if not one.is_waiting]
     if lasting:
         return "unjudged", lasting[0].sentence
     if servers and "ready" not in servers.values():
         return "unjudged", f"no serve process says that revision {seen.revision.number} is ready"
-    if seen.stable.recent is None:
+    if seen.stable.recent is None and batch is None:
         last_s = seen.stable.last_s
         return "idle", "no traffic yet" if last_s is None else f"no traffic since {format_ms(last_s * 1000)}"
     if unjudged:

@@ -22,7 +22,7 @@ from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
-from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows, recent
+from penstock.monitoring.windows import BATCH, Window, WindowKey, list_windows, merge_windows, recent
 from penstock.registry.states import last_rolled_back_ms
 from penstock.serving.deployments import Revision
 
@@ -63,7 +63,9 @@ class Reading:
         needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
         return Traffic(
             key=self._key(version, "stable"),
-            recent=self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s),
+            recent=self._recent(timings, monitor.windows)
+            if self.is_quick
+            else self._whole(fresh_s, "stable"),
             rows=self._rows(version, "stable"),
             slices=self._slices(version, "stable"),
             sliced=self._sliced,
@@ -72,6 +74,29 @@ class Reading:
             blocks=_blocks(timings)[-monitor.windows :],
             earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
             last_s=self._last_s(timings, version, "stable"),
+        )
+
+    def batch(self) -> Traffic | None:
+        """Return what batch jobs asked the stable version lately; None where none ever did, and of a quick look."""
+        monitor, version = self.settings.monitor, self.revision.stable
+        last_s = (
+            None if self.is_quick else last_traffic_s(self.connection, self.revision.endpoint, version, BATCH)
+        )
+        if last_s is None:
+            return None
+        fresh_s = self.time_ms // 1000 - (monitor.windows + 1) * monitor.window_s - SLACK_S
+        fresh_s = max(fresh_s, self._acted_on_s())
+        needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
+        return Traffic(
+            key=self._key(version, BATCH),
+            recent=self._whole(fresh_s, BATCH),
+            rows=self._rows(version, BATCH),
+            slices=self._slices(version, BATCH),
+            sliced=self._sliced,
+            feature_ratio=monitor.feature_ratio,
+            labelled=self._labelled(version, BATCH, None, (monitor.windows, needed)),
+            blocks=_blocks(self._timings(version, BATCH, since_s=fresh_s))[-monitor.windows :],
+            last_s=last_s,
         )
 
     def canary(self) -> Traffic | None:
@@ -118,11 +143,11 @@ class Reading:
             for route, version in routes
         }
 
-    def _whole(self, fresh_s: int) -> Window | None:
+    def _whole(self, fresh_s: int, route: str) -> Window | None:
         """Merge the stable version's newest windows, with all that is known of them."""
         listed = list_windows(self.connection, self.revision.endpoint, since_s=fresh_s)
         mine = [one for one in listed if one.key.version == self.revision.stable]
-        return recent(mine, "stable", self.settings.monitor.windows)
+        return recent(mine, route, self.settings.monitor.windows)
 
     def _recent(self, timings: list[Window], count: int) -> Window | None:
         """Merge the newest windows, of which only counts and latency are known."""
@@ -139,7 +164,7 @@ class Reading:
         if self.is_quick or not limits or not self.settings.monitor.feature_ratio:
             return None
         span_s = max(one.span_s for one in limits)
-        if route == "stable":
+        if route != "canary":
             span_s = min(span_s, self.time_ms / 1000 - self._acted_on_s())
         return read_rows(
             self.connection, self._key(version, route), span_s, max(one.max_rows for one in limits)
@@ -151,7 +176,7 @@ class Reading:
         if self.is_quick or not wanted:
             return ()
         key, since_s = self._key(version, route), float(self._horizon_s())
-        if route == "stable":
+        if route != "canary":
             since_s = max(since_s, self._acted_on_s())
         rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
         return slices_of(rows, wanted)
@@ -165,7 +190,13 @@ class Reading:
         if labelled is None or find_losses(traffic.reference.profile) is None:
             return None
         listed = list_windows(self.connection, self.revision.endpoint, since_s=labelled.key.start_s)
-        mine = [one for one in listed if one.key.version == traffic.key.version and one.key.route != "direct"]
+        mine = [
+            one
+            for one in listed
+            if one.key.version == traffic.key.version
+            and one.key.route != "direct"
+            and (one.key.route == BATCH) == (traffic.key.route == BATCH)
+        ]
         known = [one for one in mine if one.quality.label_count and one.features.row_count]
         return merge_windows(known) if known else None
 
@@ -252,6 +283,7 @@ class Reading:
             since_s=self._horizon_s() if route == "canary" else max(self._horizon_s(), self._acted_on_s()),
             revisions=revisions,
             enough=enough,
+            of_batches=route == BATCH,
         )
         if found is None:
             return None
