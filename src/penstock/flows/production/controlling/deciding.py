@@ -192,9 +192,8 @@ def _gone(look: Look, alert: Alert) -> str:
     """Say why an alert has lost what it was about; empty when it has not."""
     route, version = alert.labels.get("route"), alert.labels.get("version")
     canary = look.revision.canary
-    serving = {one: look.revision.stable for one in ("stable", BATCH)} | {
-        "canary": canary.version if canary else None
-    }
+    stable = look.revision.stable
+    serving = {"stable": stable, BATCH: stable, "canary": canary.version if canary else None}
     if str(serving.get(str(route))) != version:
         return f"version {version} is not {route} any more"
     if alert.labels.get("kind") == "load" and not any(one.kind == "load" for one in look.findings):
