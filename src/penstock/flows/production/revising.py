@@ -125,12 +125,13 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
     follows = _alias_that_follows(connection, plan, policy.endpoint)
     answering = (revision.stable, revision.canary.version if revision.canary else None)
     kept = kept_by_rules(revision.model, policy.endpoint.traffic.rules, answering)
-    besides = (follows.words if follows else "") + (f"; {kept}" if kept else "")
+    besides = follows.words if follows else ""
     if plan.out is not None and before is not None:
         others = serving_elsewhere(connection, plan.endpoint, before.model, plan.out)
         besides += f"; {before.model}/{plan.out} counts as rolled back" + (
             f", and stays on {', '.join(others)}" if others else ""
         )
+    besides += f"; {kept}" if kept else ""
     event_id = record_event(
         connection,
         plan.kind,
