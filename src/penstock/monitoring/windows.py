@@ -62,6 +62,8 @@ windows = sa.Table(
     ),
 )
 
+BATCH = "batch"
+"""The route of what a batch job asked: a table in bunches is no live traffic, and no live route is judged by it."""
 SKETCHES = frozenset({"features", "outputs"})
 """What is large of a window."""
 

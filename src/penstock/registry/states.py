@@ -1,12 +1,13 @@
 """What became of a version in production: it was rolled back, or somebody took responsibility for it again.
 
-A version that was rolled back is not promoted or deployed until gates that have changed, or have other data, passed
-it, or a person says why it may. States are rows that are never changed; the newest one counts.
+A version that was rolled back is not promoted or deployed until a person says why it may: no verdict lifts the mark,
+since gates had passed it before and production showed that they were not enough, and who sets gates can loosen them.
+States are rows that are never changed; the newest one counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -15,11 +16,9 @@ import sqlalchemy as sa
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Refused
 from penstock.base.store.events import record_event
-from penstock.registry.entities import ModelVersion, Verdict
-from penstock.registry.tables import verdicts, version_states
-from penstock.registry.verdicts import get_verdict
+from penstock.registry.entities import ModelVersion
+from penstock.registry.tables import version_states
 
-Holds = Callable[[Verdict], bool]
 State = Literal["rolled_back", "cleared"]
 MOST_TOLD = 3
 """So many earlier rollbacks of a version are told in a sentence."""
@@ -104,13 +103,9 @@ def add_state(connection: sa.Connection, state: VersionState) -> None:
 
 
 def list_rolled_back(
-    connection: sa.Connection, model: str | None = None, holds: Holds | None = None
+    connection: sa.Connection, model: str | None = None
 ) -> dict[tuple[str, int], VersionState]:
-    """Return the versions that are rolled back now, by model and number.
-
-    A version is not any more once it was cleared, or once other gates, or the same ones on other data, passed its
-    content after that (on a verdict that `holds`). The gates that let it out before, asked again, say nothing new.
-    """
+    """Return the versions that are rolled back now, by model and number: until a person clears them."""
     query = sa.select(version_states).order_by(version_states.c.id)
     if model is not None:
         query = query.where(version_states.c.model == model)
@@ -121,12 +116,11 @@ def list_rolled_back(
         if key in newest and newest[key].state == "rolled_back":
             before.setdefault(key, []).insert(0, newest[key])
         newest[key] = _state(row)
-    found = {
+    return {
         key: msgspec.structs.replace(one, earlier=tuple(before.get(key, ())))
         for key, one in newest.items()
         if one.state == "rolled_back"
     }
-    return {key: one for key, one in found.items() if not _passed_since(connection, one, holds)}
 
 
 def last_rolled_back_ms(connection: sa.Connection, model: str, number: int) -> int:
@@ -139,11 +133,9 @@ def last_rolled_back_ms(connection: sa.Connection, model: str, number: int) -> i
     return connection.execute(query).scalar() or 0
 
 
-def find_rolled_back(
-    connection: sa.Connection, version: ModelVersion, holds: Holds | None = None
-) -> VersionState | None:
+def find_rolled_back(connection: sa.Connection, version: ModelVersion) -> VersionState | None:
     """Return why a version is rolled back now, or None when it is not; the same content is the same version."""
-    return same_rolled_back(list_rolled_back(connection, version.model, holds), version)
+    return same_rolled_back(list_rolled_back(connection, version.model), version)
 
 
 def same_rolled_back(
@@ -159,37 +151,38 @@ def same_rolled_back(
     return found.get((version.model, version.number)) or newest
 
 
-def require_not_rolled_back(
-    connection: sa.Connection, version: ModelVersion, what: str, holds: Holds | None = None
-) -> None:
+def require_not_rolled_back(connection: sa.Connection, version: ModelVersion, what: str) -> None:
     """Make sure that a version was not rolled back.
 
     Args:
         what: what is refused, as `deployed`.
-        holds: whether a verdict is proof; without it the store is believed.
 
     Raises:
-        Refused: it was, and nothing has spoken for it since.
+        Refused: it was, and nobody has answered for it since.
     """
-    found = find_rolled_back(connection, version, holds)
+    found = find_rolled_back(connection, version)
     if found is not None:
         raise Refused(
             f"{version.ref} cannot be {what}: it {found.whose(version)} {found.sentence}",
             code="registry.rolled_back",
-            hint=f"--force --reason TEXT says why it may; penstock gate run {version.ref} counts under gates or data that it "
-            "has not passed before",
+            hint="--force --reason TEXT says why it may; judging it again does not lift the mark, a new version has none",
             model=version.model,
             version=version.number,
         )
 
 
 def clear_state(connection: sa.Connection, version: ModelVersion, actor: str, reason: str) -> None:
-    """Take a version's rollback back because a person answers for it; nothing happens when there is none."""
-    found = find_rolled_back(connection, version)
+    """Take a version's rollback back because a person answers for it; nothing happens when there is none.
+
+    The same files under other numbers of the model are cleared with it: they are the same version.
+    """
+    marked = list_rolled_back(connection, version.model)
+    found = same_rolled_back(marked, version)
     if found is None:
         return
     cause: Mapping[str, Any] = {"rolled_back": msgspec.to_builtins(found)}
-    for number in {found.number, version.number}:
+    same = {number for (_, number), one in marked.items() if one.digest == found.digest and found.digest}
+    for number in sorted({found.number, version.number} | same):
         state = VersionState(
             model=version.model,
             number=number,
@@ -209,19 +202,6 @@ def clear_state(connection: sa.Connection, version: ModelVersion, actor: str, re
         f"{version.ref} may be deployed again though it was rolled back: {reason}",
         cause=cause,
     )
-
-
-def _passed_since(connection: sa.Connection, state: VersionState, holds: Holds | None) -> bool:
-    if not state.digest:
-        return False
-    same = (verdicts.c.model == state.model) & (verdicts.c.model_digest == state.digest) & verdicts.c.passed
-    columns = sa.select(verdicts.c.id, verdicts.c.settings_digest, verdicts.c.data)
-    before = connection.execute(columns.where(same, verdicts.c.created_ms <= state.time_ms))
-    # what let it out before is no news: production has shown that it was not enough
-    known = [(row.settings_digest, row.data) for row in before]
-    after = connection.execute(columns.where(same, verdicts.c.created_ms > state.time_ms)).all()
-    news = [row.id for row in after if (row.settings_digest, row.data) not in known]
-    return any(holds is None or holds(get_verdict(connection, one)) for one in news)
 
 
 def _state(row: Any) -> VersionState:

@@ -43,9 +43,9 @@ revisions = sa.Table(
     sa.Column("cause", sa.JSON, nullable=False),
     sa.Column("kind", sa.String(16), nullable=False, server_default="deployed"),
 )
-RevisionKind = Literal["deployed", "canary", "advanced", "promoted", "rolled_back"]
+RevisionKind = Literal["deployed", "canary", "advanced", "promoted", "rolled_back", "shadowed"]
 """What made a revision: a person's or CI's deployment (whole or as a canary), a step of a rollout, its
-end, or a rollback."""
+end, a rollback, or other shadows beside versions that answer as before."""
 
 
 class Canary(msgspec.Struct, frozen=True):

@@ -320,7 +320,7 @@ findings = st.builds(
 revisions = st.lists(
     st.tuples(
         st.integers(1, 3),
-        st.sampled_from(["deployed", "promoted", "rolled_back", "canary", "advanced"]),
+        st.sampled_from(["deployed", "promoted", "rolled_back", "canary", "advanced", "shadowed"]),
         st.booleans(),
     ),
     min_size=1,

@@ -51,7 +51,7 @@ def test_an_alias_that_stays_is_said_to_stay(world: World) -> None:
     assert "m@champion stays at m/2" in world.events("endpoint.rolled_back")[0].summary
 
 
-def test_promote_refuses_it_until_a_new_verdict_or_a_reason(world: World) -> None:
+def test_promote_refuses_it_until_a_person_gives_a_reason(world: World) -> None:
     world.policy()
     world.alias(1)
     world.deploy(1)
@@ -67,7 +67,7 @@ def test_promote_refuses_it_until_a_new_verdict_or_a_reason(world: World) -> Non
     assert world.events("model.cleared")[0].summary.endswith("the feature store was at fault")
 
 
-def test_a_new_verdict_speaks_for_it_and_an_old_or_failed_one_does_not(world: World) -> None:
+def test_no_verdict_speaks_for_it(world: World) -> None:
     world.policy()
     world.deploy(1)
     world.deploy(2)
@@ -88,7 +88,8 @@ def test_a_new_verdict_speaks_for_it_and_an_old_or_failed_one_does_not(world: Wo
     judge("again", now_ms() + 1000)
     assert rolled_back(world) == [2], "the same gates on the same data say nothing new"
     judge("new", now_ms() + 1000, gates="others")
-    assert rolled_back(world) == []
+    assert rolled_back(world) == [2], "production refused what gates had passed"
+    assert not world.events("model.cleared")
 
 
 def test_the_same_content_under_another_number_is_the_same_version(world: World) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
@@ -17,9 +18,17 @@ from penstock.base.errors import Invalid
 from penstock.base.git import Git
 from penstock.cli.main import cli
 from penstock.data.verbs.creation import init_repository
+from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.registering import register_model
+from penstock.flows.production.controlling.responding import Controller
+from penstock.flows.production.revising import PROMOTED, ROLLED_BACK, apply_deployment
+from penstock.flows.production.traffic.promoting import plan_promotion_of_canary
+from penstock.flows.production.traffic.rolling_back import plan_rollback
+from penstock.monitoring.alerts import alerts
 from penstock.project.project import Project
+from penstock.registry.aliases import find_alias
 from penstock.registry.tables import versions
+from penstock.serving.deployments import list_revisions
 from penstock.workspace import open_workspace
 
 LATE = [0, 0, 1, 1]
@@ -132,3 +141,36 @@ def test_a_shadow_whose_files_are_gone_does_not_hold_up_a_deployment(project: Pr
     left = deploy(project, "--model", "m/2", "--canary", "20")
     assert left["shadows"] == []
     assert any(one.startswith("m/3 cannot stay a shadow: ") for one in left["warnings"])
+
+
+def test_changing_shadows_after_a_rollback_or_a_promotion_is_neither_again(project: Project) -> None:
+    text = "project: p\nendpoints:\n  s: {model: m@champion, guardrails: [{errors: {max_ratio: 0.1}}]}\n"
+    (project.root / "penstock.yaml").write_text(text, encoding="utf-8")
+
+    controller = Controller(project, remembers=False)
+
+    def told() -> tuple[int, dict[str, int]]:
+        controller.tick()
+        with project.database.read() as connection:
+            posted = list(connection.execute(sa.select(alerts.c.name)).scalars())
+        return posted.count(ROLLED_BACK) + posted.count(PROMOTED), dict(controller.looks["s"].rollbacks)
+
+    deploy(project, "--model", "m/1")
+    deploy(project, "--model", "m/2")
+    apply_deployment(project, plan_rollback(project, "s"))
+    assert told() == (1, {"controller": 0, "person": 1})
+    for shadows in (("--shadow", "m/3"), ("--no-shadow",)):
+        deploy(project, *shadows)
+        assert told() == (1, {"controller": 0, "person": 1})
+    deploy(project, "--model", "m/4", "--canary", "20")
+    apply_deployment(project, plan_promotion_of_canary(project, "s"))
+    assert told()[0] == 2
+    apply_promotion(project, plan_promotion(project, "m/1"))
+    deploy(project, "--shadow", "m/3")
+    assert told() == (2, {"controller": 0, "person": 1})
+    with project.database.read() as connection:
+        found = find_alias(connection, "m", "champion")
+        kinds = [one.kind for one in list_revisions(connection, "s")][::-1]
+    assert found is not None
+    assert found.version == 1, "shadows move no alias"
+    assert kinds[2:] == ["rolled_back", "shadowed", "shadowed", "canary", "promoted", "shadowed"]

@@ -114,7 +114,7 @@ def test_no_button_leads_to_a_refusal_and_what_cannot_be_done_says_why_and_what_
         apply_deployment(loose, plan_rollback(loose, "delay", reason="its AUC is 0.51"))
         leads, words = look(browser, loose)["/models/late/2"]
         assert leads == []
-        assert "It is not deployed or promoted until other gates" in words
+        assert "It is not deployed or promoted until somebody says with" in words
         leads, words = look(browser, loose)["/endpoints/delay"]
         assert leads == []  # nothing else ever served, but for what was rolled back
         assert "It cannot be rolled back: every other version that delay served was rolled back" in words

@@ -218,6 +218,7 @@ def promote(
     if force and not reason:
         raise click.UsageError("--force needs --reason TEXT")
     from penstock.flows.models.aliases import apply_promotion, plan_promotion
+    from penstock.flows.production.traffic.straying import strays_from
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -233,8 +234,11 @@ def promote(
         "applied": not (dry_run or plan.changes_nothing),
         "warnings": plan.warnings,
     }
+    with project.database.read() as connection:
+        strays = strays_from(connection, (plan.version.model, alias), plan.version.number)
     verb = "is already" if plan.changes_nothing else "would be" if dry_run else "is now"
-    session.emit(document, f"{plan.version.ref} {verb} {alias}.")
+    text = "\n".join([f"{plan.version.ref} {verb} {alias}.", *strays])
+    session.emit({**document, "endpoints": strays}, text)
 
 
 def _warn(session: Session, plan: PromotionPlan) -> None:

@@ -202,8 +202,12 @@ def _carry_out(
 ) -> None:
     from penstock.cli.production.endpoint import document_of
     from penstock.flows.production.awaiting import wait_until_served
-    from penstock.flows.production.revising import apply_deployment
+    from penstock.flows.production.revising import apply_deployment, preview_changes
 
+    changes: list[str] = []
+    if plan.out is not None:
+        with project.database.read() as connection:
+            changes = [one for one in preview_changes(connection, plan)[1:] if one not in plan.warnings]
     for warning in plan.warnings:
         session.note(f"warning: {warning}")
     if dry_run:
@@ -211,9 +215,10 @@ def _carry_out(
             "endpoint": plan.endpoint,
             "summary": plan.summary,
             "applied": False,
+            "changes": changes,
             "warnings": plan.warnings,
         }
-        session.emit(document, f"Would: {plan.summary}.")
+        session.emit(document, "\n".join([f"Would: {plan.summary}.", *changes]))
         return
     revision = apply_deployment(project, plan)
     servers = None if timeout_s is None else wait_until_served(project, revision, timeout_s, session.note)
@@ -222,9 +227,11 @@ def _carry_out(
         "summary": plan.summary,
         "applied": True,
         "servers": servers,
+        "changes": changes,
         "warnings": plan.warnings,
     }
-    text = f"{plan.summary} (revision {revision.number})."
+    told = [one for one in changes if not one.startswith("no serve process")]
+    text = "\n".join([f"{plan.summary} (revision {revision.number}).", *told])
     if servers == 0:
         text += (
             "\nNo serve process is running: penstock serve; a watched service of your own follows by itself"

@@ -34,6 +34,7 @@ def endpoint_list(session: Session) -> None:
     """List endpoints, what they serve, and which requests rules send where."""
     import msgspec
 
+    from penstock.flows.production.traffic.straying import notes_of
     from penstock.monitoring.ruling import find_rules, view_rules
     from penstock.serving.deployments import list_endpoints
     from penstock.workspace import open_workspace
@@ -41,6 +42,7 @@ def endpoint_list(session: Session) -> None:
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         found = list_endpoints(connection)
+        notes = notes_of(connection, found)
         kept = [find_rules(connection, revision.endpoint, revision.model) for revision in found]
     rules = [
         None if one is None else view_rules(revision.model, one)
@@ -52,8 +54,13 @@ def endpoint_list(session: Session) -> None:
         header = (*header, "rules")
         rows = [(*row, _rules_text(one)) for row, one in zip(rows, rules, strict=True)]
     text = render_table(rows, header, none="No endpoints yet: penstock deploy")
+    text = "\n".join([text, *(f"{name}: {one}" for name, told in notes.items() for one in told)])
     document = [
-        {**document_of(revision), "rules": msgspec.to_builtins(one)}
+        {
+            **document_of(revision),
+            "rules": msgspec.to_builtins(one),
+            "notes": notes.get(revision.endpoint, ()),
+        }
         for revision, one in zip(found, rules, strict=True)
     ]
     session.emit(document, text)
@@ -119,6 +126,7 @@ def endpoint_show(session: Session, name: str) -> None:
         "health_reason": view.health_reason,
         "unjudged": [one.sentence for one in view.findings if one.unjudged is not None],
         "undone": list(view.undone),
+        "notes": list(view.notes),
         "nobody_acts": view.nobody_acts,
         "gate_code": [
             {
@@ -196,6 +204,7 @@ def _judgement(view: EndpointView) -> list[str]:
         f"health    {view.health}{': ' if view.health_reason else ''}{view.health_reason.replace(here, ANSWERS)}",
         *(f"unjudged  {one.replace(here, ANSWERS)}" for one in told if one != view.health_reason),
         *(f"undone    {one}" for one in view.undone),
+        *(f"note      {one}" for one in view.notes),
         *([f"acts      {view.nobody_acts}"] if view.nobody_acts else []),
     ]
 

@@ -20,7 +20,8 @@ from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.measuring import SliceMeasure
-    from penstock.flows.production.overview import EndpointView, FindingView, RouteView
+    from penstock.flows.production.overview import EndpointView, FindingView
+    from penstock.flows.production.traffic.routes import RouteView
 
 NOT_JUDGED = " not judged: "
 
@@ -128,7 +129,7 @@ def _render(view: EndpointView) -> str:
             (
                 route.route,
                 route.version,
-                f"{route.percent:g} %",
+                "-" if route.route == "batch" else f"{route.percent:g} %",
                 route.request_count,
                 f"{route.error_ratio:.2%}",
                 "-" if route.p50_ms is None else f"{route.p50_ms:.1f}",
@@ -156,6 +157,7 @@ def _render(view: EndpointView) -> str:
     lines += [f"refused {view.refused_sentence}"] if view.refused else []
     lines += [f"labels  {view.labels.sentence}"] if view.labels else []
     lines += [f"undone  {one}" for one in view.undone]
+    lines += [f"note    {one}" for one in view.notes]
     lines += [f"acts    {view.nobody_acts}"] if view.nobody_acts else []
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
     lines += [

@@ -93,7 +93,7 @@ class ServerRecords:
                 revision=one["revision"],
                 health=one["health"],
                 reason=one["reason"],
-                versions={route["route"]: route["version"] for route in one["routes"]},
+                versions={one["route"]: one["version"] for one in one["routes"] if one["route"] != "batch"},
             )
             for one in found
         ]

@@ -107,7 +107,7 @@ class StoreRecords:
                 revision=one.revision,
                 health=one.health,
                 reason=one.reason,
-                versions={route.route: route.version for route in one.routes},
+                versions={route.route: route.version for route in one.routes if route.route != "batch"},
             )
             for one in overview(self._project)
         ]

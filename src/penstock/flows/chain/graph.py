@@ -201,5 +201,6 @@ def _role(revision: Revision, number: int) -> str:
     if revision.canary is not None and revision.canary.version == number:
         return f"canary, {revision.canary.percent:g} %"
     if revision.stable == number:
-        return revision.kind.replace("_", " ") if revision.kind != "canary" else "stable beside a canary"
+        words = {"canary": "stable beside a canary", "shadowed": "stable, other shadows"}
+        return words.get(revision.kind, revision.kind.replace("_", " "))
     return "shadow"

@@ -20,6 +20,7 @@ from penstock.flows.chain.outcomes import Outcomes
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
 from penstock.monitoring.ruling import rules_at
+from penstock.monitoring.windows import BATCH
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.verdicts import glance_verdict
@@ -167,7 +168,10 @@ def _explain_prediction(
         number = (
             revision.canary.version if prediction.route == "canary" and revision.canary else revision.stable
         )
-        reached = f"{endpoint}#{revision.number}, {prediction.route} route"
+        is_of_batch = any(one.route == BATCH for one in kept)
+        reached = (
+            f"{endpoint}#{revision.number}, {'in a batch' if is_of_batch else f'{prediction.route} route'}"
+        )
         links = [_revision_link(revision)]
     version = get_version(connection, revision.model, number, deleted=True)
     details |= outlier_details(project, version, kept)
@@ -184,7 +188,7 @@ def _explain_prediction(
 
 def _made_by(prediction: PredictionId, stored: Prediction) -> PredictionId:
     """Return an id that was made without the store, with what the store knows of it."""
-    route: Route = next(one for one in ROUTES if one == stored.route)
+    route: Route = next((one for one in ROUTES if one == stored.route), "stable")
     number = stored.version if route == "direct" else stored.revision
     return msgspec.structs.replace(prediction, route=route, revision=number)
 

@@ -122,7 +122,7 @@ def plan_move(
     """Plan to point `alias` at a version; raises as `plan_promotion`."""
     check_alias(alias)
     if alias in policy.protected and not force_reason:
-        require_not_rolled_back(connection, version, alias, policy.rule.holds(connection))
+        require_not_rolled_back(connection, version, alias)
     current = find_alias(connection, version.model, alias)
     if policy.protects(version.model, alias):
         verdict: Verdict | None = policy.rule.require(connection, version, f"become {alias}")

@@ -190,7 +190,7 @@ class RegistrySource:
                 raise Refused(
                     f"{found.ref} cannot be asked for: {error.message}", code=error.code, hint=error.hint
                 ) from None
-            require_not_rolled_back(connection, found, "asked for", rule.holds(connection))
+            require_not_rolled_back(connection, found, "asked for")
             if rule.gates_of(found.model):
                 rule.require(connection, found, "be asked for")
 

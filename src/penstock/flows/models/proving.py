@@ -7,7 +7,7 @@ and what begins to answer is asked a little more, see `flows/models/admitting`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,10 +58,6 @@ class VerdictRule:
     def examine(self, connection: sa.Connection, verdict: Verdict) -> Proof:
         """Say whether a verdict is proof here."""
         return _examine(connection, verdict, self.keys)
-
-    def holds(self, connection: sa.Connection) -> Callable[[Verdict], bool]:
-        """Return what says whether a verdict is proof here."""
-        return lambda verdict: self.examine(connection, verdict).holds
 
     def find(self, connection: sa.Connection, version: ModelVersion) -> Verdict | None:
         """Return the newest verdict on a version under the gates as they are now, whatever it is worth."""

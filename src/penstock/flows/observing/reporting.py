@@ -41,7 +41,7 @@ STARTS_MAX = 5_000
 EVENTS_MAX = 500
 MIN_ROWS = 100
 """The drift of fewer rows of a span is chance."""
-ROUTES = ("stable", "canary")
+ROUTES = ("stable", "canary", "batch")
 
 
 def report_endpoint(project: Project, endpoint: str, since_ms: int) -> EndpointReport:

@@ -10,15 +10,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import msgspec
-
 from penstock.flows.production.measuring import Measures
 from penstock.flows.production.watching import Observation, Shared
 from penstock.monitoring.findings import OF_FEATURES, Finding, Unjudged
-from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.profile import Profile
-from penstock.monitoring.windows import Window
 from penstock.serving.deployments import Revision
 from penstock.serving.predictions.waiting import Waiting
 
@@ -85,6 +80,8 @@ def look_of(seen: Observation, shared: Shared) -> EndpointLook:
     routes = [_route(seen, seen.stable, 1 - share)]
     if seen.canary is not None:
         routes.append(_route(seen, seen.canary, share))
+    if seen.batch is not None:
+        routes.append(_route(seen, seen.batch, 0.0))
     states = [one.state_of(seen.endpoint, revision.number) for one in shared.workers]
     return EndpointLook(
         endpoint=seen.endpoint,
@@ -104,22 +101,12 @@ def look_of(seen: Observation, shared: Shared) -> EndpointLook:
 
 def without_sketches(seen: Observation) -> Observation:
     """Return an observation that can be kept: its windows tell counts, latency and quality, and no features."""
-    routes = {"stable": seen.stable, "canary": seen.canary}
-    bare: dict[str, Traffic | None] = {
-        name: None if traffic is None else _bare(traffic) for name, traffic in routes.items()
-    }
-    return replace(seen, stable=bare["stable"] or seen.stable, canary=bare["canary"])
-
-
-def _bare(traffic: Traffic) -> Traffic:
-    return msgspec.structs.replace(
-        traffic, recent=_unsketched(traffic.recent), gathered=None, labelled=_unsketched(traffic.labelled), drifts=None, rows=None, slices=(),
-        reference=Reference(),
-    )  # fmt: skip
-
-
-def _unsketched(window: Window | None) -> Window | None:
-    return window and msgspec.structs.replace(window, features=Profile(), outputs=Profile())
+    return replace(
+        seen,
+        stable=seen.stable.bare(),
+        canary=seen.canary and seen.canary.bare(),
+        batch=seen.batch and seen.batch.bare(),
+    )
 
 
 def _route(seen: Observation, traffic: Traffic, share: float) -> RouteLook:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
@@ -14,17 +13,14 @@ from penstock.base.store.outside import words_outside
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.leading import why_nobody_acts
-from penstock.flows.production.measuring import SliceMeasure
-from penstock.flows.production.progress import Tally
 from penstock.flows.production.traffic.rollouts import RolloutView, list_undone, view_rollout
+from penstock.flows.production.traffic.routes import RouteView, view_route
+from penstock.flows.production.traffic.straying import notes_of
 from penstock.flows.production.unwritable import why_unwritable
 from penstock.flows.production.watching import Observation, observe
-from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
-from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
-from penstock.monitoring.rowwise.causes import Cause
-from penstock.monitoring.windows import Window
+from penstock.monitoring.windows import BATCH
 from penstock.project.project import Project
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.predictions.waiting import Waiting, tell_waiting
@@ -37,7 +33,6 @@ from penstock.serving.workers import (
     list_workers,
     states_by_place,
 )
-from penstock.stats.metric_names import METRICS
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "refusing", "down"]
 HEALTHS: tuple[Health, ...] = ("breached", "down", "refusing", "unjudged", "idle", "watching", "healthy")
@@ -47,35 +42,6 @@ FRESH_MS = 10_000
 SLOW_MS = 120_000
 """So old may it be while that controller is at work: a look beside it would make it slower still, and its age is told."""
 NO_LOOKS: Mapping[str, Observation] = MappingProxyType({})
-
-
-class RouteView(msgspec.Struct, frozen=True, kw_only=True):
-    """Recent traffic of one route; times in milliseconds, ratios in [0, 1], None where unknown.
-
-    Of `dropped_count` requests only the counts are known. What begins with `total_` counts since the revision began, however long that is;
-    labels are of predictions since `labels_since_s`.
-    """
-
-    route: str
-    version: str
-    percent: float
-    start_s: int | None = None
-    end_s: int | None = None
-    request_count: int = 0
-    error_ratio: float = 0.0
-    nonfinite_row_count: int = 0
-    p50_ms: float | None = None
-    p99_ms: float | None = None
-    label_count: int = 0
-    quality: dict[str, float] = {}
-    dropped_count: int = 0
-    total_request_count: int = 0
-    total_label_count: int = 0
-    labels_since_s: int | None = None
-    estimated: Estimated | None = None
-    slices: tuple[SliceMeasure, ...] = ()
-    cause: Cause | None = None
-    cause_untold: str = ""
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +70,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     traffic ended. `refused` are the requests of the last hour that reached no model, since they were not right.
     `undone` says what is wanted and not done, and why: a rollback, a canary's next share. `nobody_acts` says that no
     controller runs, or one that has not looked for long. `down_ms` is since when nothing answers for it, where that is so and known.
+    `notes` say what elsewhere does not agree with what it serves: the alias it is declared with, a rollback on another endpoint.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 
@@ -128,6 +95,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[Refused, ...] = ()
     labels: Waiting = Waiting()
     undone: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     nobody_acts: str = ""
     down_ms: int | None = None
 
@@ -188,6 +156,7 @@ def overview(
         refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
         labels = tell_waiting(connection, now_ms())
         nobody_acts = why_nobody_acts(connection, now_ms())
+        notes_by = notes_of(connection, revisions)
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
     found = []
@@ -215,6 +184,7 @@ def overview(
                 refused=refused.get(revision.endpoint, ()),
                 labels=labels.get(revision.endpoint, Waiting()),
                 nobody_acts=nobody_acts,
+                notes=notes_by.get(revision.endpoint, ()),
                 down_ms=_down_ms(view, heard, told),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )
@@ -270,9 +240,11 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
     revision = seen.revision
     canary = revision.canary
     rest = 100 - (canary.percent if canary else 0)
-    routes = [_route(seen, revision.stable, rest, seen.stable)]
+    routes = [view_route(seen, revision.stable, rest, seen.stable)]
     if canary is not None and seen.canary is not None:
-        routes.append(_route(seen, canary.version, canary.percent, seen.canary))
+        routes.append(view_route(seen, canary.version, canary.percent, seen.canary))
+    if seen.batch is not None:
+        routes.append(view_route(seen, revision.stable, 0, seen.batch))
     health, why = _health(seen, servers, told)
     undone = list_undone(seen)
     return EndpointView(
@@ -306,7 +278,11 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
         undone=tuple(one.summary for one in undone),
         looked_ms=seen.time_ms,
         last_traffic_s=max(
-            (one.last_s for one in (seen.stable, seen.canary) if one is not None and one.last_s is not None),
+            (
+                one.last_s
+                for one in (seen.stable, seen.canary, seen.batch)
+                if one is not None and one.last_s is not None
+            ),
             default=None,
         ),
     )
@@ -339,57 +315,18 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
         return "unjudged", "its policy has no guardrail"
     if seen.problems:
         return "unjudged", seen.problems[0]
-    unjudged = [one for one in seen.findings if one.unjudged is not None]
+    batch = seen.batch.recent if seen.batch is not None and seen.stable.recent is None else None
+    unjudged = [
+        one for one in seen.findings if one.unjudged is not None and (batch is None or one.route == BATCH)
+    ]
     lasting = [one for one in unjudged if not one.is_waiting]
     if lasting:
         return "unjudged", lasting[0].sentence
     if servers and "ready" not in servers.values():
         return "unjudged", f"no serve process says that revision {seen.revision.number} is ready"
-    if seen.stable.recent is None:
+    if seen.stable.recent is None and batch is None:
         last_s = seen.stable.last_s
         return "idle", "no traffic yet" if last_s is None else f"no traffic since {format_ms(last_s * 1000)}"
     if unjudged:
         return "watching", unjudged[0].sentence
     return "healthy", ""
-
-
-def _route(seen: Observation, version: int, percent: float, traffic: Traffic) -> RouteView:
-    total = seen.step.get(traffic.key.route, Tally())
-    measures = seen.measures.get(traffic.key.route)
-    view = RouteView(
-        route=traffic.key.route,
-        version=f"{seen.revision.model}/{version}",
-        percent=percent,
-        estimated=None if measures is None else measures.estimated,
-        slices=() if measures is None else measures.slices,
-        cause=None if measures is None else measures.cause,
-        cause_untold="" if measures is None else measures.cause_untold,
-        total_request_count=total.request_count,
-        total_label_count=total.label_count,
-    )
-    window, labels = traffic.recent, traffic.labelled
-    if window is not None:
-        view = msgspec.structs.replace(
-            view,
-            start_s=window.key.start_s,
-            end_s=window.end_s,
-            request_count=window.request_count,
-            error_ratio=window.error_ratio,
-            dropped_count=window.dropped_count,
-            nonfinite_row_count=window.nonfinite_row_count,
-            p50_ms=_milliseconds(window, 0.5),
-            p99_ms=_milliseconds(window, 0.99),
-        )
-    if labels is not None:
-        told = {name: labels.quality.value(name) for name in sorted(METRICS)}
-        view = msgspec.structs.replace(
-            view,
-            label_count=labels.quality.label_count,
-            labels_since_s=labels.key.start_s,
-            quality={name: value for name, value in told.items() if math.isfinite(value)},
-        )
-    return view
-
-
-def _milliseconds(window: Window, rank: float) -> float | None:
-    return window.quantile_s(rank) * 1000 if window.latency.count else None

@@ -22,7 +22,7 @@ from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_endpoint_traffic_s, last_traffic_s, list_timings
-from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows, recent
+from penstock.monitoring.windows import BATCH, Window, WindowKey, list_windows, merge_windows, recent
 from penstock.registry.states import last_rolled_back_ms
 from penstock.serving.deployments import Revision
 
@@ -63,7 +63,7 @@ class Reading:
         fresh_s = max(fresh_s, self._acted_on_s())
         timings = self._timings(version, "stable", since_s=fresh_s)
         needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
-        recent = self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s)
+        recent = self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s, "stable")
         return Traffic(
             key=self._key(version, "stable"),
             recent=recent,
@@ -76,6 +76,29 @@ class Reading:
             blocks=_blocks(timings)[-monitor.windows :],
             earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
             last_s=self._endpoint_last_s(timings),
+        )
+
+    def batch(self) -> Traffic | None:
+        """Return what batch jobs asked the stable version lately; None where none ever did, and of a quick look."""
+        monitor, version = self.settings.monitor, self.revision.stable
+        last_s = (
+            None if self.is_quick else last_traffic_s(self.connection, self.revision.endpoint, version, BATCH)
+        )
+        if last_s is None:
+            return None
+        fresh_s = self.time_ms // 1000 - (monitor.windows + 1) * monitor.window_s - SLACK_S
+        fresh_s = max(fresh_s, self._acted_on_s())
+        needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
+        return Traffic(
+            key=self._key(version, BATCH),
+            recent=self._whole(fresh_s, BATCH),
+            rows=self._rows(version, BATCH),
+            slices=self._slices(version, BATCH),
+            sliced=self._sliced,
+            feature_ratio=monitor.feature_ratio,
+            labelled=self._labelled(version, BATCH, None, (monitor.windows, needed)),
+            blocks=_blocks(self._timings(version, BATCH, since_s=fresh_s))[-monitor.windows :],
+            last_s=last_s,
         )
 
     def canary(self) -> Traffic | None:
@@ -122,11 +145,11 @@ class Reading:
             for route, version in routes
         }
 
-    def _whole(self, fresh_s: int) -> Window | None:
+    def _whole(self, fresh_s: int, route: str) -> Window | None:
         """Merge the stable version's newest windows, with all that is known of them."""
         listed = list_windows(self.connection, self.revision.endpoint, since_s=fresh_s)
         mine = [one for one in listed if one.key.version == self.revision.stable]
-        return recent(mine, "stable", self.settings.monitor.windows)
+        return recent(mine, route, self.settings.monitor.windows)
 
     def _gathered(self, recent: Window) -> Window:
         """Return the newest windows of the stable version that hold rows enough for every guardrail on features.
@@ -165,7 +188,7 @@ class Reading:
         if self.is_quick or not limits or not self.settings.monitor.feature_ratio:
             return None
         span_s = max(one.span_s for one in limits)
-        if route == "stable":
+        if route != "canary":
             span_s = min(span_s, self.time_ms / 1000 - self._acted_on_s())
         return read_rows(
             self.connection, self._key(version, route), span_s, max(one.max_rows for one in limits)
@@ -177,7 +200,7 @@ class Reading:
         if self.is_quick or not wanted:
             return ()
         key, since_s = self._key(version, route), float(self._horizon_s())
-        if route == "stable":
+        if route != "canary":
             since_s = max(since_s, self._acted_on_s())
         rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
         return slices_of(rows, wanted)
@@ -191,7 +214,13 @@ class Reading:
         if labelled is None or find_losses(traffic.reference.profile) is None:
             return None
         listed = list_windows(self.connection, self.revision.endpoint, since_s=labelled.key.start_s)
-        mine = [one for one in listed if one.key.version == traffic.key.version and one.key.route != "direct"]
+        mine = [
+            one
+            for one in listed
+            if one.key.version == traffic.key.version
+            and one.key.route != "direct"
+            and (one.key.route == BATCH) == (traffic.key.route == BATCH)
+        ]
         known = [one for one in mine if one.quality.label_count and one.features.row_count]
         return merge_windows(known) if known else None
 
@@ -284,6 +313,7 @@ class Reading:
             since_s=self._horizon_s() if route == "canary" else max(self._horizon_s(), self._acted_on_s()),
             revisions=revisions,
             enough=enough,
+            of_batches=route == BATCH,
         )
         if found is None:
             return None

@@ -16,6 +16,7 @@ from penstock.base.clock import now_ms
 from penstock.base.store.events import record_event
 from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
+from penstock.flows.production.traffic.straying import serving_elsewhere
 from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.policies import PolicyBody, policy_or_none_yet, put_policy
 from penstock.monitoring.ruling import kept_by_rules
@@ -32,6 +33,8 @@ from penstock.serving.workers import list_told_endpoints, list_workers
 
 ROLLED_BACK = "PenstockRolledBack"
 PROMOTED = "PenstockPromoted"
+OF_THE_VERSION = frozenset({"errors", "quality", "slices", "outputs"})
+"""Kinds of breaches that say something of a version on whichever endpoint it is; latency and loading are of a place."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,10 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
     if plan.out is not None and plan.before is not None:
         ref = f"{plan.before.model}/{plan.out}"
         told.append(
-            f"{ref} counts as rolled back: nothing deploys or promotes it until other gates, or other data, speak for it"
+            f"{ref} counts as rolled back: nothing deploys or promotes it until a person answers for it with --force --reason"
         )
+        others = serving_elsewhere(connection, plan.endpoint, plan.before.model, plan.out)
+        told += [f"{ref} stays on {', '.join(others)}, which nothing rolls back"] if others else []
     if follows is not None:
         told.append(follows.words.removeprefix("; "))
     if plan.draft.kind == "promoted" and plan.before is not None:
@@ -120,7 +125,13 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
     follows = _alias_that_follows(connection, plan, policy.endpoint)
     answering = (revision.stable, revision.canary.version if revision.canary else None)
     kept = kept_by_rules(revision.model, policy.endpoint.traffic.rules, answering)
-    besides = (follows.words if follows else "") + (f"; {kept}" if kept else "")
+    besides = follows.words if follows else ""
+    if plan.out is not None and before is not None:
+        others = serving_elsewhere(connection, plan.endpoint, before.model, plan.out)
+        besides += f"; {before.model}/{plan.out} counts as rolled back" + (
+            f", and stays on {', '.join(others)}" if others else ""
+        )
+    besides += f"; {kept}" if kept else ""
     event_id = record_event(
         connection,
         plan.kind,
@@ -159,12 +170,17 @@ class _Follows:
     previous: int
     version: int
     moves: bool
+    others: tuple[str, ...] = ()
+    """Other endpoints that the version which is taken out is stable on."""
 
     @property
     def words(self) -> str:
+        served = f"{', '.join(self.others)} {'serves' if len(self.others) == 1 else 'serve'} {self.model}/{self.previous}"
         if self.moves:
-            return f"; {self.model}@{self.alias} goes along to {self.model}/{self.version}"
-        return f"; {self.model}@{self.alias} stays at {self.model}/{self.previous}"
+            though = f", though {served}" if self.others else ""
+            return f"; {self.model}@{self.alias} goes along to {self.model}/{self.version}{though}"
+        since = f", since {served}" if self.others else ""
+        return f"; {self.model}@{self.alias} stays at {self.model}/{self.previous}{since}"
 
 
 def _alias_that_follows(
@@ -176,8 +192,12 @@ def _alias_that_follows(
     current = find_alias(connection, model, alias)
     if current is None or (model, current.version) != (plan.before.model, plan.out):
         return None
-    moves = settings.rollout.alias == "follow" and plan.draft.model == model
-    return _Follows(model, alias, current.version, plan.draft.stable, moves)
+    others = tuple(serving_elsewhere(connection, plan.endpoint, model, plan.out))
+    # a person's reason may be of this endpoint alone; a breach is of the version, wherever it is served
+    told = {one["kind"] for one in plan.draft.cause.get("findings", ())}
+    is_of_version = not others or bool(told & OF_THE_VERSION)
+    moves = settings.rollout.alias == "follow" and plan.draft.model == model and is_of_version
+    return _Follows(model, alias, current.version, plan.draft.stable, moves, others)
 
 
 def _move(connection: sa.Connection, follows: _Follows, actor: str, cause: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from penstock.flows.production.refusing import why_all_refused
 from penstock.flows.production.service import rollout, stable_since_ms
 from penstock.monitoring.alerts import Alert, list_open_alerts
 from penstock.monitoring.findings import Finding
-from penstock.monitoring.guardrails.judging import judge
+from penstock.monitoring.guardrails.judging import judge, judge_batch
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.policies import Policy, list_policies, policy_or_none_yet
@@ -106,12 +106,15 @@ class Remembered:
     problems: tuple[str, ...]
     labelled: Mapping[str, Window | None] = field(default_factory=dict)
     step: Mapping[str, Tally] = field(default_factory=dict)
+    batch: Traffic | None = None
+    batch_findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
 class Observation:
     """An endpoint now: revision, policy, one merged window a route, findings, and what came before.
 
+    `batch` is what batch jobs asked the stable version, which nothing is rolled back or advanced for.
     `problems` are what keeps a part of it from being judged and is nobody's intention; `measures` what the last
     whole look measured, by route; `refusing` says that all requests are refused.
     """
@@ -129,6 +132,7 @@ class Observation:
     problems: tuple[str, ...]
     measures: Mapping[str, Measures]
     refusing: str = ""
+    batch: Traffic | None = None
 
     @property
     def settings(self) -> EndpointSettings:
@@ -247,6 +251,7 @@ def look_at(
     stable, canary, step = reading.stable(), reading.canary(), reading.step()
     beside = reading.beside(stable.slices)
     problems: list[str] = []
+    batch, batched = (known.batch, known.batch_findings) if known else (reading.batch(), ())
     if known is not None:
         stable = msgspec.structs.replace(stable, reference=known.references["stable"])
         if canary is not None:
@@ -261,6 +266,9 @@ def look_at(
             canary = compared(
                 refer(project, connection, canary, rival, policy.settings, problems), policy.settings
             )
+        if batch is not None:
+            batch = compared(refer(project, connection, batch, version, policy.settings, []), policy.settings)
+            batched = judge_batch(policy.settings, batch)
         for one in (stable, canary):
             if one is not None and one.recent is not None and one.recent.dropped_count:
                 problems.append(_dropped(one.recent))
@@ -270,6 +278,7 @@ def look_at(
         nonfinite_max_ratio=policy.settings.monitor.nonfinite_max_ratio, slow=slow,
     )  # fmt: skip
     findings, cause = _with_cause(reading, stable, findings, slow)
+    findings += batched
     findings += load_findings(connection, revision, (canary or stable).key, shared.workers)
     if (
         known is not None
@@ -286,10 +295,11 @@ def look_at(
             one.key.route: measure(
                 one, policy.settings, cause if one is stable else None, reading.held(one)
             )
-            for one in (stable, canary)
+            for one in (stable, canary, batch)
             if one is not None
         },
         refusing,
+        batch,
     )  # fmt: skip
     if known is not None:
         return seen, known
@@ -311,6 +321,8 @@ def look_at(
         tuple(problems),
         {one.key.route: one.labelled for one in (stable, canary) if one is not None},
         step,
+        batch and batch.bare(),
+        batched,
     )
 
 

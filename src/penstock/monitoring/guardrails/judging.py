@@ -32,9 +32,11 @@ from penstock.monitoring.guardrails.quality import (
 from penstock.monitoring.guardrails.slices import judge_slices
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.guardrails.values import judge_values
-from penstock.monitoring.settings import GuardrailEntry
+from penstock.monitoring.settings import EndpointSettings, GuardrailEntry
 from penstock.stats.evidence import split
 
+OF_LIVE_TRAFFIC = frozenset({"errors", "latency", "freshness"})
+"""Kinds that a table which a batch job scored says nothing of."""
 OF_ALL = frozenset({"no_reference", "metric_absent", "no_probability"})
 """Reasons that keep every feature, or slice, of a guardrail from being judged."""
 
@@ -84,6 +86,12 @@ def judge(
                 slow[place] = judged
             found += judged
     return found
+
+
+def judge_batch(settings: EndpointSettings, traffic: Traffic) -> tuple[Finding, ...]:
+    """Judge what batch jobs asked the stable version, as far as that is about its rows and labels."""
+    asked = [one for one in settings.guardrails if one.kind not in OF_LIVE_TRAFFIC]
+    return tuple(judge(asked, traffic, nonfinite_max_ratio=settings.monitor.nonfinite_max_ratio))
 
 
 def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: float) -> list[Finding]:

@@ -7,6 +7,7 @@ import msgspec
 from penstock.monitoring.drift import FeatureDrift
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
@@ -47,3 +48,14 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         """Return the newest traffic where it has so many rows with features, else what was gathered."""
         is_enough = self.recent is not None and self.recent.features.row_count >= row_count
         return self.recent if is_enough else self.of_rows
+
+    def bare(self) -> Traffic:
+        """Return it as it can be kept: its windows tell counts, latency and quality, and no features."""
+        return msgspec.structs.replace(
+            self, recent=_unsketched(self.recent), gathered=None, labelled=_unsketched(self.labelled), drifts=None, rows=None,
+            slices=(), reference=Reference(),
+        )  # fmt: skip
+
+
+def _unsketched(window: Window | None) -> Window | None:
+    return window and msgspec.structs.replace(window, features=Profile(), outputs=Profile())

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from penstock.base.store.remembered import Remembered, key_of
 from penstock.monitoring.quality.measures import Quality
-from penstock.monitoring.windows import SKETCHES, Window, WindowKey, merge_windows, unpack, windows
+from penstock.monitoring.windows import BATCH, SKETCHES, Window, WindowKey, merge_windows, unpack, windows
 from penstock.stats.metric_names import METRICS
 
 KEPT = 64
@@ -33,6 +33,7 @@ def labelled(
     since_s: int,
     revisions: Sequence[int] | None = None,
     enough: tuple[int, int] | None = None,
+    of_batches: bool = False,
 ) -> Window | None:
     """Merge what labels say of a version's predictions, however much traffic came since; None without labels.
 
@@ -44,8 +45,9 @@ def labelled(
         revisions: only predictions of these.
         enough: how many windows with labels, and how many labels, are enough; then only the newest are
             merged, so that what changed lately is seen.
+        of_batches: what batch jobs asked, instead of live traffic.
     """
-    wanted = _of_version(endpoint, version, since_s=since_s)
+    wanted = _of_version(endpoint, version, since_s=since_s, of_batches=of_batches)
     if revisions is not None:
         wanted &= windows.c.revision.in_(revisions)
     if enough is not None:
@@ -76,7 +78,7 @@ def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
 def find_live_quality(
     connection: sa.Connection, endpoint: str, version: int, enough: tuple[int, int]
 ) -> LiveQuality:
-    """Return the quality of a version on the live traffic of an endpoint.
+    """Return the quality of a version on the live traffic of an endpoint; without labels of such, on its batches.
 
     Args:
         enough: how many windows with labels, and how many labels, are enough; only the newest are told.
@@ -84,10 +86,12 @@ def find_live_quality(
     Raises:
         Corrupt: what was kept of labels cannot be read.
     """
-    wanted = _of_version(endpoint, version)
-    reach_s = _reach(connection, wanted, enough)
-    query = sa.select(windows.c.quality).where(wanted, windows.c.start_s >= reach_s)
-    parts = tuple(connection.execute(query).scalars())
+    parts: tuple[bytes, ...] = ()
+    for of_batches in (False, True):
+        wanted = _of_version(endpoint, version, of_batches=of_batches)
+        reach_s = _reach(connection, wanted, enough)
+        query = sa.select(windows.c.quality).where(wanted, windows.c.start_s >= reach_s)
+        parts = parts or tuple(connection.execute(query).scalars())
     return _known.get(key_of(parts), partial(_told, parts))
 
 
@@ -104,12 +108,15 @@ def _told(parts: tuple[bytes, ...]) -> LiveQuality:
     return LiveQuality(label_count=whole.label_count, metrics=metrics)
 
 
-def _of_version(endpoint: str, version: int, *, since_s: int = 0) -> sa.ColumnElement[bool]:
+def _of_version(
+    endpoint: str, version: int, *, since_s: int = 0, of_batches: bool = False
+) -> sa.ColumnElement[bool]:
     """Return what holds for rows with labels of a version's predictions, but for traffic that addressed it directly."""
+    route = windows.c.route
     return (
         (windows.c.endpoint == endpoint)
         & (windows.c.version == version)
-        & (windows.c.route != "direct")
+        & (route == BATCH if of_batches else route.not_in(("direct", BATCH)))
         & (windows.c.start_s >= since_s)
         & windows.c.quality.is_not(None)
     )

@@ -36,7 +36,7 @@ def timelines(spans: Sequence[Span]) -> list[Timeline]:
         _timeline("Latency, p99 in ms", _by_route(spans, lambda one: one.p99_ms), ticks),
     ]
     for name in sorted({name for one in spans for name in one.quality}):
-        lines = [_with_interval(spans, route, name) for route in ("stable", "canary")]
+        lines = [_with_interval(spans, route, name) for route in ("stable", "canary", "batch")]
         told = [line for line in lines if any(math.isfinite(value) for value in line.values)]
         found.append(_timeline(f"{name}, with its 95 % interval", told, ticks, floor=False))
     features = _most_drifted(spans)
@@ -66,7 +66,7 @@ def _most_drifted(spans: Sequence[Span]) -> list[str]:
 
 def _by_route(spans: Sequence[Span], value: Callable[[Span], float | None]) -> list[Line]:
     found = []
-    for route in ("stable", "canary"):
+    for route in ("stable", "canary", "batch"):
         own = [one for one in spans if one.route == route]
         if own:
             numbers = [math.nan if (got := value(one)) is None else got for one in own]

@@ -10,7 +10,7 @@ from penstock.serving.deployments import Revision
 class Current(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint's revision in force: `version` is to answer, beside it maybe a `canary` with a share of the calls.
 
-    `kind` says what made the revision (`deployed`, `canary`, `advanced`, `promoted`, `rolled_back`), `reason` why.
+    `kind` says what made the revision (`deployed`, `canary`, `advanced`, `promoted`, `rolled_back`, `shadowed`), `reason` why.
     """
 
     endpoint: str

@@ -29,7 +29,8 @@ class Bench:
     folder: Path
 
     def __call__(self, source: str = "in.csv", target: str = "out.parquet", **more: Any) -> Scored:
-        request = Request("late/1", source, target, self.folder, **{"part_rows": 300, **more})
+        more = {"model": "late/1", "part_rows": 300, **more}
+        request = Request(source=source, target=target, directory=self.folder, **more)
         return score_batch(self.sample.project, request)
 
     def window(self, endpoint: str = "late") -> Window:

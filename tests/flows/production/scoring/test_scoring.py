@@ -89,14 +89,15 @@ def test_what_was_scored_is_recorded_and_judged_like_live_traffic_and_labels_fin
     assert (counts.accepted, counts.unknown, counts.misfit) == (500, 0, 0)
     assert ingest.add_labels("late", labels[:4]).duplicate == 2
     view = next(one for one in overview(project) if one.name == "late")
-    assert view.routes[0].label_count == 502
-    assert view.routes[0].quality["roc_auc"] > 0.6
-    estimated = view.routes[0].estimated
+    batch = next(one for one in view.routes if one.route == "batch")
+    assert batch.label_count == 502
+    assert batch.quality["roc_auc"] > 0.6
+    estimated = batch.estimated
     assert estimated is not None
     assert estimated.calibration != "unchecked"
-    assert abs(estimated.metrics["roc_auc"][0] - view.routes[0].quality["roc_auc"]) < 0.05
+    assert abs(estimated.metrics["roc_auc"][0] - batch.quality["roc_auc"]) < 0.05
     status = run_penstock(bench.sample.project.root, "monitor", "status", "late")
-    assert f"est.    stable: {estimated.sentence}" in status.stdout
+    assert f"est.    batch: {estimated.sentence}" in status.stdout
     told = explain(project, out["prediction_id"][777]).links[0].details
     assert told["outputs"]["probability"] == [out["probability"][777]]
     assert "label" not in told

@@ -17,6 +17,7 @@ from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.monitoring.alerts import Alert, Subject
 from penstock.monitoring.findings import OF_FEATURES, OF_THE_DATA, Finding
 from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.windows import BATCH
 from penstock.serving.deployments import Revision
 
 BREACHED = "PenstockGuardrailBreached"
@@ -191,7 +192,8 @@ def _gone(look: Look, alert: Alert) -> str:
     """Say why an alert has lost what it was about; empty when it has not."""
     route, version = alert.labels.get("route"), alert.labels.get("version")
     canary = look.revision.canary
-    serving = {"stable": look.revision.stable, "canary": canary.version if canary else None}
+    stable = look.revision.stable
+    serving = {"stable": stable, BATCH: stable, "canary": canary.version if canary else None}
     if str(serving.get(str(route))) != version:
         return f"version {version} is not {route} any more"
     if alert.labels.get("kind") == "load" and not any(one.kind == "load" for one in look.findings):
@@ -266,6 +268,8 @@ def calls_for_rollback(look: Look, finding: Finding, settings: EndpointSettings)
     On the stable route, what a retraining answers is not rolled back, and drift is the data's; so is
     a canary's drift that stable shows too.
     """
+    if finding.route == BATCH:
+        return False  # a table that somebody has scored says nothing of what clients get
     if finding.action is not None:
         return finding.action == "rollback"
     if "rollback" not in settings.on_breach:

@@ -27,7 +27,7 @@ from penstock.flows.production.payloads.segments import side
 from penstock.flows.production.scoring.job import Watching
 from penstock.flows.production.scoring.writing import ids_of
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
-from penstock.monitoring.windows import WindowKey
+from penstock.monitoring.windows import BATCH, WindowKey
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.serving.classes import Served
@@ -152,7 +152,7 @@ class Recording:
         where, monitor = part.where, part.monitor
         batch = f"scored-{job}-{number}-{part.row_count}"
         start_s = window_start_s(now_ms(), monitor)
-        key = WindowKey(where.endpoint, start_s, where.revision, where.version, where.route)
+        key = WindowKey(where.endpoint, start_s, where.revision, where.version, recorded_route(where))
         served = Served(where.endpoint, where.revision, where.version)
         is_new = self._ingest.take_windows(
             WindowsOfBatch(
@@ -169,6 +169,14 @@ class Recording:
         if is_new and part.payloads:
             hour = Hour.of(where.endpoint, now_ms())
             put_frames(self._project.artifacts.backend, batch, {hour: pl.concat(part.payloads)})
+
+
+def recorded_route(where: Watching) -> str:
+    """Return the route a job's answers are recorded on: apart from live traffic, which no table may be judged as.
+
+    Its ids name the route of the version, since two bits of an id have no room for another one.
+    """
+    return where.route if where.route == "direct" else BATCH
 
 
 class Part:
@@ -201,7 +209,7 @@ class Part:
                     version=where.version,
                     endpoint=where.endpoint,
                     revision=where.revision,
-                    route=where.route,
+                    route=recorded_route(where),
                     window_start_s=0,
                     outputs=encode_columns(_cut(scored.outputs, start, end)),
                     row_count=end - start,
@@ -227,7 +235,7 @@ def _sampled(
             pl.Series("time", [time_ms] * count).cast(pl.Datetime("ms", "UTC")),
             pl.Series("version", [where.version] * count, dtype=pl.Int32),
             pl.Series("revision", [where.revision] * count, dtype=pl.Int32),
-            pl.Series("route", [where.route] * count, dtype=pl.String),
+            pl.Series("route", [recorded_route(where)] * count, dtype=pl.String),
             pl.Series("latency_s", [scored.seconds / max(1, scored.row_count)] * count, dtype=pl.Float64),
             pl.Series("error", [None] * count, dtype=pl.String),
             *side("inputs", _taken(scored.answered_inputs, rows), count, settings.redact),

@@ -163,9 +163,9 @@ class _Run:
         self._recording: Recording | None = None
         if chosen.revision is not None and version is not None:
             self._recording = Recording(project, chosen.revision, version)
-            if self._recording.watching().route == "direct":
+            if chosen.revision.stable != version.number:
                 self._notes.append(
-                    f"{chosen.revision.endpoint} does not serve {self._called}: what it answers is recorded, and no "
+                    f"{self._called} is not stable on {chosen.revision.endpoint}: what it answers is recorded, and no "
                     "guardrail judges it"
                 )
         self._endpoint = chosen.revision.endpoint if chosen.revision else None

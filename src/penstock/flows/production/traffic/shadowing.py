@@ -53,7 +53,7 @@ def plan_shadows(
         steps=before.steps,
         actor=project.actor,
         reason=reason or summary,
-        kind=before.kind,
+        kind="shadowed",
     )
     return DeploymentPlan(endpoint, draft, before, "endpoint.shadowed", summary, warnings=chosen.warnings)
 

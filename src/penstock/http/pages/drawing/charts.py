@@ -17,7 +17,7 @@ from penstock.http.pages.telling.formatting import short
 
 WIDTH, HEIGHT = 420, 200
 LEFT, RIGHT, TOP, BOTTOM = 50, 10, 22, 26
-ROUTES = ("stable", "canary")
+ROUTES = ("stable", "canary", "batch")
 GAP = 4.5
 """A line is not drawn over more than so many windows without traffic."""
 LETTER = 6.5
@@ -273,7 +273,8 @@ def _range(told: Told, bars: bool) -> tuple[float, float]:
 
 def _bars(route: str, told: Told, frame: Frame, y_of: Callable[[float], float]) -> Series:
     own = [one for one in told if one[0].route == route]
-    under = {} if route == ROUTES[0] else _sums([one for one in told if one[0].route == ROUTES[0]])
+    below = ROUTES[: ROUTES.index(route)]
+    under = _sums([one for one in told if one[0].route in below])
     lengths = {window.start_s: window.end_s - window.start_s for window, _ in own}
     bars = []
     for start_s, number in _sums(own).items():
