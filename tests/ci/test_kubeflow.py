@@ -162,3 +162,15 @@ def test_a_state_writes_nothing_but_what_a_stage_makes(sample: Sample, tmp_path:
             run_component(sample.project, "split", [state], made)
         assert (sample.root / "split.py").read_bytes() == before
         assert not made.exists()
+
+
+def test_an_image_that_is_none_is_refused_where_it_is_used(sample: Sample, tmp_path: Path) -> None:
+    shared(sample, tmp_path)
+    settings = sample.root / "penstock.yaml"
+    for wrong in ("Upper/Case:1", "a b", "x:"):
+        settings.write_text(settings.read_text().replace("registry/python-late:1", f'"{wrong}"'))
+        with closing(open_workspace(sample.root)) as project:
+            assert project.settings.ci.image == wrong  # other commands go on
+            with pytest.raises(Invalid, match="no reference of a container image"):
+                plan_ci_file(project, "kubeflow", is_self_hosted=True)
+        settings.write_text(settings.read_text().replace(f'"{wrong}"', "registry/python-late:1"))

@@ -61,7 +61,7 @@ def test_windows_are_listed_by_time_and_route_and_limited_by_start(database: Dat
         add_partials(connection, [Partial(window=window(180, revision=2), worker=1, sequence=99)])
     with database.read() as connection:
         assert [one.key.start_s for one in list_windows(connection, "delay")] == [0, 0, 60, 60, 120, 120, 180]
-        assert len(list_windows(connection, "delay", revision=1, limit=2)) == 4
+        assert len(list_windows(connection, "delay", revisions=[1], limit=2)) == 4
         assert len(list_windows(connection, "delay", since_s=120)) == 3
         assert list_windows(connection, "nope") == []
 

@@ -85,6 +85,9 @@ def test_each_shell_is_begun_without_the_files_of_its_user(
     monkeypatch.setenv("SHELL", named(older, "fish"))
     line.repro()
     assert told.read_text() == "-c|a b|"
+    for account in ("/usr/sbin/nologin", "/usr/bin/git-shell", "/bin/false"):
+        monkeypatch.setenv("SHELL", account)
+        assert shell_for({}) == ("/bin/sh", "-c"), "nobody works in it: a hook's SHELL is the git account's"
     for unset in ("", None):
         monkeypatch.setenv("SHELL", unset) if unset is not None else monkeypatch.delenv("SHELL")
         assert shell_for({}) == ("/bin/sh", "-c")
@@ -123,13 +126,20 @@ def test_what_is_no_stage_runs_in_sh(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_worker_begins_the_shell_of_who_sends_the_stage_wherever_it_lies_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def code(shell: tuple[str, ...]) -> int | None:
-        order = Order((ONLY_BASH,), ".", (), {}, None, "SECRET", shell)
-        return carry_out(order, (), lambda _: b"", lambda _: None).exit_code
+    said: list[bytes] = []
+
+    def code(shell: tuple[str, ...], command: str = ONLY_BASH, *, is_own: bool = False) -> int | None:
+        order = Order((command,), ".", (), {}, None, "SECRET", shell, is_own)
+        return carry_out(order, (), lambda _: b"", said.append).exit_code
 
     monkeypatch.setenv("SHELL", "/bin/sh")
     assert code((BASH, "--noprofile", "--norc", "-c")) == 0
     assert code((str(tmp_path / "elsewhere/bash"), "--noprofile", "--norc", "-c")) == 0
     with pytest.raises(FileNotFoundError, match="the worker has no shell `nosh`"):
-        code(("/opt/nosh", "-c"))
+        code(("/opt/nosh", "-c"), is_own=True)
+    assert not said
+    assert code(("/opt/nosh", "-c"), "exit 3") == 3
+    assert said == [
+        b"the worker has no shell `nosh`, which $SHELL names where it was sent from: /bin/sh runs this\n"
+    ]
     assert os.environ["SHELL"] == "/bin/sh"

@@ -43,7 +43,7 @@ def wait_for_requests(database: Database, revision: int, count: int) -> Counter[
     while True:
         seen: Counter[tuple[str, int]] = Counter()
         with database.read() as connection:
-            for one in list_windows(connection, "delay", revision=revision):
+            for one in list_windows(connection, "delay", revisions=[revision]):
                 seen[one.key.route, one.key.version] += one.request_count
         if seen.total() >= count or time.monotonic() > deadline_s:
             return seen

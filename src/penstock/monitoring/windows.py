@@ -205,10 +205,10 @@ def list_windows(
     connection: sa.Connection,
     endpoint: str,
     *,
-    revision: int | None = None,
     revisions: Sequence[int] | None = None,
     route: str | None = None,
     since_s: int = 0,
+    before_s: int | None = None,
     limit: int = 200,
     with_features: bool = True,
 ) -> list[Window]:
@@ -216,10 +216,10 @@ def list_windows(
     found = list_rows(
         connection,
         endpoint,
-        revision=revision,
         revisions=revisions,
         route=route,
         since_s=since_s,
+        before_s=before_s,
         limit=limit,
         with_features=with_features,
     )
@@ -230,25 +230,25 @@ def list_rows(
     connection: sa.Connection,
     endpoint: str,
     *,
-    revision: int | None = None,
     revisions: Sequence[int] | None = None,
     route: str | None = None,
     since_s: int = 0,
+    before_s: int | None = None,
     limit: int = 200,
     with_features: bool = True,
 ) -> list[tuple[sa.Row[Any], ...]]:
     """Return the partial rows of an endpoint's windows, each window's together, the oldest first; `unpack` reads one.
 
     Args:
-        revision: only windows of this one.
         revisions: only windows of these.
         route: only windows of this one.
+        before_s: only windows that start before it.
         limit: of the newest window starts, how many; one start may have several routes.
         with_features: whether the sketches of features and outputs are read; they are most of a window's bytes.
     """
     wanted = (windows.c.endpoint == endpoint) & (windows.c.start_s >= since_s)
-    if revision is not None:
-        wanted &= windows.c.revision == revision
+    if before_s is not None:
+        wanted &= windows.c.start_s < before_s
     if revisions is not None:
         wanted &= windows.c.revision.in_(revisions)
     if route is not None:

@@ -10,7 +10,6 @@ import msgspec
 
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
-from penstock.base.web.image_references import IMAGE_FORM, is_image_reference
 from penstock.ci.cron import parse_cron
 from penstock.monitoring.settings import ROWS_MAX, AlertSettings, EndpointSettings
 from penstock.project.places import DEFAULT_ARTIFACTS, DEFAULT_STORE, SETTINGS_FILE, read_written
@@ -105,10 +104,6 @@ class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
     on: TriggerSettings = TriggerSettings()
     oidc: OidcSettings | None = None
     deploy: Literal["none", "promote", "rollout", "full"] = "none"
-
-    def __post_init__(self) -> None:
-        if self.image is not None and not is_image_reference(self.image):
-            raise ValueError(f"image is a container image as {IMAGE_FORM}, the name in lower case")
 
 
 class LineageSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,10 +58,8 @@ def needs_proof(error: PenstockError) -> bool:
 
 def fails_afresh(files: ModelFiles) -> bool:
     """Load and prove a version in a fresh process; say whether it fails there too, by itself. Blocks."""
-    command = [sys.executable, "-P", "-m", "penstock.serving.faults"]  # -P: nothing of the working directory
-    asked = msgspec.json.encode({**msgspec.structs.asdict(files), "path": str(files.path)})
     try:
-        done = subprocess.run(command, input=asked, capture_output=True, timeout=FRESH_S, check=False)
+        done = _afresh(files, FRESH_S)
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("%s version %s is not tried afresh: %s", files.name, files.version, error)
         return False
@@ -73,6 +71,30 @@ def fails_afresh(files: ModelFiles) -> bool:
         done.stderr[-500:].decode(errors="replace").strip(),
     )
     return done.returncode == PROVEN
+
+
+def failure_afresh(files: ModelFiles, limit_s: float) -> str | None:
+    """Load and prove a version in a fresh process; return why that fails, whosever fault it is, or None. Blocks."""
+    try:
+        done = _afresh(files, limit_s)
+    except subprocess.TimeoutExpired:
+        return f"it was not loaded within {limit_s:g} s"
+    except OSError as error:
+        return f"it was not tried: {error.strerror}"
+    if done.returncode < 0:
+        return f"loading it ends its process by signal {-done.returncode}"
+    told = done.stderr.decode(errors="replace").strip()
+    return (
+        None
+        if done.returncode == 0
+        else told.rpartition("\n")[2] or f"its process ended with {done.returncode}"
+    )
+
+
+def _afresh(files: ModelFiles, limit_s: float) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-P", "-m", "penstock.serving.faults"]  # -P: nothing of the working directory
+    asked = msgspec.json.encode({**msgspec.structs.asdict(files), "path": str(files.path)})
+    return subprocess.run(command, input=asked, capture_output=True, timeout=limit_s, check=False)
 
 
 def _causes_of(error: BaseException) -> Iterator[BaseException]:
@@ -91,10 +113,11 @@ def main() -> int:
     try:
         prove(LoadedModel(files, load_model(files)), files)
     except PenstockError as error:
-        print(error.message, file=sys.stderr)
+        told = f"{error.message}: {error.hint}" if error.hint else error.message
+        print(" ".join(told.split()), file=sys.stderr)
         return PROVEN if may_be_own(error) else 1
     except Exception as error:  # noqa: BLE001 - a model may raise anything
-        print(described(error), file=sys.stderr)
+        print(" ".join(described(error).split()), file=sys.stderr)
         return 1 if any(isinstance(one, OF_THE_HOST) for one in _causes_of(error)) else PROVEN
     return 0
 

@@ -86,6 +86,44 @@ def test_an_endpoint_that_another_version_answered_is_not_silent(world: World) -
     assert findings(world, "freshness")[0].observed < 15
 
 
+def test_a_version_that_has_just_come_is_not_silent_for_what_was_before_it(world: World) -> None:
+    world.version(4)
+    world.version(5)
+    world.policy(
+        "model: m\nmonitor: {window_s: 1, windows: 3}\n"
+        "guardrails: [{freshness: {max_silence_s: 3600, action: rollback}}]\n"
+    )
+    world.deploy(4)
+    world.traffic("stable", 10, ago_s=3 * 86_400)
+    world.deploy(5)
+    assert [one.breached for one in findings(world, "freshness")] == [False]
+    with world.project.database.write() as connection:
+        connection.execute(revisions.update().values(created_ms=revisions.c.created_ms - 7_200_000))
+    assert [one.breached for one in findings(world, "freshness")] == [True]
+
+
+def test_a_guardrail_that_needs_many_rows_dilutes_no_drift_that_few_show(world: World) -> None:
+    world.version(4, profile=REFERENCE)
+    world.policy(POLICY.replace("values: {min_rows: 100}", "values: {min_rows: 5000}"))
+    world.deploy(4)
+    world.traffic("stable", 300, features=rows(300, 5000.0), ago_s=1)
+    world.traffic("stable", 6000, features=rows(6000), ago_s=600)
+    (drift,) = findings(world, "drift")
+    assert drift.breached and drift.count == 300, drift
+    assert findings(world, "values")[0].count == 6300
+
+
+def test_older_windows_are_read_a_page_at_a_time_until_there_are_enough(world: World) -> None:
+    world.version(4, profile=REFERENCE)
+    world.policy(POLICY)
+    world.deploy(4)
+    world.traffic("stable", 1, features=rows(1, 5000.0), ago_s=1)
+    for ago_s in range(100, 160):
+        world.traffic("stable", 2, features=rows(2, 5000.0), ago_s=ago_s)
+    (drift,) = findings(world, "drift")
+    assert drift.breached and drift.count in (100, 101), drift
+
+
 def test_what_can_never_be_judged_by_the_clock_says_what_to_set(world: World) -> None:
     world.version(4)
     world.policy("model: m\nmonitor: {window_s: 1, windows: 3}\nguardrails: [{errors: {max_ratio: 0.02}}]\n")

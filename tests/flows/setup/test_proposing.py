@@ -242,15 +242,21 @@ def test_doctor_and_the_gate_tell_of_metrics_that_are_of_another_model(tmp_path:
         project.close()
 
 
-def test_metrics_of_a_stage_beside_the_models_are_told_and_judged(tmp_path: Path) -> None:
-    """A model that is measured as a file and put into a folder by a later stage is one model."""
-    root = two_models(
-        tmp_path / "repo",
-        "stages:\n"
+@pytest.mark.parametrize(
+    "stages",
+    [
         "  fit: {cmd: fit, deps: [data/churn.csv], outs: [raw.pkl]}\n"
-        "  measure: {cmd: measure, deps: [raw.pkl], metrics: [metrics.json]}\n"
+        "  measure: {cmd: measure, deps: [raw.pkl], outs: [predicted.pkl], metrics: [metrics.json]}\n"
         "  wrap: {cmd: wrap, deps: [raw.pkl], outs: [models/churn]}\n",
-    )
+        "  cross: {cmd: cross, deps: [data/churn.csv], outs: [folds.joblib], metrics: [metrics.json]}\n"
+        "  fit: {cmd: fit, deps: [data/churn.csv], outs: [models/churn]}\n",
+        "  try: {cmd: try, deps: [data/churn.csv], outs: [models/prices], metrics: [metrics.json]}\n"
+        "  refit: {cmd: refit, deps: [data/churn.csv], outs: [models/churn]}\n",
+    ],
+)
+def test_metrics_of_a_stage_beside_the_models_are_told_and_judged(tmp_path: Path, stages: str) -> None:
+    """A model is measured as a file and put into a folder later, by folds, or on a part before it learns from all."""
+    root = two_models(tmp_path / "repo", f"stages:\n{stages}")
     (root / "penstock.yaml").write_text(
         "project: p\nmodel: {name: churn, path: models/churn, metrics: metrics.json}\n"
         "gates: [{metric: {name: roc_auc, min: 0.7}}]\n"

@@ -26,7 +26,7 @@ def test_an_endpoint_is_silent_for_longer_than_it_may_be_and_one_that_never_spok
     (never,) = judge([entry], Traffic(key=NOW))
     assert never.unjudged == "no_traffic"
     canary = Traffic(key=WindowKey("delay", 100_000, 3, 3, "canary"), last_s=10)
-    (only,) = judge([entry], Traffic(key=NOW, last_s=99_900), canary)
+    (only,) = judge([entry], Traffic(key=NOW, heard_s=99_900), canary)
     assert (only.route, only.state) == ("stable", "held")
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from penstock.base.errors import Invalid, Refused
 from penstock.base.git import Git
+from penstock.base.web.image_references import IMAGE_FORM, is_image_reference
 from penstock.ci.installing import Installation
 from penstock.ci.jobs import REMOTE_SECRETS, STORE_SECRETS
 from penstock.ci.kubeflow import Component, KubeflowPipeline, executor_output, render_kubeflow
@@ -26,7 +27,7 @@ def compile_pipeline(
     """Return the pipeline as Kubeflow takes it, and what its reader should know.
 
     Raises:
-        Invalid: there is no stage to run, or two stages make the same.
+        Invalid: there is no stage to run, two stages make the same, or the settings name no image.
         Refused: no default remote passes data from component to component.
     """
     if not has_remote:
@@ -44,6 +45,12 @@ def compile_pipeline(
     upstream = upstream_of(stages, active=True)
     running = {stage.address for stage in live}
     image = project.settings.ci.image
+    if image is not None and not is_image_reference(image):
+        raise Invalid(
+            f"`ci: {{image: …}}` in penstock.yaml is {image!r}, which is no reference of a container image",
+            code="ci.bad_image",
+            hint=f"write it as {IMAGE_FORM}, the name in lower case",
+        )
     repository = _cloned_from(git_root)
     pipeline = KubeflowPipeline(
         name=project.settings.project,

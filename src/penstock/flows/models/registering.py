@@ -24,9 +24,11 @@ from penstock.registry.documents.slsa import seal_provenance
 from penstock.registry.entities import ModelVersion, Provenance
 from penstock.registry.package import describe_model, read_flavours
 from penstock.registry.versions import add_version, count_versions
-from penstock.serving.loaders import load_model
-from penstock.serving.repository import LoadedModel, prove
+from penstock.serving.faults import failure_afresh
 from penstock.tracking.runs import find_run_of_lock
+
+LOADED_S = 60.0
+"""How long a registered version may take to be loaded and tried before that is told."""
 
 
 def register_model(
@@ -86,17 +88,14 @@ def register_model(
 def serving_note(project: Project, version: ModelVersion) -> str | None:
     """Return what keeps a version from being served here, with what would help; None where nothing does.
 
-    It is loaded, as at a gate; a folder of MLflow's with an example is asked about it, as at a deployment.
+    It is loaded and tried in a process of its own: code of a model may end one, or never come back.
     """
     try:
         folder = fetch_model(project, version)
         files = files_of_folder(folder, version.model, version.number, version.digest)
-        loaded = LoadedModel(files, load_model(files))
-        if files.example is not None and describe_model(folder).is_mlflows:
-            prove(loaded, files)
+        return failure_afresh(files, LOADED_S)
     except (Invalid, Refused, Unavailable) as error:
         return f"{error.message}: {error.hint}" if error.hint else error.message
-    return None
 
 
 def reference_note(project: Project, version: ModelVersion) -> str | None:

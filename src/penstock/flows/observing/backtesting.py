@@ -344,7 +344,11 @@ class _Run:
         later = [
             one
             for one in list_windows(
-                connection, self._endpoint, revision=act.revision, since_s=act.time_ms // 1000, limit=100_000
+                connection,
+                self._endpoint,
+                revisions=[act.revision],
+                since_s=act.time_ms // 1000,
+                limit=100_000,
             )
             if one.key.version == act.version and one.key.route in ("stable", "canary")
         ]

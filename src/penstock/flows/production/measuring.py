@@ -59,11 +59,12 @@ def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
 
     Fewer rows than the least of the drift guardrails are not compared: chance would be all there is to see.
     """
-    window, profile = traffic.of_rows, traffic.reference.profile
     limits = [entry.drift for entry in settings.guardrails if entry.drift is not None] or [DriftLimit()]
-    if window is None or profile is None or window.features.row_count < min(one.min_rows for one in limits):
+    least = min(one.min_rows for one in limits)
+    window, profile = traffic.holding(least), traffic.reference.profile
+    if window is None or profile is None or window.features.row_count < least:
         return traffic
-    return msgspec.structs.replace(traffic, drifts=tuple(compare(profile, window.features)))
+    return msgspec.structs.replace(traffic, drifts=tuple(compare(profile, window.features)), drifts_of=least)
 
 
 def measure(
@@ -78,13 +79,14 @@ def measure(
         held: the windows that labels came for, which estimated errors are held to.
     """
     quality = traffic.labelled.quality if traffic.labelled is not None else None
+    seen = traffic.holding(traffic.drifts_of)
     guarded = {entry.quality.metric for entry in settings.guardrails if entry.quality is not None}
     told = (
         {} if quality is None else {name: quality.metric(name) for name in sorted(guarded or USUAL_METRICS)}
     )
     return Measures(
         drifts=traffic.drifts or (),
-        row_count=traffic.of_rows.features.row_count if traffic.of_rows and traffic.drifts else 0,
+        row_count=seen.features.row_count if seen is not None and traffic.drifts else 0,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
         label_count=quality.label_count if quality is not None else 0,
         estimated=_estimated(traffic, quality, held),

@@ -325,7 +325,7 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
     if servers and "ready" not in servers.values():
         return "unjudged", f"no serve process says that revision {seen.revision.number} is ready"
     if seen.stable.recent is None and batch is None:
-        last_s = seen.stable.last_s
+        last_s = seen.stable.heard_s
         return "idle", "no traffic yet" if last_s is None else f"no traffic since {format_ms(last_s * 1000)}"
     if unjudged:
         return "watching", unjudged[0].sentence

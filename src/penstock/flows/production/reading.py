@@ -67,7 +67,7 @@ class Reading:
         return Traffic(
             key=self._key(version, "stable"),
             recent=recent,
-            gathered=None if self.is_quick or recent is None else self._gathered(recent),
+            gathered={} if self.is_quick or recent is None else self._gathered(recent),
             rows=self._rows(version, "stable"),
             slices=self._slices(version, "stable"),
             sliced=self._sliced,
@@ -75,7 +75,9 @@ class Reading:
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
             blocks=_blocks(timings)[-monitor.windows :],
             earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
-            last_s=self._endpoint_last_s(timings),
+            last_s=self._last_s(timings, version, "stable"),
+            heard_s=self._heard_s(timings),
+            began_s=self.revision.created_ms // 1000,
         )
 
     def batch(self) -> Traffic | None:
@@ -151,27 +153,33 @@ class Reading:
         mine = [one for one in listed if one.key.version == self.revision.stable]
         return recent(mine, route, self.settings.monitor.windows)
 
-    def _gathered(self, recent: Window) -> Window:
-        """Return the newest windows of the stable version that hold rows enough for every guardrail on features.
+    def _gathered(self, recent: Window) -> dict[int, Window]:
+        """Return, by the rows that a guardrail on features needs and `recent` lacks, the newest windows of stable with as many.
 
         None of another revision is added, since what was wrong then may have been mended by it.
         """
         limits = [limit for one in self.settings.guardrails for limit in (one.drift, one.values) if limit]
-        needed = max((limit.min_rows for limit in limits), default=0)
+        lacking = sorted({one.min_rows for one in limits if one.min_rows > recent.features.row_count})
+        if not lacking or not self.settings.monitor.feature_ratio:
+            return {}
         since_s = max(self.time_ms // 1000 - GATHERED_S, self._acted_on_s())
-        limit, gathered = 4 * self.settings.monitor.windows, recent
-        while gathered.features.row_count < needed:
-            listed = list_windows(
-                self.connection, self.revision.endpoint, revision=self.revision.number, route="stable",
-                since_s=since_s, limit=limit,
+        found: list[Window] = []
+        before_s, limit = None, 4 * self.settings.monitor.windows
+        while sum(one.features.row_count for one in found) < lacking[-1] and len(found) < MAX_STARTS:
+            part = list_windows(
+                self.connection, self.revision.endpoint, revisions=[self.revision.number], route="stable",
+                since_s=since_s, before_s=before_s, limit=limit,
             )  # fmt: skip
-            chosen = _newest([one for one in listed if one.request_count], needed)
-            if sum(one.features.row_count for one in chosen) > gathered.features.row_count:
-                gathered = merge_windows(chosen)
-            if len(listed) < limit or limit >= MAX_STARTS:
+            found = [*(one for one in part if one.request_count), *found]
+            if len(part) < limit:
                 break
-            limit = min(4 * limit, MAX_STARTS)
-        return gathered
+            before_s, limit = part[0].key.start_s, min(2 * limit, MAX_STARTS)
+        chosen = {rows: _newest(found, rows) for rows in lacking}
+        return {
+            rows: merge_windows(windows)
+            for rows, windows in chosen.items()
+            if sum(one.features.row_count for one in windows) > recent.features.row_count
+        }
 
     def _recent(self, timings: list[Window], count: int) -> Window | None:
         """Merge the newest windows, of which only counts and latency are known."""
@@ -254,7 +262,7 @@ class Reading:
             self.connection, key, "features", since_s, most, self.settings.monitor, oldest=oldest
         )
 
-    def _endpoint_last_s(self, timings: list[Window]) -> int | None:
+    def _heard_s(self, timings: list[Window]) -> int | None:
         """Return when the newest window of the endpoint ended, whichever version answered; or None."""
         if timings and timings[-1].end_s >= self.time_ms // 1000:
             return timings[-1].end_s

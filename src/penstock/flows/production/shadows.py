@@ -35,7 +35,7 @@ def list_shadows(connection: sa.Connection, revision: Revision) -> list[ShadowVi
     """Return every shadow of a revision with what its windows say, in their order."""
     if not revision.shadows:
         return []
-    windows = list_windows(connection, revision.endpoint, revision=revision.number, route="shadow")
+    windows = list_windows(connection, revision.endpoint, revisions=[revision.number], route="shadow")
     found = []
     for version in revision.shadows:
         own = [one for one in windows if one.key.version == version]

@@ -64,7 +64,12 @@ def view_windows(
     with project.database.read() as connection:
         get_revision(connection, endpoint)
         found = list_rows(
-            connection, endpoint, revision=revision, limit=limit, since_s=since_s, with_features=False
+            connection,
+            endpoint,
+            revisions=None if revision is None else [revision],
+            limit=limit,
+            since_s=since_s,
+            with_features=False,
         )
     asked = frozenset(metrics)
     return [_known.get(_key(one, asked), partial(_view, one, asked)) for one in found]

@@ -99,7 +99,8 @@ def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: 
         return []
     if entry.freshness is not None and entry.freshness.max_silence_s is not None:
         # a canary with a small share may be silent; the endpoint is while the stable version is
-        last_s = traffic.last_s
+        # and a version that has just come is not silent for what was before it
+        last_s = None if traffic.heard_s is None else max(traffic.heard_s, traffic.began_s)
         found = [] if rival is not None else list(judge_silence(entry.freshness, traffic.key, last_s))
         if found or rival is not None:
             return found
@@ -147,11 +148,14 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         return list(judge_slices(entry.slices, traffic.key, traffic.slices, stable, alpha=alpha))
     if entry.freshness is not None and recent is not None:
         return list(judge_age(entry.freshness, recent))
-    profile, window = traffic.reference.profile, traffic.of_rows
+    profile = traffic.reference.profile
+    of_rows = entry.values or entry.drift
+    window = None if of_rows is None else traffic.holding(of_rows.min_rows)
     if entry.values is not None and window is not None and profile is not None:
-        return list(judge_values(entry.values, traffic.holding(entry.values.min_rows) or window, profile))
+        return list(judge_values(entry.values, window, profile))
     if entry.drift is not None and window is not None and profile is not None:
-        return list(judge_drift(entry.drift, window, profile, traffic.drifts))
+        is_compared = window is traffic.holding(traffic.drifts_of)
+        return list(judge_drift(entry.drift, window, profile, traffic.drifts if is_compared else None))
     if entry.multivariate is not None and traffic.rows is not None:
         return list(
             judge_multivariate(

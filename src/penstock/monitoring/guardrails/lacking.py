@@ -39,8 +39,9 @@ def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> L
         return count, ("too_few", words)
     of_features = entry.drift or entry.values
     if of_features is not None:
-        rows = traffic.of_rows.features.row_count if traffic.of_rows else 0
-        is_whole_day = traffic.of_rows is not None and traffic.of_rows.window_s >= DAY_S
+        held = traffic.holding(of_features.min_rows)
+        rows = held.features.row_count if held else 0
+        is_whole_day = held is not None and held.window_s >= DAY_S
         more = (
             " in a day; a larger monitor.feature_ratio or a smaller min_rows is judged"
             if is_whole_day

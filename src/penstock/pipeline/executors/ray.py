@@ -26,7 +26,7 @@ from penstock.pipeline.executors.local import infeasible
 from penstock.pipeline.executors.ray_worker import Order, Sent
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
 from penstock.pipeline.process import SECRET
-from penstock.pipeline.running.shells import shell_for
+from penstock.pipeline.running.shells import SHELL, shell_for
 
 PART_BYTES = 32 << 20
 CODE_BYTES = 16 << 20  # a larger file of git's is data: a stage that reads it lists it
@@ -151,6 +151,7 @@ class RayExecutor:
             task.timeout_s,
             SECRET,
             shell_for(variables),
+            SHELL in variables,
         )
         wanted = task.resources
         options = {

@@ -33,7 +33,10 @@ class Sent(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A task as it is sent: see `role.Task`. `shell` are the words before a command, of the machine that sends it."""
+    """A task as it is sent: see `role.Task`. `shell` are the words before a command, of the machine that sends it.
+
+    `is_own_shell`: the stage names it; else a worker that has none like it takes /bin/sh, and says so.
+    """
 
     commands: tuple[str, ...]
     directory: str
@@ -42,6 +45,7 @@ class Order(NamedTuple):
     timeout_s: float | None
     secret: str
     shell: tuple[str, ...] = ("/bin/sh", "-c")
+    is_own_shell: bool = False
 
 
 class Answer(NamedTuple):
@@ -95,7 +99,7 @@ def carry_out(
         place.mkdir(parents=True, exist_ok=True)
         for path in order.makes:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
-        shell = find_shell(order.shell)
+        shell = find_shell(order, say)
         deadline = time.monotonic() + order.timeout_s if order.timeout_s is not None else None
         variables = {**order.variables, "DVC_ROOT": str(root)}
         surroundings = [
@@ -117,18 +121,22 @@ def carry_out(
         shutil.rmtree(root, ignore_errors=True)
 
 
-def find_shell(words: Sequence[str]) -> list[str]:
+def find_shell(order: Order, say: Callable[[bytes], None]) -> list[str]:
     """Return the words that begin a command, with this machine's shell of that name where it lies elsewhere here.
 
     Raises:
-        FileNotFoundError: it has none.
+        FileNotFoundError: it has none, and the stage asks for it.
     """
+    words = order.shell
     name = os.path.basename(words[0])
     found = shutil.which(words[0]) or shutil.which(name)
+    if found is None and order.is_own_shell:
+        raise FileNotFoundError(f"the worker has no shell `{name}`, which the stage's `env` names as SHELL")
     if found is None:
-        raise FileNotFoundError(
-            f"the worker has no shell `{name}`, which $SHELL names here: SHELL=/bin/sh penstock repro --executor ray"
+        say(
+            f"the worker has no shell `{name}`, which $SHELL names where it was sent from: /bin/sh runs this\n".encode()
         )
+        return ["/bin/sh", "-c"]
     return [found, *words[1:]]
 
 

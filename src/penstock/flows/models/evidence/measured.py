@@ -76,11 +76,12 @@ class Order:
     def measures(self, metrics: str, model: str, others: Collection[str] = ()) -> Measures:
         """Say whether the stage that makes a metrics file is the model's, or depends on it.
 
-        `other`: it makes or depends on another model, which this one does not come from. `apart`: on neither. `unknown`: no
-        stage makes the one or the other.
+        `other`: it makes or depends on another model, which this one does not come from: one of `others`, or what looks like a
+        model in a pipeline that reads nothing that this one's reads. `apart`: it does not depend on this model, and may be a
+        step of its evaluation. `unknown`: no stage makes the one or the other.
 
         Args:
-            others: paths that are models too, whatever they look like.
+            others: the paths of the other models.
         """
         makes, measuring = self.maker(model), self.maker(metrics)
         if makes is None or measuring is None:
@@ -94,8 +95,13 @@ class Order:
             for output in one.outputs
             if one.address in apart and output.kind == "out"
         ]
-        is_other = any(one in others or likeness(self.root, one) >= SURE for one in made)
-        return "other" if is_other else "apart"
+        is_strange = not self._read_by(self.up_to(measuring)) & self._read_by(self.up_to(makes))
+        is_model = any(one in others or (is_strange and likeness(self.root, one) >= SURE) for one in made)
+        return "other" if is_model else "apart"
+
+    def _read_by(self, addresses: Collection[str]) -> set[str]:
+        """Return all that some stages read, or make."""
+        return {path for one in self.stages if one.address in addresses for path in (*one.reads, *one.makes)}
 
     def told(self, metrics: str, model: str) -> str:
         """Say which stages make the two."""

@@ -149,10 +149,10 @@ class LiveRecorder:
         early = 0
         trouble = Trouble("monitoring data wait for the store", over="no longer, what waited is written")
         while True:
-            early = self._await_flush(early)
-            if self._stop.is_set():
-                break
             try:
+                early = self._await_flush(early)
+                if self._stop.is_set():
+                    break
                 with behind_others():
                     self.flush()
             except Exception as error:  # noqa: BLE001  (whatever it is, what waits is written later)
