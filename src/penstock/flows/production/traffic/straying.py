@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+import msgspec
 import sqlalchemy as sa
 
-from penstock.base.errors import PenstockError
 from penstock.monitoring.policies import policy_or_none_yet
 from penstock.registry.aliases import list_aliases
 from penstock.registry.states import list_rolled_back
@@ -60,7 +60,7 @@ def _declared(connection: sa.Connection, revisions: Sequence[Revision]) -> dict[
     """Return the alias that endpoints are declared with; a policy that cannot be read declares none."""
     found = {}
     for one in revisions:
-        with suppress(PenstockError):
+        with suppress(msgspec.ValidationError, ValueError):
             alias = policy_or_none_yet(connection, one.endpoint, one.model).settings.alias
             if alias is not None:
                 found[one.endpoint] = alias
