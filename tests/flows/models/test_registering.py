@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import cloudpickle
 import httpx
 import mlflow
 import numpy as np
@@ -168,9 +170,12 @@ class _Listing(mlflow.pyfunc.PythonModel):
 
 @pytest.mark.filterwarnings("ignore:Operation with range is deprecated")
 def test_a_function_of_mlflow_that_lists_mappings_is_a_table_and_what_cannot_be_answered_is_told(
-    root: Path, project: Project
+    root: Path, project: Project, request: pytest.FixtureRequest
 ) -> None:
     rows = pd.DataFrame({"a": [1.0, 2.0]})
+    here = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(here)  # it is tried in a process of its own
+    request.addfinalizer(lambda: cloudpickle.unregister_pickle_by_value(here))
     for name, is_strange in (("table", False), ("strange", True)):
         signature = mlflow.models.infer_signature(rows)
         mlflow.pyfunc.save_model(
