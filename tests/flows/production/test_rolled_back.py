@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
-from penstock.base.errors import Refused
+from penstock.base.errors import NotFound, Refused
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.registry.aliases import list_alias_moves
-from penstock.registry.entities import Verdict
+from penstock.registry.entities import FileDigest, Manifest, Verdict
 from penstock.registry.states import list_rolled_back, require_not_rolled_back
+from penstock.registry.tables import versions
 from penstock.registry.verdicts import add_verdict
 from penstock.registry.versions import get_version
 
@@ -136,3 +138,27 @@ def test_a_second_rollback_does_not_bring_back_what_the_first_took_away(world: W
         plan_rollback(world.project, "delay")
     plan = plan_rollback(world.project, "delay", to=2)
     assert plan.draft.stable == 2
+
+
+def test_a_rollback_by_hand_passes_over_what_cannot_be_served_again(world: World) -> None:
+    """A version whose files are gone was made the stable one, and no process could load it."""
+    world.policy()
+    for number in (1, 2, 3):
+        world.deploy(number)
+    sha = world.project.artifacts.put(b"a model")
+    files = Manifest((FileDigest("model.pkl", 7, sha),))
+    with world.project.database.write() as connection:
+        gone = versions.c.model == "m", versions.c.number == 2
+        connection.execute(versions.update().where(*gone).values(manifest=msgspec.to_builtins(files)))
+    assert plan_rollback(world.project, "delay").draft.stable == 2
+    store = world.project.artifacts
+    for entry in list(store.backend.list("")):
+        if sha[2:] in entry.key.replace("/", ""):
+            store.backend.delete(entry.key)
+    plan = plan_rollback(world.project, "delay")
+    assert plan.draft.stable == 1
+    assert plan.summary == "delay is back at m/1, since m/2 cannot be served again"
+    with pytest.raises(
+        NotFound, match=r"m/2 cannot be served again: its file model\.pkl is not among the artifacts"
+    ):
+        plan_rollback(world.project, "delay", to=2)

@@ -24,8 +24,8 @@ from penstock.flows.production.controlling.deciding import (
     evidence_of,
     subject_of,
 )
-from penstock.flows.production.controlling.going_back import find_obstacle
 from penstock.flows.production.revising import write_deployment
+from penstock.flows.production.traffic.obstacles import find_obstacle
 from penstock.flows.production.traffic.promoting import make_advance, require_advanceable
 from penstock.flows.production.traffic.rolling_back import back_words, make_rollback
 from penstock.flows.production.watching import Observation

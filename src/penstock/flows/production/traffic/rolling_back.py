@@ -8,6 +8,7 @@ from typing import Any
 from penstock.base.errors import Refused
 from penstock.flows.production.fitting import takeover_warnings
 from penstock.flows.production.revising import DeploymentPlan
+from penstock.flows.production.traffic.obstacles import find_obstacle
 from penstock.monitoring.ruling import find_rules, kept_by_rules
 from penstock.project.project import Project
 from penstock.registry.states import list_rolled_back
@@ -24,13 +25,14 @@ def plan_rollback(
 ) -> DeploymentPlan:
     """Plan to take a canary away; without one, to serve what was stable before, or in revision `to`.
 
-    A version that was rolled back is gone back to only where `to` names its revision.
+    A version that was rolled back is gone back to only where `to` names its revision; one that was deleted, or has no files
+    any more, never.
 
     Args:
         actor: who does it, where that is not who the project acts for.
 
     Raises:
-        NotFound: no such endpoint or revision.
+        NotFound: no such endpoint or revision, or what is left to go back to cannot be served again.
         Refused: there is nothing earlier to go back to.
     """
     with project.database.read() as connection:
@@ -41,6 +43,8 @@ def plan_rollback(
         rules = find_rules(connection, endpoint, current.model)
     if target is not None:
         stable, model = target.stable, target.model
+        if (obstacle := find_obstacle(project, model, stable)) is not None:
+            raise obstacle
         summary = f"{endpoint} is back at {model}/{stable}, which was stable in revision {target.number}"
     elif current.canary is not None:
         stable, model = current.stable, current.model
@@ -49,8 +53,13 @@ def plan_rollback(
         now = (current.model, current.stable)
         earlier = (old for old in history if old.number < current.number)
         others = [old for old in earlier if (old.model, old.stable) != now]
-        other = next((old for old in others if (old.model, old.stable) not in barred), None)
-        if other is None:
+        candidates = dict.fromkeys((old.model, old.stable) for old in others)
+        open_ones = [one for one in candidates if one not in barred]
+        obstacles = {one: find_obstacle(project, *one) for one in open_ones}
+        found = next((one for one in open_ones if obstacles[one] is None), None)
+        if found is None and (lost := next(filter(None, obstacles.values()), None)) is not None:
+            raise lost
+        if found is None:
             canaries = [old.canary.version for old in history if old.canary is not None]
             never = (
                 f"no other version of endpoint {endpoint} was stable (version {canaries[-1]} was a canary)"
@@ -66,8 +75,10 @@ def plan_rollback(
                 if others
                 else f"penstock endpoint history {endpoint}",
             )
-        stable, model = other.stable, other.model
+        model, stable = found
+        passed = [f"{one[0]}/{one[1]}" for one in open_ones[: open_ones.index(found)]]
         summary = back_words(current, model, stable)
+        summary += f", since {', '.join(passed)} cannot be served again" if passed else ""
     plan = make_rollback(current, (model, stable), actor or project.actor, summary, reason=reason or summary)
     kept = (
         f"the policy of {endpoint} cannot be read: rules, if it has any, keep sending requests where they did"
