@@ -189,7 +189,7 @@ def test_a_running_server_begins_no_version_whose_gates_code_changed_and_what_an
     process = serving(project)
     process.start()
     try:
-        wait_until(lambda: state(project, process, 1)[0] == "failed")
+        wait_until(lambda: state(project, process, 1)[0] == "hindered")
         assert "late/1 does not begin to answer: the gates of late/1 changed" in state(project, process, 1)[1]
         assert not process.dataplane.repository.served
         limit.write_bytes(as_judged)

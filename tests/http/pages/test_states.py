@@ -142,7 +142,7 @@ FIRST_WORDS = [
     ("/endpoints/unlabelled", "◐ watching", "label", "It cannot be rolled back"),
     ("/endpoints/unserved", "No serve process has loaded revision 1 yet, which is to serve m/5", "It cannot be rolled back", "penstock endpoint apply unserved"),
     ("/models/m/3", "m/3 is live: it answers 100 % of again", "● live", "champion"),
-    ("/models/m/4", "m/4 may not go out", "○ never out", "roc_auc 0.52 is below 0.7", "It cannot be made champion: its gates"),
+    ("/models/m/4", "m/4 may not go out", "○ never out", "roc_auc 0.52 is below 0.7", "It cannot be made champion: "),
     ("/models/m/5", "m/5 is live: it answers 100 % of unserved", "● live", "penstock gate run m/5"),
     ("/models/m/2", "m/2 is canary: it answers held, shared.", "◐ canary", "held"),
     ("/models", "1 model. Live: m/5 on unserved, m/3 on again, m/1 on", "Tried as a canary: m/2 on held, shared"),
