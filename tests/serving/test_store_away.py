@@ -81,7 +81,7 @@ def test_a_disk_without_room(
 
     listeners: list[Callable[..., object]] = []
     serve_through(database, source, caplog, (limit(1), limit(1 << 30)))
-    assert "database or disk is full" in caplog.text
+    assert "failed: No space left on device" in caplog.text
 
 
 def test_a_postgresql_that_is_stopped_and_started(

@@ -165,7 +165,8 @@ def require_not_rolled_back(connection: sa.Connection, version: ModelVersion, wh
         raise Refused(
             f"{version.ref} cannot be {what}: it {found.whose(version)} {found.sentence}",
             code="registry.rolled_back",
-            hint="--force --reason TEXT says why it may; judging it again does not lift the mark, a new version has none",
+            hint=f"penstock promote {version.ref} --force --reason TEXT, or a deploy with them, says why it may; judging it "
+            "again does not lift the mark, a new version has none",
             model=version.model,
             version=version.number,
         )

@@ -113,7 +113,7 @@ def test_what_may_not_go_out_is_refused_in_words_with_the_next_command(project: 
         refused = client.get(address)
         assert refused.status_code == 403
         assert "its AUC is 0.52" in refused.text
-        assert "penstock gate run late/2" in refused.text
+        assert "penstock promote late/2 --force --reason TEXT" in refused.text
         before = champion_of(project)
         form = f"alias=champion&previous={before}"
         assert client.post(address, content=form, headers=FORM).status_code == 403
