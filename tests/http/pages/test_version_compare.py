@@ -67,7 +67,7 @@ def test_versions_are_named_by_number_or_alias_each_once(client: TestClient) -> 
     assert re.findall(r'<th><a href="/models/late/(\d)"', page) == ["1", "2", "1", "2"]
     for query, status, words in (
         ("?versions=nope,1", 400, "'versions' names versions by number or alias, such as 1,2, not 'nope'"),
-        ("?versions=1,9", 404, "version=9"),
+        ("?versions=1,9", 404, "There is no model version late/9"),
         ("?versions=1", 200, "Two versions at least"),
         ("", 200, "Two versions at least"),
     ):
