@@ -429,6 +429,7 @@ def main() -> None:
                 with contextlib.suppress(ImportError):
                     importlib.import_module(one)
     gc.freeze()  # what was imported is no work for the collector of any fork
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a run under nohup ignores it, and what it tries shall not
     serve(listening, owner)
 
 
