@@ -114,8 +114,7 @@ def test_commands_run_in_the_shell_that_is_named_here(
     monkeypatch.setenv("SHELL", "/bin/sh")
     _, more = run(executor, tasks[1])
     assert lines["bash"] == more["own"] == ["same"]
-    monkeypatch.setenv("SHELL", str(tmp_path / "nosh"))
-    ended, _ = run(executor, Task("none", ("true",), tmp_path))
+    ended, _ = run(executor, Task("none", ("true",), tmp_path, variables={"SHELL": str(tmp_path / "nosh")}))
     assert ended["none"].ending == "failed" and "nosh" in ended["none"].detail, ended
 
 
