@@ -136,9 +136,9 @@ def test_a_worker_begins_the_shell_of_who_sends_the_stage_wherever_it_lies_there
     assert code((BASH, "--noprofile", "--norc", "-c")) == 0
     assert code((str(tmp_path / "elsewhere/bash"), "--noprofile", "--norc", "-c")) == 0
     with pytest.raises(FileNotFoundError, match="the worker has no shell `nosh`"):
-        code(("/opt/nosh", "-c"), is_own=True)
+        code(("/nowhere/nosh", "-c"), is_own=True)
     assert not said
-    assert code(("/opt/nosh", "-c"), "exit 3") == 3
+    assert code(("/nowhere/nosh", "-c"), "exit 3") == 3
     assert said == [
         b"the worker has no shell `nosh`, which $SHELL names where it was sent from: /bin/sh runs this\n"
     ]

@@ -56,7 +56,7 @@ def test_every_name_is_computed_and_its_direction_is_that_of_what_is_better() ->
 
 def test_a_name_that_nothing_computes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.monitoring.quality.measures.METRICS", METRICS | {"hinge"})
-    with pytest.raises(NotImplementedError, match="hinge"):
+    with pytest.raises(LookupError, match="hinge"):
         told_of(LABELS, SCORES).value("hinge")
 
 

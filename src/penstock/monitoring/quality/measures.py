@@ -157,9 +157,7 @@ class Quality(QualityCounts):
             if name == "rmse":
                 return np.sqrt(sums[:, AT[total]] / counts)
             if name != "r2":
-                raise NotImplementedError(
-                    f"{name} is a name in stats/metric_names.py, and nothing computes it here"
-                )
+                raise LookupError(f"{name} is a name in stats/metric_names.py, and nothing computes it here")
             label = sums[:, AT["label"]]
             spread = sums[:, AT["label_squares"]] - np.square(label) / counts
             explained: Floats = np.where(spread > 0, 1 - sums[:, AT["squared"]] / spread, np.nan)
