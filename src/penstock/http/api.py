@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from penstock.access.admission import Admission
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid
 from penstock.base.store.events import Event, list_events
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.models.evidence.approving import decide_approval
@@ -33,6 +33,7 @@ from penstock.http.told import TellingServices
 from penstock.project.project import Project
 from penstock.registry.approvals import Approval
 from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.models import no_model
 from penstock.registry.references import resolve_version
 from penstock.registry.verdicts import get_verdict
 from penstock.registry.versions import list_versions
@@ -175,12 +176,7 @@ class _Api:
         with self._project.database.read() as connection:
             found = list_versions(connection, name)
         if not found:
-            raise NotFound(
-                f"there is no model {name!r}",
-                code="registry.no_model",
-                hint="penstock model list",
-                model=name,
-            )
+            raise no_model(name)
         return found
 
     def version(self, request: Request) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid
 from penstock.flows.chain.lineage import Explanation, explain
 from penstock.flows.models.views import VersionView, view_version
 from penstock.project.project import Project
+from penstock.registry.cards import no_version
 
 MAX_SUBJECT = 500
 MAX_DIGITS = 9
@@ -34,9 +35,5 @@ def named_version(project: Project, model: str, number: str) -> VersionView:
         NotFound: there is none.
     """
     if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
-        raise NotFound(
-            f"there is no model version {model}/{number[:40]}",
-            code="registry.no_version",
-            hint="penstock model list",
-        )
+        raise no_version(model, number[:40])
     return view_version(project, model, int(number))

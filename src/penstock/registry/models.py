@@ -81,13 +81,18 @@ def get_model(connection: sa.Connection, name: str) -> RegisteredModel:
     """
     found = list_models(connection, [check_name(name)])
     if not found:
-        raise NotFound(
-            f"there is no model {name}",
-            code="registry.no_model",
-            hint="penstock model list",
-            model=name,
-        )
+        raise no_model(name)
     return found[0]
+
+
+def no_model(name: str) -> NotFound:
+    """Make the error for a model that is not there."""
+    return NotFound(
+        f"there is no model {name}",
+        code="registry.no_model",
+        hint="penstock model list",
+        model=name,
+    )
 
 
 def list_models(connection: sa.Connection, names: Sequence[str]) -> list[RegisteredModel]:

@@ -237,9 +237,15 @@ def get_run(connection: sa.Connection, run_id: str) -> Run:
     if len(run_id) >= 4 and _RUN_ID.match(run_id):
         query = sa.select(runs.c.id).where(runs.c.id.startswith(run_id, autoescape=True)).limit(2)
         found = list(connection.execute(query).scalars())
-    if len(found) != 1:
-        problem = "more than one run begins with" if found else "there is no run"
-        raise NotFound(f"{problem} {run_id!r}", code="tracking.no_run", hint="penstock run list", run=run_id)
+    if not found:
+        raise no_run(run_id)
+    if len(found) > 1:
+        raise NotFound(
+            f"more than one run begins with {run_id!r}",
+            code="tracking.ambiguous_run",
+            hint="penstock run list",
+            run=run_id,
+        )
     return load_runs(connection, found)[0]
 
 

@@ -44,16 +44,13 @@ CASES: dict[str, tuple[str, HTTPStatus]] = {
 }
 """Cases that say more than their cause."""
 WORDS = (
-    (
-        "there is no model version {model}/{version}",
-        "Model Version (name={model}, version={version}) not found",
-    ),
-    ("there is no model {model}", "Registered Model with name={model} not found"),
-    ("there is no run {run!r}", "Run with id={run} not found"),
-    ("there is no experiment {experiment}", "No Experiment with id={experiment} exists"),
-    ("there is no experiment {name!r}", "Could not find experiment with name '{name}'"),
+    ("registry.no_version", "Model Version (name={model}, version={version}) not found"),
+    ("registry.no_model", "Registered Model with name={model} not found"),
+    ("tracking.no_run", "Run with id={run} not found"),
+    ("tracking.no_experiment", "No Experiment with id={experiment} exists"),
+    ("tracking.no_experiment", "Could not find experiment with name '{name}'"),
 )
-"""What Penstock says, and what MLflow's server says of the same, which its clients may look for."""
+"""What MLflow's server says, which its clients may look for, of errors by code that have the fields named."""
 PATHS = ("/api/2.0", "/api/3.0", "/ajax-api/", "/v1/traces", "/graphql")
 """Where MLflow's clients call, who read nothing but `error_code` and `message` of an error."""
 
@@ -87,9 +84,9 @@ def mlflow_status_of(error: PenstockError) -> int:
 
 
 def _told_by_mlflow(error: PenstockError) -> str:
-    for ours, theirs in WORDS:
+    for code, theirs in WORDS:
         with suppress(KeyError):
-            if ours.format_map(error.fields) == error.message:
+            if code == error.code:
                 return theirs.format_map(error.fields)
     return error.message
 
