@@ -17,7 +17,8 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.settings import parse_settings
 from penstock.cli.main import cli
-from penstock.flows.observing.backtesting import LOOKS_MAX, Backtest, _spread, backtest
+from penstock.flows.observing.backtesting import LOOKS_MAX, _spread, backtest
+from penstock.flows.observing.backtests import Backtest
 from penstock.flows.observing.policies import read_policy
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import EndpointSettings
