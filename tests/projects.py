@@ -18,6 +18,7 @@ from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
+from penstock.flows.store.copying import copy_store
 from penstock.flows.tracked import versioning
 from penstock.project.project import Project
 from penstock.workspace import open_workspace
@@ -206,6 +207,12 @@ class Sample:
         path = self.root / name
         path.unlink(missing_ok=True)
         path.write_text(text)
+
+    def move_store(self, url: str) -> None:
+        """Go on with what the store holds in another one, which is empty."""
+        self.close()
+        copy_store(f"sqlite:///{self.root}/.penstock/penstock.db", url)
+        self.write("penstock.yaml", f"{(self.root / 'penstock.yaml').read_text()}store: {url}\n")
 
     def commit(self, message: str) -> str:
         """Commit everything and return the commit."""

@@ -57,6 +57,10 @@ class Workers:
         held = psutil.Process(self.process.pid).net_connections("tcp")
         return sum(one.status == "LISTEN" and one.laddr.port == port for one in held)
 
+    def children(self) -> set[int]:
+        """Return the process ids of all workers, those that load too."""
+        return {one.pid for one in psutil.Process(self.process.pid).children()}
+
     def alive(self) -> list[int]:
         """Return the process ids of the workers that serve the endpoint and still run."""
         project = open_workspace(self.root)
@@ -143,6 +147,18 @@ def test_a_killed_worker_is_replaced_and_requests_go_to_the_others_meanwhile(wor
     wait_until(lambda: workers.listening() == 2)
     assert workers.count("penstock_worker_restarts_total") == 1
     assert workers.count("penstock_requests_total") == before + 20
+
+
+def test_a_worker_that_follows_two_quick_deaths_answers_every_connection(workers: Workers) -> None:
+    before = workers.children()
+    os.kill(workers.alive()[0], signal.SIGKILL)
+    wait_until(lambda: bool(workers.children() - before))
+    assert workers.listening() == 1
+    [successor] = workers.children() - before
+    os.kill(successor, signal.SIGKILL)
+    wait_until(lambda: successor not in workers.alive())
+    wait_until(lambda: len(workers.alive()) == 2 and workers.listening() == 2)
+    assert {workers.ask().status_code for _ in range(40)} == {200}
 
 
 def test_an_endpoint_is_unloaded_and_loaded_in_every_worker(workers: Workers) -> None:

@@ -137,9 +137,10 @@ def _close(slots: Iterable[WorkerSlot]) -> None:
 def _leave_to_others(slot: WorkerSlot) -> None:
     """Let new connections go to the workers that live, until this one's next has loaded its models and listens again.
 
-    As long as its socket listens the kernel gives it a part of them, which would wait for as long as that takes.
+    As long as its socket listens the kernel gives it a part of them, which would wait for as long as that takes. One
+    that does not listen must not be shut down: it would stay so, and each connection it takes later with it.
     """
-    with contextlib.suppress(OSError):
+    if _listens(slot):
         slot.socket.shutdown(socket.SHUT_RD)
 
 

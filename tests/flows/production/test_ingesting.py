@@ -24,16 +24,20 @@ from penstock.serving.predictions.stored import list_predictions
 from penstock.serving.recorder import Exchange, Label
 from penstock.serving.told.observations import parse_batch
 from projects import Sample
+from servers.postgres import PostgresServer
 from serving.fixtures import released_root
 
 __all__ = ["released_root"]
 HOUR = {"hour": 7, "wind": 10.5, "carrier": "AA"}
 
 
-@pytest.fixture
-def deployed(released_root: Path, tmp_path: Path) -> Iterator[Sample]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def deployed(request: pytest.FixtureRequest, released_root: Path, tmp_path: Path) -> Iterator[Sample]:
     """The sample project, whose endpoint `delay` serves `late/1`."""
     sample = Sample.copy(released_root, tmp_path / "project")
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        sample.move_store(server.new_schema())
     yield sample
     sample.close()
 

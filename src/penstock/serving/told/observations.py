@@ -99,7 +99,8 @@ def made_id(endpoint: str, batch_id: str, index: int, time_ms: int) -> Predictio
 def add_batch(connection: sa.Connection, batch_id: str, received_ms: int) -> bool:
     """Note that a batch is taken, in the caller's transaction; False when it was already."""
     insert = upsert(connection.dialect.name, observation_batches).on_conflict_do_nothing()
-    return connection.execute(insert.values(id=batch_id, received_ms=received_ms)).rowcount == 1
+    taken = insert.values(id=batch_id, received_ms=received_ms).returning(observation_batches.c.id)
+    return connection.execute(taken).first() is not None
 
 
 def forget_batches(connection: sa.Connection, before_ms: int) -> None:
