@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, Refused
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
-from penstock.flows.production.revising import apply_deployment
+from penstock.flows.production.overview import view_endpoint
+from penstock.flows.production.revising import ROLLED_BACK, apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
+from penstock.monitoring.alerts import alerts
 from penstock.registry.aliases import list_alias_moves
 from penstock.registry.entities import FileDigest, Manifest, Verdict
 from penstock.registry.states import list_rolled_back, require_not_rolled_back
@@ -22,6 +25,19 @@ from penstock.registry.versions import get_version
 def rolled_back(world: World) -> list[int]:
     with world.project.database.read() as connection:
         return [number for _, number in list_rolled_back(connection)]
+
+
+def lose_files(world: World, number: int) -> None:
+    """Let a version have a file, which is then taken from the artifacts."""
+    store = world.project.artifacts
+    sha = store.put(b"a model")
+    files = Manifest((FileDigest("model.pkl", 7, sha),))
+    with world.project.database.write() as connection:
+        of_it = versions.c.model == "m", versions.c.number == number
+        connection.execute(versions.update().where(*of_it).values(manifest=msgspec.to_builtins(files)))
+    for entry in list(store.backend.list("")):
+        if sha[2:] in entry.key.replace("/", ""):
+            store.backend.delete(entry.key)
 
 
 def test_a_leaky_champion_that_is_rolled_back_gives_its_alias_back_and_history_names_the_cause(
@@ -145,16 +161,8 @@ def test_a_rollback_by_hand_passes_over_what_cannot_be_served_again(world: World
     world.policy()
     for number in (1, 2, 3):
         world.deploy(number)
-    sha = world.project.artifacts.put(b"a model")
-    files = Manifest((FileDigest("model.pkl", 7, sha),))
-    with world.project.database.write() as connection:
-        gone = versions.c.model == "m", versions.c.number == 2
-        connection.execute(versions.update().where(*gone).values(manifest=msgspec.to_builtins(files)))
     assert plan_rollback(world.project, "delay").draft.stable == 2
-    store = world.project.artifacts
-    for entry in list(store.backend.list("")):
-        if sha[2:] in entry.key.replace("/", ""):
-            store.backend.delete(entry.key)
+    lose_files(world, 2)
     plan = plan_rollback(world.project, "delay")
     assert plan.draft.stable == 1
     assert plan.summary == "delay is back at m/1, since m/2 cannot be served again"
@@ -162,3 +170,43 @@ def test_a_rollback_by_hand_passes_over_what_cannot_be_served_again(world: World
         NotFound, match=r"m/2 cannot be served again: its file model\.pkl is not among the artifacts"
     ):
         plan_rollback(world.project, "delay", to=2)
+
+
+def test_the_controller_names_what_it_passed_over_and_the_note_what_can_work(world: World) -> None:
+    world.policy()
+    for number in (1, 2, 3):
+        world.deploy(number)
+    world.alias(2)
+    lose_files(world, 2)
+    world.traffic("stable", 200, 150)
+    world.controller.tick()
+    now = world.current()
+    assert (now.stable, now.kind) == (1, "rolled_back")
+    (event,) = world.events("endpoint.rolled_back")
+    assert event.summary.startswith("delay is back at m/1, since m/2 cannot be served again (revision 4)")
+    assert "its file model.pkl is not among the artifacts" in event.cause["passed_over"]["m/2"]
+    assert now.reason.startswith("stable breached its errors guardrail: ")
+    assert now.reason.endswith("(m/2 passed over)")
+    with world.project.database.read() as connection:
+        told = connection.execute(
+            sa.select(alerts.c.summary).where(alerts.c.name == ROLLED_BACK)
+        ).scalar_one()
+    assert "since m/2 cannot be served again" in told
+    assert view_endpoint(world.project, "delay").notes == (
+        "it is declared with m@champion, which is m/2, and serves m/1; m/2 cannot be served again: "
+        "penstock promote m/1 points the alias at what is served",
+    )
+    apply_promotion(world.project, plan_promotion(world.project, "m/1"))
+    assert view_endpoint(world.project, "delay").notes == ()
+
+
+def test_no_note_names_a_deployment_of_what_was_rolled_back(world: World) -> None:
+    world.policy(POLICY.replace("hold_s: 0", "hold_s: 0, alias: stay"))
+    world.alias(2)
+    world.deploy(1)
+    world.deploy(2)
+    world.traffic("stable", 200, 150)
+    world.controller.tick()
+    assert world.champion() == 2
+    (note,) = view_endpoint(world.project, "delay").notes
+    assert note.endswith("m/2 was rolled back: penstock promote m/1 points the alias at what is served")

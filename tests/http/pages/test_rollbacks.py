@@ -45,7 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "observed": 0.0947,
     }
     out = make_rollback(
-        world.current("rolls"), ("m", 1), "controller", "rolls takes m/2 out", reason=EVIDENCE,
+        world.current("rolls"), ("m", 1), "controller", reason=EVIDENCE,
         cause={"findings": [finding]},
     )  # fmt: skip
     apply_deployment(world.project, out)

@@ -235,7 +235,13 @@ def promote(
         "warnings": plan.warnings,
     }
     with project.database.read() as connection:
-        strays = strays_from(connection, (plan.version.model, alias), plan.version.number)
+        strays = strays_from(
+            connection,
+            project.artifacts,
+            (plan.version.model, alias),
+            plan.version.number,
+            would_move=dry_run and not plan.changes_nothing,
+        )
     verb = "is already" if plan.changes_nothing else "would be" if dry_run else "is now"
     text = "\n".join([f"{plan.version.ref} {verb} {alias}.", *strays])
     session.emit({**document, "endpoints": strays}, text)

@@ -42,7 +42,7 @@ def endpoint_list(session: Session) -> None:
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         found = list_endpoints(connection)
-        notes = notes_of(connection, found)
+        notes = notes_of(connection, project.artifacts, found)
         kept = [find_rules(connection, revision.endpoint, revision.model) for revision in found]
     rules = [
         None if one is None else view_rules(revision.model, one)

@@ -156,7 +156,7 @@ def overview(
         refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
         labels = tell_waiting(connection, now_ms())
         nobody_acts = why_nobody_acts(connection, now_ms())
-        notes_by = notes_of(connection, revisions)
+        notes_by = notes_of(connection, project.artifacts, revisions)
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
     found = []

@@ -16,7 +16,7 @@ from penstock.base.clock import now_ms
 from penstock.base.store.events import record_event
 from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-from penstock.flows.production.traffic.straying import serving_elsewhere
+from penstock.flows.production.traffic.straying import find_later_move, serving_elsewhere
 from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.policies import PolicyBody, policy_or_none_yet, put_policy
 from penstock.monitoring.ruling import kept_by_rules
@@ -44,6 +44,7 @@ class DeploymentPlan:
     `policy` is what shall watch it from then on, None for what does already. `out` is the version that a
     rollback takes out. `answered_for` is a version that was rolled back and is deployed all the same.
     `warnings` say what will not be judged, or be refused. `classes` are those that classifiers among its versions know.
+    `yields` says that the alias stays where somebody pointed it since the canary began; else a promotion moves it.
     """
 
     endpoint: str
@@ -55,6 +56,7 @@ class DeploymentPlan:
     out: int | None = None
     answered_for: ModelVersion | None = None
     warnings: tuple[str, ...] = ()
+    yields: bool = False
     classes: Mapping[int, Classes] = field(default_factory=dict)
 
 
@@ -126,6 +128,12 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
     answering = (revision.stable, revision.canary.version if revision.canary else None)
     kept = kept_by_rules(revision.model, policy.endpoint.traffic.rules, answering)
     besides = follows.words if follows else ""
+    later = _later_move(connection, plan, policy.endpoint)
+    if later is not None:
+        besides += (
+            f"; {later.model}@{later.name} stays at {later.model}/{later.version}, "
+            f"where {later.actor} pointed it since the canary began"
+        )
     if plan.out is not None and before is not None:
         others = serving_elsewhere(connection, plan.endpoint, before.model, plan.out)
         besides += f"; {before.model}/{plan.out} counts as rolled back" + (
@@ -147,7 +155,7 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
         _take_out(connection, plan, actor, {**plan.draft.cause, **cause})
     if follows is not None and follows.moves:
         _move(connection, follows, actor, {"rollback": cause})
-    if plan.draft.kind == "promoted":
+    if plan.draft.kind == "promoted" and later is None:
         _promote(connection, project, revision, policy.endpoint, {"canary": plan.draft.cause, **cause})
     if plan.draft.kind in {"rolled_back", "promoted"}:
         subject = Subject(
@@ -198,6 +206,14 @@ def _alias_that_follows(
     is_of_version = not others or bool(told & OF_THE_VERSION)
     moves = settings.rollout.alias == "follow" and plan.draft.model == model and is_of_version
     return _Follows(model, alias, current.version, plan.draft.stable, moves, others)
+
+
+def _later_move(
+    connection: sa.Connection, plan: DeploymentPlan, settings: EndpointSettings
+) -> AliasMove | None:
+    if not plan.yields or plan.before is None or settings.alias is None:
+        return None
+    return find_later_move(connection, plan.before, settings.alias)
 
 
 def _move(connection: sa.Connection, follows: _Follows, actor: str, cause: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from penstock.flows.production.controlling.deciding import (
 from penstock.flows.production.revising import write_deployment
 from penstock.flows.production.traffic.obstacles import find_obstacle
 from penstock.flows.production.traffic.promoting import make_advance, require_advanceable
-from penstock.flows.production.traffic.rolling_back import back_words, make_rollback
+from penstock.flows.production.traffic.rolling_back import make_rollback
 from penstock.flows.production.watching import Observation
 from penstock.monitoring.alerts import Subject, close_alert, mark_clean, open_alert
 from penstock.monitoring.findings import add_findings
@@ -142,14 +142,13 @@ def _roll_back(connection: sa.Connection, project: Project, seen: Observation, a
         "seen_revision": seen.revision.number,
         "policy": seen.policy.number,
     }
-    summary = back_words(seen.revision, action.model, action.stable)
     plan = make_rollback(
         seen.revision,
         (action.model, action.stable),
         project.actor,
-        summary,
         reason=action.reason,
         cause=cause,
+        passed=action.passed,
     )
     obstacle = None if seen.revision.canary else find_obstacle(project, action.model, action.stable)
     if obstacle is not None:
@@ -169,7 +168,7 @@ def _advance(connection: sa.Connection, project: Project, seen: Observation, act
         reason=action.reason,
         cause={**action.evidence, "policy": seen.policy.number},
     )
-    write_deployment(connection, project, plan)
+    write_deployment(connection, project, replace(plan, yields=action.percent >= 100))
 
 
 def _failed(seen: Observation, action: RollBack | Advance, error: PenstockError) -> Opening:

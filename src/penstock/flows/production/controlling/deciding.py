@@ -6,7 +6,7 @@ written and done. The controller observes, asks, and carries out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,13 +56,17 @@ class History:
 
 @dataclass(frozen=True)
 class RollBack:
-    """Serve `model`/`stable` alone, because of `findings`; `out` is the version that goes."""
+    """Serve `model`/`stable` alone, because of `findings`; `out` is the version that goes.
+
+    `passed` are versions that would come before it and cannot be served again, each with the reason.
+    """
 
     model: str
     stable: int
     out: int
     findings: tuple[Finding, ...]
     reason: str
+    passed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,19 @@ from penstock.project.project import Project
 
 
 def decide_servable(project: Project, seen: Observation) -> Decision:
-    """Decide as `decide` does, and pass over earlier versions that cannot be served again.
+    """Decide as `decide` does, and pass over earlier versions that cannot be served again, which the decision names.
 
     Where only such are left, the first decision stands, and carrying it out tells what is missing.
     """
     first = decision = decide(seen.look, seen.history, seen.settings)
     barred = seen.history.rolled_back
+    passed: dict[str, str] = {}
     while isinstance(decision.action, RollBack):
-        to = (decision.action.model, decision.action.stable)
-        if seen.revision.canary is not None or find_obstacle(project, *to) is None:
-            return decision
-        barred |= {to}
+        model, number = decision.action.model, decision.action.stable
+        obstacle = None if seen.revision.canary is not None else find_obstacle(project, model, number)
+        if obstacle is None:
+            return replace(decision, action=replace(decision.action, passed=passed))
+        passed[f"{model}/{number}"] = obstacle.message
+        barred |= {(model, number)}
         decision = decide(seen.look, replace(seen.history, rolled_back=barred), seen.settings)
     return first

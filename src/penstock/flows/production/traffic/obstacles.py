@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from penstock.base.errors import NotFound, PenstockError
 from penstock.project.project import Project
 from penstock.registry.versions import get_version
+from penstock.storage.content import ContentStore
 
 
 def find_obstacle(project: Project, model: str, number: int) -> PenstockError | None:
@@ -12,13 +15,20 @@ def find_obstacle(project: Project, model: str, number: int) -> PenstockError | 
 
     What cannot be asked now counts as there: an object store that is away is no reason to stay with what is bad.
     """
+    with project.database.read() as connection:
+        return obstacle_among(connection, project.artifacts, model, number)
+
+
+def obstacle_among(
+    connection: sa.Connection, artifacts: ContentStore, model: str, number: int
+) -> PenstockError | None:
+    """Return what `find_obstacle` does, for who reads the store already."""
     try:
-        with project.database.read() as connection:
-            version = get_version(connection, model, number)
+        version = get_version(connection, model, number)
     except NotFound as error:
         return error
     try:
-        gone = [one.path for one in version.manifest.files if project.artifacts.size(one.sha256) is None]
+        gone = [one.path for one in version.manifest.files if artifacts.size(one.sha256) is None]
     except PenstockError:
         return None
     if not gone:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from penstock.base.errors import Refused
@@ -13,6 +15,8 @@ from penstock.monitoring.ruling import find_rules, kept_by_rules
 from penstock.project.project import Project
 from penstock.registry.states import list_rolled_back
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
+
+NONE_PASSED: Mapping[str, str] = MappingProxyType({})
 
 
 def plan_rollback(
@@ -41,14 +45,13 @@ def plan_rollback(
         history = list_revisions(connection, endpoint)
         barred = list_rolled_back(connection)
         rules = find_rules(connection, endpoint, current.model)
+    passed: dict[str, str] = {}
     if target is not None:
         stable, model = target.stable, target.model
         if (obstacle := find_obstacle(project, model, stable)) is not None:
             raise obstacle
-        summary = f"{endpoint} is back at {model}/{stable}, which was stable in revision {target.number}"
     elif current.canary is not None:
         stable, model = current.stable, current.model
-        summary = back_words(current, model, stable)
     else:
         now = (current.model, current.stable)
         earlier = (old for old in history if old.number < current.number)
@@ -76,10 +79,11 @@ def plan_rollback(
                 else f"penstock endpoint history {endpoint}",
             )
         model, stable = found
-        passed = [f"{one[0]}/{one[1]}" for one in open_ones[: open_ones.index(found)]]
-        summary = back_words(current, model, stable)
-        summary += f", since {', '.join(passed)} cannot be served again" if passed else ""
-    plan = make_rollback(current, (model, stable), actor or project.actor, summary, reason=reason or summary)
+        before = open_ones[: open_ones.index(found)]
+        passed = {f"{one[0]}/{one[1]}": lost.message for one in before if (lost := obstacles[one])}
+    plan = make_rollback(
+        current, (model, stable), actor or project.actor, reason=reason, passed=passed, target=target
+    )
     kept = (
         f"the policy of {endpoint} cannot be read: rules, if it has any, keep sending requests where they did"
         if rules is None
@@ -90,26 +94,45 @@ def plan_rollback(
     return replace(plan, warnings=(*warnings, kept) if kept else warnings)
 
 
-def back_words(current: Revision, model: str, stable: int) -> str:
+def _back_words(
+    current: Revision, model: str, stable: int, passed: Collection[str], target: Revision | None
+) -> str:
     """Say what a rollback does."""
+    if target is not None:
+        return f"{current.endpoint} is back at {model}/{stable}, which was stable in revision {target.number}"
     if current.canary is not None and (model, stable) == (current.model, current.stable):
         return f"{current.endpoint} takes {model}/{current.canary.version} out, all traffic is with version {stable}"
-    return f"{current.endpoint} is back at {model}/{stable}"
+    since = f", since {', '.join(passed)} cannot be served again" if passed else ""
+    return f"{current.endpoint} is back at {model}/{stable}{since}"
 
 
 def make_rollback(
     current: Revision,
     to: tuple[str, int],
     actor: str,
-    summary: str,
     *,
-    reason: str,
-    cause: dict[str, Any] | None = None,
+    reason: str | None = None,
+    cause: Mapping[str, Any] | None = None,
+    passed: Mapping[str, str] = NONE_PASSED,
+    target: Revision | None = None,
 ) -> DeploymentPlan:
-    """Return the plan to serve a version alone in place of what is current; it says which version goes, and which shadows."""
+    """Return the plan to serve a version alone in place of what is current; it says which version goes, and which shadows.
+
+    Args:
+        passed: versions that would come before it and cannot be served again, each with why; event and reason name them.
+        target: the earlier revision that is asked for by its number.
+    """
     model, stable = to
+    summary = _back_words(current, model, stable, passed, target)
+    evidence = {**(cause or {}), **({"passed_over": dict(passed)} if passed else {})}
+    over = f" ({', '.join(passed)} passed over)" if passed else ""
     draft = RevisionDraft(
-        model=model, stable=stable, actor=actor, reason=reason, cause=cause or {}, kind="rolled_back"
+        model=model,
+        stable=stable,
+        actor=actor,
+        reason=f"{reason}{over}" if reason else summary,
+        cause=evidence,
+        kind="rolled_back",
     )
     out = None
     if current.canary is not None:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 import sqlalchemy as sa
 
+from penstock.flows.production.traffic.obstacles import obstacle_among
 from penstock.monitoring.policies import policy_or_none_yet
-from penstock.registry.aliases import list_aliases
+from penstock.registry.aliases import list_alias_moves, list_aliases
+from penstock.registry.entities import AliasMove
 from penstock.registry.states import list_rolled_back
-from penstock.serving.deployments import Revision, list_endpoints
+from penstock.serving.deployments import Revision, list_endpoints, list_revisions
+from penstock.storage.content import ContentStore
+
+CONTROLLER = "controller"
+"""The actor of moves that follow from canaries and rollbacks, which nobody decided about the alias."""
 
 
-def notes_of(connection: sa.Connection, revisions: Sequence[Revision]) -> dict[str, tuple[str, ...]]:
+def notes_of(
+    connection: sa.Connection, artifacts: ContentStore, revisions: Sequence[Revision]
+) -> dict[str, tuple[str, ...]]:
     """Return what does not agree with what endpoints serve, in words, by endpoint; nothing for the most.
 
     An endpoint is declared with an alias where its policy says so: what stands in penstock.yaml when it is deployed.
@@ -27,7 +36,7 @@ def notes_of(connection: sa.Connection, revisions: Sequence[Revision]) -> dict[s
         declared = declared_by.get(one.endpoint)
         notes = []
         if declared is not None and (number := aliases.get(declared)) is not None:
-            notes += _strays(one, declared, number)
+            notes += _Stray(one, declared, number).words(connection, artifacts)
         for version in one.answering:
             mark = marked.get((one.model, version))
             if mark is not None and mark.endpoint not in ("", one.endpoint):
@@ -39,12 +48,20 @@ def notes_of(connection: sa.Connection, revisions: Sequence[Revision]) -> dict[s
     return found
 
 
-def strays_from(connection: sa.Connection, alias: tuple[str, str], number: int) -> list[str]:
+def strays_from(
+    connection: sa.Connection,
+    artifacts: ContentStore,
+    alias: tuple[str, str],
+    number: int,
+    *,
+    would_move: bool = False,
+) -> list[str]:
     """Say which endpoints are declared with an alias and serve another version than it points at, or will.
 
     Args:
         alias: the model and the name.
         number: the version it points at, or will.
+        would_move: whether it only will.
     """
     revisions = list_endpoints(connection)
     declared = _declared(connection, revisions)
@@ -52,8 +69,43 @@ def strays_from(connection: sa.Connection, alias: tuple[str, str], number: int) 
         f"endpoint {one.endpoint}: {words}"
         for one in revisions
         if declared.get(one.endpoint) == alias
-        for words in _strays(one, alias, number)
+        for words in _Stray(one, alias, number, would_move).words(connection, artifacts)
     ]
+
+
+def canaries_beside(connection: sa.Connection, alias: tuple[str, str], number: int) -> list[str]:
+    """Say which canaries of endpoints that are declared with an alias would go on if it moved to a version."""
+    revisions = list_endpoints(connection)
+    declared = _declared(connection, revisions)
+    return [
+        f"endpoint {one.endpoint}: {words}"
+        for one in revisions
+        if declared.get(one.endpoint) == alias
+        for words in _Stray(one, alias, number, True).canary_words(connection)
+    ]
+
+
+def find_later_move(
+    connection: sa.Connection, revision: Revision, alias: tuple[str, str]
+) -> AliasMove | None:
+    """Return how an alias came to point elsewhere since the canary of a revision began, by whoever is no controller.
+
+    Such a move is a later decision than the canary, which its win does not undo.
+    """
+    if revision.canary is None or alias[0] != revision.model:
+        return None
+    moves = list_alias_moves(connection, *alias)
+    if not moves or moves[-1].version is None or moves[-1].actor == CONTROLLER:
+        return None
+    began_ms = revision.created_ms
+    for old in list_revisions(connection, revision.endpoint):  # newest first
+        if old.number > revision.number:
+            continue
+        if old.model != revision.model or old.canary is None or old.canary.version != revision.canary.version:
+            break
+        began_ms = old.created_ms
+    is_later = moves[-1].time_ms > began_ms and moves[-1].version != revision.canary.version
+    return moves[-1] if is_later else None
 
 
 def _declared(connection: sa.Connection, revisions: Sequence[Revision]) -> dict[str, tuple[str, str]]:
@@ -67,16 +119,60 @@ def _declared(connection: sa.Connection, revisions: Sequence[Revision]) -> dict[
     return found
 
 
-def _strays(revision: Revision, alias: tuple[str, str], number: int) -> list[str]:
-    if (revision.model, number) in ((revision.model, one) for one in revision.answering) and alias[
-        0
-    ] == revision.model:
-        return []
-    name = "@".join(alias)
-    return [
-        f"it is declared with {name}, which is {alias[0]}/{number}, and serves {revision.model}/{revision.stable}: "
-        f"penstock deploy {revision.endpoint} --model {name}"
-    ]
+@dataclass(frozen=True)
+class _Stray:
+    """An endpoint beside the alias it is declared with."""
+
+    revision: Revision
+    alias: tuple[str, str]
+    number: int
+    would_move: bool = False
+
+    def words(self, connection: sa.Connection, artifacts: ContentStore) -> list[str]:
+        """Say that it serves another version, and what can be done; then what its canary will do."""
+        revision, model = self.revision, self.alias[0]
+        name = "@".join(self.alias)
+        told = []
+        if model != revision.model or self.number not in revision.answering:
+            told.append(
+                f"it is declared with {name}, which is {model}/{self.number}, and serves "
+                f"{revision.model}/{revision.stable}{self._remedy(connection, artifacts)}"
+            )
+        return [*told, *self.canary_words(connection)]
+
+    def canary_words(self, connection: sa.Connection) -> list[str]:
+        """Say what a canary does that goes on while the alias was, or will be, pointed elsewhere."""
+        revision, canary = self.revision, self.revision.canary
+        if canary is None or not revision.steps or not self._stays(connection):
+            return []
+        ref, name = f"{revision.model}/{canary.version}", "@".join(self.alias)
+        return [
+            f"its canary {ref} goes on: if it wins, {revision.endpoint} serves {ref}, and {name} stays at "
+            f"{revision.model}/{self.number}; penstock deploy {revision.endpoint} --model {name} ends the canary"
+        ]
+
+    def _remedy(self, connection: sa.Connection, artifacts: ContentStore) -> str:
+        """Name the command that can work: a version that is gone or was rolled back is not deployed."""
+        revision, (model, label) = self.revision, self.alias
+        ref, served = f"{model}/{self.number}", (revision.model, revision.stable)
+        marked = list_rolled_back(connection, model)
+        if obstacle_among(connection, artifacts, model, self.number) is not None:
+            why = f"{ref} cannot be served again"
+        elif (model, self.number) in marked and not self.would_move:
+            why = f"{ref} was rolled back"
+        else:
+            return f": penstock deploy {revision.endpoint} --model {model}@{label}"
+        is_fit = served[0] == model and served not in marked
+        goal = f"{model}/{revision.stable if is_fit else 'N'}"
+        flag = "" if label == "champion" else f" --alias {label}"
+        return f"; {why}: penstock promote {goal}{flag} points the alias at {'what is served' if is_fit else 'another version'}"
+
+    def _stays(self, connection: sa.Connection) -> bool:
+        """Whether the alias stays where it is, or will be, when the canary wins."""
+        canary = self.revision.canary
+        if canary is None or self.alias[0] != self.revision.model or canary.version == self.number:
+            return False
+        return self.would_move or find_later_move(connection, self.revision, self.alias) is not None
 
 
 def serving_elsewhere(connection: sa.Connection, endpoint: str, model: str, number: int) -> list[str]:

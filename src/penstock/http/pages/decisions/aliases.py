@@ -15,6 +15,7 @@ from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move
 from penstock.flows.models.evidence.approving import decide_approval
 from penstock.flows.models.evidence.holds import list_holds
 from penstock.flows.production.fitting import view_takeovers
+from penstock.flows.production.traffic.straying import canaries_beside
 from penstock.http.caller import caller_of
 from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
 from penstock.http.pages.queries import query_of
@@ -77,6 +78,7 @@ class AliasPages:
             held = list_holds(connection, [plan.version]).get((model, plan.version.number))
             apart = why_incomparable(self._project, connection, [plan.version, before] if before else [])
             served = [one for one in list_endpoints(connection) if one.model == model]
+            canaries = canaries_beside(connection, (model, plan.alias), plan.version.number)
         theirs = before.metrics if before else {}
         return self._renderer.page(
             "promote.html",
@@ -85,6 +87,7 @@ class AliasPages:
             apart=apart,
             metrics=beside_each_other(plan.version.metrics, theirs, sorted({*plan.version.metrics, *theirs})),
             served=served,
+            canaries=canaries,
             refusals=[one for one in view_takeovers(self._project, plan.version) if one.refusal],
             held=held,
             reason=query_of(request)["reason"],
