@@ -13,13 +13,13 @@ from penstock.records.signature import Column, Signature
 from penstock.serving.codecs import (
     Encoding,
     InferResponse,
-    decode_feedback,
     decode_request,
     encode_response,
 )
 from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.matching import to_columns
 from penstock.serving.plain import read_request
+from penstock.serving.predictions.feedback import decode_feedback
 from penstock.serving.scoring import decode_scoring
 from penstock.serving.tensors import Tensor
 

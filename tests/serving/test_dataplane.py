@@ -13,8 +13,9 @@ import pytest
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.base.store.database import Database
-from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
+from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.dataplane import DataPlane
+from penstock.serving.predictions.feedback import LabelItem
 from penstock.serving.predictions.ids import parse_prediction_id
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
 from penstock.serving.repository import ModelRepository

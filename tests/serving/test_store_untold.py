@@ -16,6 +16,7 @@ from penstock.http.mlflow.errors import mlflow_error_response
 from penstock.processes.serve import ServeProcess
 from penstock.rpc.errors import as_error, metadata_of
 from penstock.serving.workers import list_workers
+from servers.forking import run_penstock
 from serving.models import deploy, request_body
 from stories.live import wait_until
 
@@ -26,7 +27,7 @@ AWAY = Unavailable(
 
 
 def test_labels_that_find_no_store_are_told_to_come_again(
-    server: ServeProcess, database: Database, caplog: pytest.LogCaptureFixture
+    server: ServeProcess, database: Database, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     file = Path(str(database.engine.url.database))
     with httpx.Client(base_url=f"{server.url}/v2/models/delay", timeout=PATIENCE_S) as client:
@@ -34,11 +35,15 @@ def test_labels_that_find_no_store_are_told_to_come_again(
         file.rename(file.with_suffix(".away"))
         try:
             answer = client.post("/feedback", json=[{"prediction_id": made, "label": 1}])
+            told = run_penstock(
+                tmp_path, "feedback", "delay", "--prediction", made, "--label", "1", "--url", server.url
+            )
         finally:
             file.with_suffix(".away").rename(file)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert answer.json()["error"] == "the store is away"
     assert file.name not in answer.text
+    assert "error: the store is away\n hint: check `store:` in penstock.yaml and that" in told.stderr
     assert str(file) in caplog.text
 
 

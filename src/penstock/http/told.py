@@ -17,9 +17,8 @@ from penstock.flows.production.live.ingesting import Ingest, Taken
 from penstock.flows.production.live.pairing import endpoint_of, take_halves
 from penstock.http.operations import Telling
 from penstock.project.project import Project
-from penstock.serving.codecs import LabelItem, decode_feedback
 from penstock.serving.deployments import get_revision
-from penstock.serving.predictions.feedback import FeedbackResult, take_feedback
+from penstock.serving.predictions.feedback import FeedbackResult, LabelItem, decode_feedback, take_feedback
 from penstock.serving.told.current import Current
 from penstock.serving.told.events import is_event, read_events
 from penstock.serving.told.observations import ARROW_STREAM, ObservationBatch, parse_batch

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.signature import DATATYPES, DIMENSIONS_MAX, Column, Signature
 from penstock.serving.loaders.model import numpy_dtype
@@ -114,7 +113,7 @@ def decode_request(
         head = view[: len(body) if json_size is None else json_size]
         request = _decoder.decode(without_mark(head))
     except msgspec.ValidationError as error:
-        raise bad_request(f"not an inference request: {_plain(error)}", "bad_request") from None
+        raise bad_request(f"not an inference request: {plain_words(error)}", "bad_request") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"the request is not JSON: {why_not_json(error, head)}", "bad_json") from None
     except RecursionError:
@@ -179,7 +178,8 @@ def check_shape(name: str, shape: Sequence[int]) -> None:
         raise bad_request(f"input {name!r}: shape {list(shape)} is larger than any tensor", "bad_shape")
 
 
-def _plain(error: Exception) -> str:
+def plain_words(error: Exception) -> str:
+    """Say what a decoder found wrong, without its marks."""
     return str(error).replace("`", "").replace(" - at $", " at ").replace(" at .", " at ")
 
 
@@ -350,36 +350,3 @@ def _tell_nonfinite(outputs: Sequence[dict[str, Any]], tensors: Sequence[Tensor]
             output["parameters"] = {NONFINITE: told}
             is_told = True
     return is_told
-
-
-class LabelItem(msgspec.Struct, frozen=True):
-    """One entry of a feedback request: the truth about one prediction.
-
-    `label` is a number, text or boolean, or a list with one entry (null: not known) for each row. `by` is
-    who says so, for the history of a label that is corrected.
-    """
-
-    prediction_id: str
-    label: Any
-    by: Annotated[str, msgspec.Meta(max_length=128)] | None = None
-
-
-_labels = msgspec.json.Decoder(list[LabelItem])
-
-
-def decode_feedback(body: bytes) -> list[LabelItem]:
-    """Read a feedback body: a JSON list of `{"prediction_id": …, "label": …}`.
-
-    Raises:
-        Invalid: it is something else.
-    """
-    try:
-        return _labels.decode(body)
-    except RecursionError:
-        raise Invalid("the feedback is nested too deeply", code="serving.bad_feedback") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(
-            f"not a feedback request: {_plain(error)}",
-            code="serving.bad_feedback",
-            hint='send [{"prediction_id": "…", "label": 1}]',
-        ) from None

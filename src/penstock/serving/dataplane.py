@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from penstock.base.clock import now_ms
@@ -20,12 +20,12 @@ from penstock.serving.asking import Asked, choose, patience_s, route_of, wanted
 from penstock.serving.beside.guests import Guests
 from penstock.serving.beside.shadows import Shadows
 from penstock.serving.call import Call, is_unknown_category, match_columns
-from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
+from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.loaders.model import Columns
-from penstock.serving.predictions.feedback import FeedbackResult, take_feedback
+from penstock.serving.predictions.feedback import BadItem, FeedbackResult, LabelItem, take_feedback
 from penstock.serving.predictions.ids import PredictionId, Route
 from penstock.serving.recorder import Labels, Recorder, RecorderState
 from penstock.serving.repository import Lifecycle, LoadedModel, ModelRepository, ServedRevision
@@ -339,7 +339,9 @@ class DataPlane:
             self.shadows.cast(call, outputs)
         return asked.answer(outputs)
 
-    def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
+    def feedback(
+        self, endpoint: str, items: Sequence[LabelItem | BadItem], sender: str | None = None
+    ) -> FeedbackResult:
         """Take labels for predictions of an endpoint, whether its model is loaded or not; wrong entries are told, the others taken.
 
         Args:

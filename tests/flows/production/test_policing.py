@@ -8,11 +8,13 @@ import pytest
 from flows.production.endpoints import World
 from penstock.base.errors import Invalid, NotFound
 from penstock.flows.production.checking import check_guardrails
-from penstock.flows.production.policing import apply_policies, endpoints_that_differ, plan_policies
+from penstock.flows.production.policing import apply_policies, compare_file, plan_policies
+from penstock.flows.setup.checking import check_project
 from penstock.monitoring.policies import Policy, find_policy, list_policies, policies
 from penstock.monitoring.profile import Profile
 from penstock.project.settings import load_project_settings
 from penstock.registry.versions import get_version
+from servers.forking import run_penstock
 
 FILE = """\
 project: world
@@ -93,9 +95,9 @@ def test_policies_are_numbered_and_never_changed_and_the_same_one_is_not_written
     write(world, FILE)
     assert [one.number for one in apply_policies(world.project, plan_policies(world.project))] == [1]
     assert apply_policies(world.project, plan_policies(world.project)) == []
-    assert endpoints_that_differ(world.project) == frozenset()
+    assert compare_file(world.project) == {}
     write(world, FILE.replace("0.02", "0.03"))
-    assert endpoints_that_differ(world.project) == {"delay"}
+    assert compare_file(world.project).keys() == {"delay"}
     (change,) = plan_policies(world.project, "delay")
     assert change.changes == ("guardrails.0.errors.max_ratio 0.02 → 0.03",)
     apply_policies(world.project, [change])
@@ -177,3 +179,27 @@ def test_what_names_no_input_or_no_metric_of_the_model_is_told_before_it_is_watc
     for words in ("no feature 'made'", "monitor.slices: the reference profile has no feature 'carier'"):
         assert words in said
     assert "roc_auc is a metric of classes, and the model answers numbers: its metrics are rmse" in said
+
+
+def test_an_endpoint_that_the_file_does_not_name_any_more_is_told_everywhere(world: World) -> None:
+    (world.root / "penstock.yaml").write_text(FILE)
+    world.deploy(1)
+    world.controller.tick()
+    assert compare_file(world.project) == {}
+    (world.root / "penstock.yaml").write_text(FILE.replace("  delay:", "  late:"))
+    world.controller.tick()
+    words = (
+        "penstock.yaml does not name it, and policy 1 goes on watching it: it is changed only where the file names it "
+        "under `endpoints:`; late of the file is not deployed: penstock deploy"
+    )
+    assert [one.summary for one in world.events("policy.kept")] == [f"delay: {words}"]
+    for command in (
+        ("endpoint", "list"), ("endpoint", "show", "delay"), ("endpoint", "apply"), ("monitor", "status"),
+    ):  # fmt: skip
+        done = run_penstock(world.root, *command)
+        assert done.returncode == 0, done.stderr
+        assert words in done.stdout + done.stderr, command
+    checks = [one for one in check_project(world.project, {}) if one.part == "endpoints"]
+    assert f"delay: {words}" in [one.sentence for one in checks]
+    (world.root / "penstock.yaml").unlink()
+    assert compare_file(world.project) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,7 @@ def endpoint_list(session: Session) -> None:
     """List endpoints, what they serve, and which requests rules send where."""
     import msgspec
 
+    from penstock.flows.production.policing import compare_file
     from penstock.flows.production.traffic.straying import notes_of
     from penstock.monitoring.ruling import find_rules, view_rules
     from penstock.serving.deployments import list_endpoints
@@ -44,6 +46,9 @@ def endpoint_list(session: Session) -> None:
         found = list_endpoints(connection)
         notes = notes_of(connection, project.artifacts, found)
         kept = [find_rules(connection, revision.endpoint, revision.model) for revision in found]
+    if project.settings_problem is None:
+        for name, words in compare_file(project).items():
+            notes[name] = (*notes.get(name, ()), words)
     rules = [
         None if one is None else view_rules(revision.model, one)
         for revision, one in zip(found, kept, strict=True)
@@ -85,6 +90,7 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
     from penstock.flows.production.overview import view_endpoint
+    from penstock.flows.production.policing import compare_file
     from penstock.flows.production.shadows import list_shadows
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
     from penstock.monitoring.ruling import view_rules
@@ -109,6 +115,8 @@ def endpoint_show(session: Session, name: str) -> None:
     written = policy_in_file(project, name) if problem is None else None
     differs = written is not None and written.digest != policy.digest
     keys = differences(policy.body, written) if written is not None and differs else []
+    said = compare_file(project).get(name) if problem is None and written is None else None
+    notes = [*view.notes, said] if said else list(view.notes)
     document = {
         **document_of(revision),
         "rules": msgspec.to_builtins(rules),
@@ -126,7 +134,7 @@ def endpoint_show(session: Session, name: str) -> None:
         "health_reason": view.health_reason,
         "unjudged": [one.sentence for one in view.findings if one.unjudged is not None],
         "undone": list(view.undone),
-        "notes": list(view.notes),
+        "notes": notes,
         "nobody_acts": view.nobody_acts,
         "gate_code": [
             {
@@ -176,9 +184,10 @@ def endpoint_show(session: Session, name: str) -> None:
     ]
     if len(steps) > SHOWN:
         lines.append(f"          and {len(steps) - SHOWN} before; --json shows them")
-    if differs:
-        lines.append(f"          penstock.yaml says otherwise: {', '.join(keys) or 'no policy holds yet'}")
-        lines.append(f"          penstock endpoint apply {name}")
+    lines += [
+        f"          penstock.yaml says otherwise: {', '.join(keys) or 'no policy holds yet'}",
+        f"          penstock endpoint apply {name}",
+    ] * differs
     lines += [
         f"server    {worker.place}, process {worker.pid}: {state.state if state else 'not taken over yet'}"
         + (f": {state.message}" if state and state.message else "")
@@ -188,13 +197,14 @@ def endpoint_show(session: Session, name: str) -> None:
         f"server    {place}: lost, it ended without a word and was seen last {format_ms(seen_ms)}"
         for place, seen_ms in view.lost_servers.items()
     ]
-    lines += _judgement(view)
-    if not states:
-        lines.append("server    none is running: penstock serve, unless a service of your own answers")
+    lines += _judgement(view, notes)
+    lines += (
+        [] if states else ["server    none is running: penstock serve, unless a service of your own answers"]
+    )
     session.emit(document, "\n".join(lines))
 
 
-def _judgement(view: EndpointView) -> list[str]:
+def _judgement(view: EndpointView, notes: Sequence[str]) -> list[str]:
     """Return how an endpoint is, what is not judged, and what is wanted and not done."""
     told = [one.sentence for one in view.findings if one.unjudged is not None]
     here = f"penstock endpoint show {view.name} tells what answers"
@@ -204,7 +214,7 @@ def _judgement(view: EndpointView) -> list[str]:
         f"health    {view.health}{': ' if view.health_reason else ''}{view.health_reason.replace(here, ANSWERS)}",
         *(f"unjudged  {one.replace(here, ANSWERS)}" for one in told if one != view.health_reason),
         *(f"undone    {one}" for one in view.undone),
-        *(f"note      {one}" for one in view.notes),
+        *(f"note      {one}" for one in notes),
         *([f"acts      {view.nobody_acts}"] if view.nobody_acts else []),
     ]
 
@@ -234,7 +244,7 @@ def endpoint_history(session: Session, name: str) -> None:
 @pass_session
 def endpoint_apply(session: Session, name: str | None, dry_run: bool) -> None:
     """Make what penstock.yaml says of its endpoints (or of one) their policy: guardrails, rollout, alerts."""
-    from penstock.flows.production.policing import apply_policies, plan_policies
+    from penstock.flows.production.policing import apply_policies, compare_file, plan_policies
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -252,6 +262,8 @@ def endpoint_apply(session: Session, name: str | None, dry_run: bool) -> None:
             lines.append(f"{one.endpoint}: would get policy {number + 1}: {what}.")
         else:
             lines.append(f"{one.endpoint}: policy {written[one.endpoint]} holds now: {what}.")
+    for endpoint_name, words in compare_file(project).items() if name is None and not dry_run else ():
+        session.note(f"{endpoint_name}: {words}")
     document = [
         {
             "endpoint": one.endpoint,

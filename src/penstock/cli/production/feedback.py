@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 from penstock.cli.places import GivenFile, GivenPath
 
+if TYPE_CHECKING:
+    from penstock.flows.production.live.label_lines import LabelLines
+
 DEFAULT_URL = "http://127.0.0.1:8080"
+SERVER_FAILED = 500
 SHOWN = 5
 """Entries whose reason is told."""
 NOT_TAKEN = {
     "unknown": "the store has no prediction of these ids, and none can come: they are older than a week, or of another "
     "endpoint, or too many labels wait: penstock monitor status",
     "misfit": "a label needs one value for each row that was predicted, of a class that the model knows",
-    "rejected": "the id is none of this endpoint's, or the label is no value",
+    "rejected": "it is no entry with an id of this endpoint and a label, as is told above of the first",
 }
 Send = Callable[[list[Any]], dict[str, Any]]
 
@@ -27,7 +31,7 @@ Send = Callable[[list[Any]], dict[str, Any]]
 @click.command()
 @click.argument("endpoint")
 @click.option(
-    "--file", "source", type=GivenFile("r"), help="JSON lines or a JSON list; - for standard input."
+    "--file", "source", type=GivenFile("rb"), help="JSON lines or a JSON list; - for standard input."
 )
 @click.option(
     "--table",
@@ -50,7 +54,7 @@ Send = Callable[[list[Any]], dict[str, Any]]
 def feedback(
     session: Session,
     endpoint: str,
-    source: IO[str] | None,
+    source: IO[bytes] | None,
     table: Path | None,
     prediction: str | None,
     label: str | None,
@@ -63,19 +67,15 @@ def feedback(
     Either one with --prediction and --label, or many: with --file, each
     {"prediction_id": "…", "label": 1}, or with --table. Another value for a row that has one corrects it.
     """
+    from penstock.base.errors import PenstockError
+
     given = [one for one in (source, table, prediction) if one is not None]
     if len(given) != 1 or (prediction is None) != (label is None):
         raise click.UsageError("give --file, or --table, or --prediction and --label")
-    entries: list[Any]
-    rows: list[int] = []
-    if source is not None:
-        entries = _entries(source)
-    elif table is not None:
-        from penstock.flows.production.live.label_tables import read_labels
-
-        entries, rows = read_labels(table)
+    if source is not None or table is not None:
+        entries, places, refused = _read(source, table)
     else:
-        entries = [{"prediction_id": prediction, "label": _value(label)}]
+        entries, places, refused = [{"prediction_id": prediction, "label": _value(label)}], [""], []
     if by is not None:
         entries = [{"by": by, **entry} if isinstance(entry, dict) else entry for entry in entries]
     send = _sender(session, endpoint, url, token)
@@ -86,28 +86,33 @@ def feedback(
         "unknown": 0,
         "duplicate": 0,
         "misfit": 0,
-        "rejected": 0,
+        "rejected": len(refused),
     }
     reasons: dict[str, str] = {}
-    refused: list[str] = []
-    places = dict(zip((one["prediction_id"] for one in entries), rows, strict=True)) if table else {}
+    place_of = {
+        one.get("prediction_id"): place
+        for one, place in zip(entries, places, strict=True)
+        if isinstance(one, dict) and isinstance(one.get("prediction_id"), str)
+    }
     for start in range(0, len(entries), 1000):
-        answer = send(entries[start : start + 1000])
-        for one in answer.get("rejected", ())[:SHOWN]:
-            place = start + one["index"]
-            refused.append(
-                f"rejected {f'row {rows[place]}' if rows else f'entry {place + 1}'}: {one['error']}"
-            )
-        for name in totals:
-            found = answer.get(name, 0)
-            totals[name] += len(found) if isinstance(found, list) else found
+        try:
+            answer = send(entries[start : start + 1000])
+        except PenstockError:
+            for one in refused[:SHOWN]:
+                session.note(f"rejected {one}")
+            raise
+        refused += [f"{places[start + one['index']]}: {one['error']}" for one in answer.get("rejected", ())]
+        for outcome in totals:
+            found = answer.get(outcome, 0)
+            totals[outcome] += len(found) if isinstance(found, list) else found
         reasons |= answer.get("reasons", {})
-    nothing = f"{table.name} has a heading and no rows: there was no label to send" if table else "no labels"
-    told = [", ".join(f"{count} {name}" for name, count in totals.items() if count) or nothing]
+    empty = f"{table.name} has a heading and no rows" if table else "the file is empty"
+    outcomes = ", ".join(f"{count} {name}" for name, count in totals.items() if count)
+    told = [outcomes or f"{empty}: there was no label to send"]
     for identity, reason in list(reasons.items())[:SHOWN]:
-        where = f" (row {places[identity]})" if identity in places else ""
+        where = f" ({place})" if (place := place_of.get(identity)) else ""
         told.append(f"misfit {identity}{where}: {reason}")
-    told += refused[:SHOWN]
+    told += [f"rejected {one}" for one in refused[:SHOWN]]
     session.emit({**totals, "reasons": reasons} if reasons else totals, "\n".join(told))
     if totals["waiting"]:
         session.note(
@@ -119,6 +124,16 @@ def feedback(
         session.note(f"{totals[name]} {name}: {NOT_TAKEN[name]}")
     if lost:
         click.get_current_context().exit(EXIT_FAILED)
+
+
+def _read(source: IO[bytes] | None, table: Path | None) -> LabelLines:
+    from penstock.flows.production.live.label_lines import LabelLines, read_label_lines
+    from penstock.flows.production.live.label_tables import read_labels
+
+    if source is not None:
+        return read_label_lines(source.read(), Path(source.name).name)
+    entries, rows = read_labels(table or Path())
+    return LabelLines(entries, [f"row {row}" for row in rows], [])
 
 
 def _sender(session: Session, endpoint: str, url: str | None, token: str | None) -> Send:
@@ -137,24 +152,26 @@ def _sender(session: Session, endpoint: str, url: str | None, token: str | None)
         local = _into_store(session, endpoint)
         if local is not None:
             return local
-    return partial(_post, f"{(serve or DEFAULT_URL).rstrip('/')}/v2/models/{name}/feedback", token=token)
+    place = f"{(serve or DEFAULT_URL).rstrip('/')}/v2/models/{name}/feedback"
+    return partial(_post, place, token=token, unnamed="" if serve else endpoint)
 
 
 def _into_store(session: Session, endpoint: str) -> Send | None:
     """Return what joins labels in the project's store, or None where there is no project with this endpoint."""
     import msgspec
 
-    from penstock.base.errors import PenstockError
+    from penstock.base.errors import PenstockError, Unavailable
     from penstock.flows.production.live.ingesting import Ingest
-    from penstock.serving.codecs import decode_feedback
     from penstock.serving.deployments import find_revision
-    from penstock.serving.predictions.feedback import take_feedback
+    from penstock.serving.predictions.feedback import decode_feedback, take_feedback
     from penstock.workspace import open_workspace
 
     try:
         project = open_workspace(session.directory)
         with project.database.read() as connection:
             revision = find_revision(connection, endpoint)
+    except Unavailable:
+        raise
     except PenstockError:
         return None
     if revision is None:
@@ -172,7 +189,7 @@ def _into_store(session: Session, endpoint: str) -> Send | None:
 def _running(session: Session) -> str | None:
     """Return the URL of a serve process over the store of the session's directory, if one is alive."""
     from penstock.base.clock import now_ms
-    from penstock.base.errors import PenstockError
+    from penstock.base.errors import PenstockError, Unavailable
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
@@ -182,6 +199,8 @@ def _running(session: Session) -> str | None:
         with project.database.read() as connection:
             workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         project.close()
+    except Unavailable:
+        raise  # who answers is not known then, and could join no label either
     except PenstockError:
         return None
     return workers[0].url if workers else None
@@ -206,27 +225,14 @@ def _value(label: str | None) -> Any:
     return value
 
 
-def _entries(source: IO[str]) -> list[Any]:
-    import msgspec
-
-    from penstock.base.errors import Invalid
-
-    try:
-        text = source.read().encode()
-        if text.lstrip().startswith(b"["):
-            return msgspec.json.decode(text, type=list[Any])
-        return msgspec.json.Decoder(Any).decode_lines(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise Invalid(
-            f"{Path(source.name).name} holds no labels: {error}",
-            code="serving.bad_feedback",
-            hint='write one {"prediction_id": "…", "label": 1} a line',
-        ) from None
-
-
 def _post(
-    url: str, entries: list[Any], token: str | None, login: tuple[str, str] = ("", "")
+    url: str, entries: list[Any], token: str | None, login: tuple[str, str] = ("", ""), unnamed: str = ""
 ) -> dict[str, Any]:
+    """Send entries, and return the answer.
+
+    Args:
+        unnamed: the endpoint, where nobody named the URL and nothing that is known answers for it.
+    """
     import json
 
     from penstock.base.errors import Denied, Invalid, NotFound, Unavailable
@@ -241,10 +247,17 @@ def _post(
     except Invalid as error:
         raise _bad_url(url, error.message) from None
     except Unavailable as error:
+        if unnamed:
+            raise Unavailable(
+                f"nobody is known here that takes labels for {unnamed}: no store here has this endpoint, PENSTOCK_URI is "
+                f"not set, and no serve process answers at {DEFAULT_URL}",
+                code="serving.unreachable",
+                hint="name a serve process with --url, or run this in the project: penstock endpoint list",
+            ) from None
         raise Unavailable(
             f"{url} cannot be reached: {error.fields['why']}",
             code="serving.unreachable",
-            hint="start it with `penstock serve`, or name it with --url",
+            hint="check the address, and that the server runs there",
         ) from None
     try:
         answer = reply.json()
@@ -261,9 +274,16 @@ def _post(
             403: "a token of a user with the role writer on the endpoint's model",
             404: "penstock endpoint list",
         }
-        hint = hints.get(reply.status, "check the ids and the URL")
+        hint = hints.get(reply.status) or str(found.get("hint") or _next_step(reply.status))
         raise cause(sentence, code="serving.feedback_refused", hint=hint)
     return found
+
+
+def _next_step(status: int) -> str:
+    """Return what to do about an answer that names no next step itself."""
+    if status >= SERVER_FAILED:
+        return "nothing of this was taken: send it again later; the server's log says more"
+    return "check the ids: each is one that this endpoint gave with an answer"
 
 
 def _bad_url(url: str, why: str) -> Exception:

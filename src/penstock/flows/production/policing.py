@@ -6,6 +6,7 @@ changes nothing: the policies that hold are kept, and an event says where it is 
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from penstock.base.digest import digest_bytes
@@ -90,16 +91,32 @@ def apply_policies(project: Project, changes: list[PolicyChange]) -> list[Policy
     return [one for one in written if one is not None]
 
 
-def endpoints_that_differ(project: Project) -> frozenset[str]:
-    """Return the deployed endpoints of which the file says something else than the policy that holds."""
+def compare_file(project: Project) -> dict[str, str]:
+    """Return in words, by deployed endpoint, that the file says something else than the policy that holds, or nothing.
+
+    Nothing is told where there is no file, nor of an endpoint that no file ever named: it has no policy.
+    """
+    if not (project.root / SETTINGS_FILE).is_file():
+        return {}
     with project.database.read() as connection:
         names = [one.endpoint for one in list_endpoints(connection)]
         held = list_policies(connection)
-    said = {name: policy_in_file(project, name) for name in names}
-    return frozenset(
-        name
-        for name, body in said.items()
-        if body is not None and (name not in held or held[name].digest != body.digest)
+    told = {}
+    for name in names:
+        body, policy = policy_in_file(project, name), held.get(name)
+        number = policy.number if policy is not None else 0
+        if body is not None and (policy is None or policy.digest != body.digest):
+            told[name] = f"{SETTINGS_FILE} differs from policy {number}: penstock endpoint apply {name}"
+        elif body is None and policy is not None:
+            told[name] = _unnamed(number, sorted(project.settings.endpoints.keys() - set(names)))
+    return told
+
+
+def _unnamed(number: int, undeployed: list[str]) -> str:
+    new = f"; {', '.join(undeployed)} of the file {'is' if len(undeployed) == 1 else 'are'} not deployed: penstock deploy"
+    return (
+        f"{SETTINGS_FILE} does not name it, and policy {number} goes on watching it: "
+        f"it is changed only where the file names it under `endpoints:`{new if undeployed else ''}"
     )
 
 
@@ -137,6 +154,7 @@ class FileFollower:
         try:
             settings = load_project_settings(self._project.root)
             before = self._project.readable_settings, self._project.settings_problem
+            gone = before[0].endpoints.keys() - settings.endpoints.keys()
             self._project.go_by(settings)
             try:
                 apply_policies(self._project, plan_policies(self._project))
@@ -151,7 +169,18 @@ class FileFollower:
                 self._refuse(told_outside(error).message)
         else:
             self.problem = ""
+            self._tell_unnamed(gone)
         self._seen = seen
+
+    def _tell_unnamed(self, gone: Set[str]) -> None:
+        """Write that the file has ceased to name endpoints, whose policies hold on."""
+        told = {name: words for name, words in compare_file(self._project).items() if name in gone}
+        if not told:
+            return
+        with self._project.database.write() as connection:
+            for name, words in told.items():
+                actor = self._project.actor
+                record_event(connection, "policy.kept", f"endpoint:{name}", actor, f"{name}: {words}")
 
     def _refuse(self, message: str) -> None:
         if message == self.problem:

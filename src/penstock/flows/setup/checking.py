@@ -16,6 +16,7 @@ from penstock.base.git import Git
 from penstock.data.repository import DataRepository
 from penstock.flows.models.evidence.measured import unmeasured
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
+from penstock.flows.production.policing import compare_file
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
 from penstock.project.places import SETTINGS_FILE
@@ -78,6 +79,7 @@ def check_project(project: Project, ports: Mapping[str, int]) -> Iterator[Check]
     if settings.all_models:
         yield from _watching(settings)
     yield _guarded("store", lambda: _store(project))
+    yield from _policies(project)
     for name, port in ports.items():
         yield _port(name, port)
 
@@ -247,6 +249,19 @@ def _watching(settings: ProjectSettings) -> Iterator[Check]:
                 f"{name}: quality has no offline value to be compared with",
                 "`metrics:` under `model:`",
             )
+
+
+def _policies(project: Project) -> Iterator[Check]:
+    """Yield which deployed endpoints are watched by something else than what the file says."""
+    file = project.places.store_file
+    if file is not None and not file.is_file():
+        return
+    try:
+        told = compare_file(project)
+    except PenstockError:
+        return  # the check of the store has told it
+    for name, words in told.items():
+        yield Check("endpoints", "missing", f"{name}: {words}", None)
 
 
 def _store(project: Project) -> Check:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -41,15 +41,13 @@ from penstock.serving.codecs import (
     Encoding,
     InferRequest,
     InferResponse,
-    LabelItem,
     classify,
-    decode_feedback,
     encode_response,
 )
 from penstock.serving.configuring import config_document, model_statistics
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.plain import read_request
-from penstock.serving.predictions.feedback import FeedbackResult
+from penstock.serving.predictions.feedback import BadItem, FeedbackResult, LabelItem, decode_feedback
 
 JSON_SIZE_NAME = b"inference-header-content-length"
 LABELS_WAIT_S = 30.0
@@ -157,7 +155,7 @@ class _Inference:
         return json_response(result)
 
     def _take_labels(
-        self, endpoint: str, items: list[LabelItem], sender: str | None, received_s: float
+        self, endpoint: str, items: Sequence[LabelItem | BadItem], sender: str | None, received_s: float
     ) -> FeedbackResult:
         """Take labels in their turn; those that waited too long behind others are told so, in place of as long again."""
         if time.monotonic() - received_s > LABELS_WAIT_S:

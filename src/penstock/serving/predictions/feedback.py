@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 
 from penstock.base.errors import Invalid
-from penstock.serving.codecs import LabelItem
+from penstock.serving.codecs import plain_words
 from penstock.serving.deployments import Revision
 from penstock.serving.predictions.ids import UNKNOWN_ENDPOINT, PredictionId, parse_prediction_id
 from penstock.serving.recorder import Label, LabelCounts, Labels
+
+
+class LabelItem(msgspec.Struct, frozen=True):
+    """One entry of a feedback request: the truth about one prediction.
+
+    `label` is a number, text or boolean, or a list with one entry (null: not known) for each row. `by` is
+    who says so, for the history of a label that is corrected.
+    """
+
+    prediction_id: str
+    label: Any
+    by: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+
+
+class BadItem(msgspec.Struct, frozen=True):
+    """An entry of a feedback request that is none, and why."""
+
+    error: str
+
+
+_labels = msgspec.json.Decoder(list[LabelItem])
+_label = msgspec.json.Decoder(LabelItem)
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def decode_feedback(body: bytes) -> list[LabelItem | BadItem]:
+    """Read a feedback body: a JSON list of `{"prediction_id": …, "label": …}`; what is no such entry is told of by itself.
+
+    Raises:
+        Invalid: it is no JSON list.
+    """
+    try:
+        try:
+            return [*_labels.decode(body)]
+        except msgspec.ValidationError:
+            return [_item(one) for one in _parts.decode(body)]
+    except RecursionError:
+        raise Invalid("the feedback is nested too deeply", code="serving.bad_feedback") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(
+            f"not a feedback request: {plain_words(error)}",
+            code="serving.bad_feedback",
+            hint='send [{"prediction_id": "…", "label": 1}]',
+        ) from None
+
+
+def _item(raw: msgspec.Raw) -> LabelItem | BadItem:
+    try:
+        return _label.decode(raw)
+    except msgspec.ValidationError as error:
+        return BadItem(f'{plain_words(error)}, and an entry is {{"prediction_id": "…", "label": 1}}')
 
 
 class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -27,7 +79,7 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 def take_feedback(
-    revision: Revision, items: list[LabelItem], labels: Labels, sender: str | None = None
+    revision: Revision, items: Sequence[LabelItem | BadItem], labels: Labels, sender: str | None = None
 ) -> FeedbackResult:
     """Take labels for predictions of a revision's endpoint; wrong entries are told, the others taken.
 
@@ -41,6 +93,9 @@ def take_feedback(
     good: list[Label] = []
     rejected: list[dict[str, Any]] = []
     for index, item in enumerate(items):
+        if isinstance(item, BadItem):
+            rejected.append({"index": index, "error": item.error})
+            continue
         try:
             identity = parse_prediction_id(item.prediction_id)
             _check_owner(identity, revision, item)
