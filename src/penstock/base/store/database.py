@@ -26,6 +26,8 @@ from penstock.base.store.connection import PRAGMAS, StoreConnection, open_store
 
 READ_TIMEOUT_S = 30
 """PostgreSQL ends a reading statement that takes longer, so that no question occupies it for ever."""
+GRACE_S = 5
+"""So much later a reading statement is given up here, where the server did not end it."""
 QUERY_CANCELED = "57014"
 UNDEFINED = frozenset({"42703", "42P01"})
 _UNDEFINED_WORDS = ("no such table", "no such column", "has no column named")
@@ -86,6 +88,12 @@ class Database:
                 connection.begin(),
             ):
                 yield connection
+        except sa.exc.TimeoutError as error:
+            raise Unavailable(
+                f"the store {self.url} did not answer: every connection to it waits for it already",
+                code="store.unavailable",
+                hint="check `store:` in penstock.yaml and that the database runs",
+            ) from error
         except sa.exc.DatabaseError as error:
             if isinstance(error, sa.exc.DataError):
                 raise unstorable(error) from error
@@ -305,8 +313,20 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:
+    from penstock.base.store.postgresql import HeardConnection
+
     engine = sa.create_engine(url)
     has_own = "statement_timeout" in str(url.query.get("options", ""))
+
+    def open_heard(_dialect: sa.Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> Any:
+        return HeardConnection.open(parameters)
+
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("penstock_writes", True)
+        heard = connection.connection.driver_connection
+        if isinstance(heard, HeardConnection):
+            heard.read_limit_s = None if writes or has_own else READ_TIMEOUT_S + GRACE_S
+        _begin_postgresql(connection, writes=writes)
 
     def configure(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
@@ -316,13 +336,14 @@ def _postgresql_engine(url: sa.URL) -> sa.Engine:
                 cursor.execute(f"SET statement_timeout = '{READ_TIMEOUT_S}s'")
         connection.commit()
 
+    sa.event.listen(engine, "do_connect", open_heard)
     sa.event.listen(engine, "connect", configure)
-    sa.event.listen(engine, "begin", _begin_postgresql)
+    sa.event.listen(engine, "begin", begin)
     return engine
 
 
-def _begin_postgresql(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("penstock_writes", True):
+def _begin_postgresql(connection: sa.Connection, *, writes: bool) -> None:
+    if writes:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     else:
         # by default each statement sees what was committed until then, so that two of them disagree

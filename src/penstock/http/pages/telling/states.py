@@ -112,6 +112,7 @@ WORDS = {
     "model.rolled_back": "version rolled back",
     "policy.applied": "policy changed",
     "policy.refused": "policy refused",
+    "policy.kept": "policy kept",
     "retrain.failed": "retraining failed",
     "retrain.finished": "retraining finished",
     "retrain.started": "retraining started",
