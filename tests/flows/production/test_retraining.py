@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from flows.production.endpoints import World
 from penstock import __version__
 from penstock.base.clock import now_ms
 from penstock.base.git import Git
-from penstock.flows.production.controlling.retraining import Retraining
+from penstock.flows.production.controlling.newer_data import newer_data
+from penstock.flows.production.controlling.retraining import FRUITLESS, Retraining
 from penstock.flows.production.watching import Observation, observe
+from penstock.monitoring.alerts import alerts
 from penstock.monitoring.findings import Finding
+from penstock.project.settings import load_project_settings
 from penstock.registry.entities import Manifest, ModelVersion, Provenance, Verdict
 from penstock.registry.verdicts import add_verdict
 from penstock.registry.versions import add_version
@@ -116,6 +120,54 @@ def test_without_newer_data_it_waits_and_says_so_once_whoever_looks(bench: Bench
     assert not (bench.world.root / ".penstock" / "retrain").exists()
 
 
+PIPELINE = """\
+stages:
+  fetch: {cmd: "true", deps: [fetch.py], outs: [{rows.csv: {cache: false}}, stored.csv]}
+  train: {cmd: "true", deps: [train.py, rows.csv, stored.csv], outs: [model], metrics: [{m.json: {cache: false}}]}
+"""
+LOCK = """\
+schema: '2.0'
+stages:
+  fetch:
+    cmd: 'true'
+    outs:
+    - {path: stored.csv, hash: md5, md5: %s, size: 1}
+"""
+
+
+def test_tables_in_git_and_what_a_stage_brings_in_from_outside_are_data_and_results_are_not(
+    bench: Bench,
+) -> None:
+    (bench.world.root / ".dvc").mkdir(exist_ok=True)
+    (bench.world.root / "penstock.yaml").write_text(
+        "project: w\nmodel: {name: m, path: model, reference: ref.csv}\n"
+    )
+    bench.world.project.go_by(load_project_settings(bench.world.root))
+    bench.commit("dvc.yaml", PIPELINE)
+    trained_on = bench.commit("dvc.lock", LOCK % ("a" * 32))
+    kinds = {
+        "ref.csv": ["ref.csv"], "rows.csv": ["rows.csv"], "fetch.py": [], "train.py": [], "m.json": [], "notes.csv": [],
+    }  # fmt: skip
+    for name, found in kinds.items():
+        before = bench.git.resolve("HEAD")
+        assert newer_data(bench.world.project, before, bench.commit(name, "x\n")) == found, name
+    before = bench.git.resolve("HEAD")
+    head = bench.commit("dvc.lock", LOCK % ("b" * 32))
+    assert newer_data(bench.world.project, before, head) == ["stored.csv"]
+    assert newer_data(bench.world.project, trained_on, head) == ["ref.csv", "rows.csv", "stored.csv"]
+    assert newer_data(bench.world.project, "f" * 40, head) == ["everything"]
+
+
+def test_what_it_waits_for_is_told_as_it_is(bench: Bench) -> None:
+    head = bench.commit("train.py", "# code is no data\n")
+    bench.consider()
+    (waits,) = bench.world.events("retrain.waiting")
+    assert waits.summary.startswith(
+        "a retraining waits for newer data: nothing that pointers track, and no table in git"
+    )
+    assert waits.summary.endswith(f"which m/1 was trained on, and {head[:7]}")
+
+
 def test_newer_data_start_it_and_its_version_that_passed_is_handed_on(bench: Bench) -> None:
     head = bench.commit("data/raw.csv.dvc", "outs: [{path: raw.csv}]\n")
     bench.consider("pwd; until [ -e go ]; do sleep 0.02; done")
@@ -155,6 +207,11 @@ def test_a_command_that_fails_or_makes_nothing_is_told_with_its_last_words(bench
     (failed,) = bench.world.events("retrain.failed")
     assert failed.summary == "the retraining ended with 3: the disk is full"
     assert failed.cause["tail"] == ["first", "the disk is full"]
+    with bench.world.project.database.read() as connection:
+        told = connection.execute(sa.select(alerts.c.summary).where(alerts.c.name == FRUITLESS)).scalar_one()
+    assert told.startswith("delay: the retraining ended with 3: the disk is full (the log is /")
+    bench.consider("true", Retraining(bench.world.project))
+    assert bench.told()[-1] == "retrain.failed", "another process tries no commit that was tried"
     bench.commit("data/raw.csv.dvc", "outs: [{path: two}]\n")
     bench.consider("true")
     assert bench.finish() is None

@@ -18,12 +18,18 @@ from typing import IO, Any
 from penstock.base.clock import now_ms
 from penstock.base.process import with_own_programs
 from penstock.base.store.events import list_events, record_event
-from penstock.data.pointers.metafiles import SUFFIX
+from penstock.flows.production.controlling.newer_data import newer_data
 from penstock.flows.production.watching import Observation
+from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.policies import find_policy
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import list_versions
+
+FRUITLESS = "PenstockRetrainingFruitless"
+ENDED = ("retrain.failed", "retrain.nothing", "retrain.finished")
 
 
 @dataclass
@@ -56,15 +62,16 @@ class Retraining:
         if self._settled.get(seen.endpoint) == head:
             return
         self._settled[seen.endpoint] = head
-        newer = self._newer_data(seen.version.provenance.commit, head)
+        trained_on = seen.version.provenance.commit
+        newer = newer_data(self.project, trained_on, head)
         first = findings[0]
-        if not newer and self._has_told(seen.endpoint, head):
+        if self._has_tried(seen.endpoint, head) if newer else self._has_told(seen.endpoint, head):
             return
         if not newer:
             self._record(
                 "retrain.waiting",
                 seen.endpoint,
-                f"a retraining waits for newer data: commit {head[:7]} has what {seen.version.ref} was trained on",
+                f"a retraining waits for newer data: {_none_newer(seen.version.ref, trained_on or '', head)}",
                 {"finding": first.sentence, "commit": head},
             )
             return
@@ -93,6 +100,7 @@ class Retraining:
                 endpoint,
                 f"the retraining ended with {code}: {tail[-1] if tail else 'no output'}",
                 {"exit_code": code, "log": str(running.path), "tail": tail},
+                is_alert=True,
             )
             return None
         with self.project.database.read() as connection:
@@ -105,7 +113,11 @@ class Retraining:
             ]
         if not made:
             self._record(
-                "retrain.nothing", endpoint, "the retraining made no new version", {"log": str(running.path)}
+                "retrain.nothing",
+                endpoint,
+                "the retraining made no new version that passed its gates",
+                {"log": str(running.path)},
+                is_alert=True,
             )
             return None
         self._record(
@@ -122,20 +134,27 @@ class Retraining:
             self._running.log.close()
             self._running = None
 
-    def _newer_data(self, trained_on: str | None, head: str) -> list[str]:
-        """Return the pointers that differ between the commit a model came from and `head`."""
-        if trained_on is None:
-            return ["everything"]
-        if trained_on == head:
-            return []
-        names = self.project.git.run("diff", "--name-only", trained_on, head, check=False).splitlines()
-        return [name for name in names if name.endswith(SUFFIX)]
-
     def _has_told(self, endpoint: str, head: str) -> bool:
         """Whether an earlier process said already that this commit holds nothing newer."""
         with self.project.database.read() as connection:
             told = list_events(connection, subject=f"endpoint:{endpoint}", kind="retrain.waiting")
         return any(event.cause.get("commit") == head for event in told)
+
+    def _has_tried(self, endpoint: str, head: str) -> bool:
+        """Whether an earlier process started a retraining for this commit, and it ended by itself."""
+        with self.project.database.read() as connection:
+            begun = [
+                one.id
+                for one in list_events(connection, subject=f"endpoint:{endpoint}", kind="retrain.started")
+                if one.cause.get("commit") == head
+            ]
+            return any(
+                list_events(
+                    connection, subject=f"endpoint:{endpoint}", kind=kind, after_id=begun[-1], limit=1
+                )
+                for kind in ENDED
+                if begun
+            )
 
     def _start(self, seen: Observation, command: str) -> None:
         path = self.project.home / "retrain" / f"{now_ms()}.log"
@@ -153,6 +172,31 @@ class Retraining:
             known = {version.number for version in list_versions(connection, seen.revision.model)}
         self._running = _Running(seen.endpoint, process, log, path, known, seen.revision.model)
 
-    def _record(self, kind: str, endpoint: str, summary: str, cause: dict[str, Any]) -> None:
+    def _record(
+        self, kind: str, endpoint: str, summary: str, cause: dict[str, Any], *, is_alert: bool = False
+    ) -> None:
         with self.project.database.write() as connection:
-            record_event(connection, kind, f"endpoint:{endpoint}", self.project.actor, summary, cause=cause)
+            subject = f"endpoint:{endpoint}"
+            event_id = record_event(connection, kind, subject, self.project.actor, summary, cause=cause)
+            policy = find_policy(connection, endpoint) if is_alert else None
+            if policy is None:
+                return
+            open_alert(
+                connection,
+                Subject(name=FRUITLESS, endpoint=endpoint, labels={"reason": kind}),
+                f"{endpoint}: {summary} (the log is {cause['log']})",
+                policy.body.alerts.webhooks,
+                time_ms=now_ms(),
+                event_id=event_id,
+                is_kept=False,
+            )
+
+
+def _none_newer(ref: str, trained_on: str, head: str) -> str:
+    """Say what is waited for: which kinds of data were looked at, and between which commits."""
+    if trained_on == head:
+        return f"commit {head[:7]} is what {ref} was trained on"
+    return (
+        f"nothing that pointers track, and no table in git that stages read or {SETTINGS_FILE} names, differs "
+        f"between {trained_on[:7]}, which {ref} was trained on, and {head[:7]}"
+    )
