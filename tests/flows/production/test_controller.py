@@ -213,6 +213,17 @@ def test_a_store_that_fails_once_loses_neither_the_breach_nor_the_rollback(world
     assert len(world.events("guardrail.breached")) == len(world.events("endpoint.rolled_back")) == 1
 
 
+def test_several_breaches_of_a_look_are_told_apart(world: World) -> None:
+    world.policy(POLICY.replace("[rollback, alert]", "[alert]").replace("0.02", "0.02, against: limit"))
+    world.deploy(1)
+    world.deploy(1, 2)
+    world.traffic("stable", 200, 150)
+    world.traffic("canary", 200, 150)
+    world.controller.tick()
+    (event,) = world.events("guardrail.breached")
+    assert event.summary.partition("; and ")[2] == "errors of error_ratio (canary)"
+
+
 def test_labels_that_turn_after_a_won_canary_roll_the_version_back(world: World) -> None:
     world.policy(GUARDED)
     world.alias(1)

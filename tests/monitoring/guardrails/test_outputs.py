@@ -59,3 +59,14 @@ def test_more_than_are_borne_are_found_and_as_many_as_are_borne_are_not() -> Non
     )
     found = judged(failures(rng, 2000, 0.1))
     assert (wrong, found is not None and found.breached) == (0, True)
+
+
+def test_odd_answers_in_a_row_are_said_to_count_as_one() -> None:
+    scattered = np.zeros(400, dtype=bool)
+    scattered[[3, 90]] = True
+    row = judged(odd(first=18, of=300, last=0), np.ones(270, dtype=bool))
+    assert row is not None
+    assert row.sentence.endswith("not surely too many (they came in 2 runs, and those in a row count as one)")
+    single = judged(scattered)
+    assert single is not None
+    assert single.sentence.endswith("not surely too many")

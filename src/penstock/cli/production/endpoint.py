@@ -206,7 +206,7 @@ def endpoint_show(session: Session, name: str) -> None:
 
 def _judgement(view: EndpointView, notes: Sequence[str]) -> list[str]:
     """Return how an endpoint is, what is not judged, and what is wanted and not done."""
-    told = [one.sentence for one in view.findings if one.unjudged is not None]
+    told = dict.fromkeys(one.sentence for one in view.findings if one.unjudged is not None)
     here = f"penstock endpoint show {view.name} tells what answers"
     return [
         *([f"refused   {view.refused_sentence}"] if view.refused else []),

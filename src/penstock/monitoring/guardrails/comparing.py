@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.monitoring.guardrails.blocks import Block, Floats, Stretch, breakdown, table
 from penstock.stats import evidence
 
@@ -25,6 +26,17 @@ class Bad(msgspec.Struct, frozen=True, kw_only=True):
     def total(self, blocks: Sequence[Block]) -> int:
         """How many requests of all blocks are bad."""
         return sum(self.count(block) for block in blocks)
+
+    def doubt(self, blocks: Sequence[Block]) -> str:
+        """Say that they are not surely too many; those in a row may be one caller's or one burst, and count as one."""
+        count = self.total(blocks)
+        runs = count if self.runs is None else sum(self.runs(block) for block in blocks)
+        in_a_row = (
+            f" (they came in {counted(runs, 'run')}, and those in a row count as one)"
+            if 0 < runs < count
+            else ""
+        )
+        return f"not surely too many{in_a_row}"
 
 
 def evidence_against_rival(blocks: Sequence[Block], rival: Sequence[Block], bad: Bad, times: float) -> float:

@@ -70,5 +70,5 @@ def judge_errors(
             near=not breached and found > NEAR * threshold(alpha),
         ),
         f"{failed} of {counted(count, 'request')} failed ({observed:.2%}), {compared}: "
-        f"{'too many; ' + chance_words(found) if breached else 'not surely too many'}",
+        f"{'too many; ' + chance_words(found) if breached else bad.doubt(ours)}",
     )

@@ -74,7 +74,7 @@ def judge_latency(
         ),
         f"{name} latency is {observed * 1000:.1f} ms over {counted(count, 'request')}, {slow} of them slower "
         f"than the limit of {limit.limit_s * 1000:g} ms{beside}: "
-        f"{'too many; ' + chance_words(found) if breached else 'not surely too many'}",
+        f"{'too many; ' + chance_words(found) if breached else bad.doubt(timed)}",
     )
 
 

@@ -68,5 +68,5 @@ def judge_outputs(
         ),
         f"{bad} of {counted(count, 'answer')} are no finite numbers (NaN or infinite; {counted(window.nonfinite_row_count, 'row')} "
         f"lately){beside}, {max_ratio:.2%} are borne: "
-        f"{'too many; ' + chance_words(found) if breached else 'not surely too many'}",
+        f"{'too many; ' + chance_words(found) if breached else BAD.doubt(ours)}",
     )

@@ -81,7 +81,8 @@ def _tell_breaches(
     if not decision.news:
         return
     first = decision.news[0]
-    more = f"; and {', '.join(one.name for one in decision.news[1:])}" if len(decision.news) > 1 else ""
+    others = dict.fromkeys(f"{one.kind} of {one.name} ({one.route})" for one in decision.news[1:])
+    more = f"; and {', '.join(others)}" if others else ""
     ids = add_findings(connection, decision.news)
     event_id = record_event(
         connection,

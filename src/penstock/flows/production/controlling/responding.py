@@ -167,7 +167,9 @@ class Controller:
         """Tell that an endpoint could not be handled: in the store once, in the log when it is new."""
         words = words_outside(error, is_logged=False)
         if self._problems.get(name) != words:
-            logger.warning("endpoint %s could not be handled: %s", name, words, exc_info=error)
+            # the words of an error of ours say all; the stack is of defects alone
+            why, defect = (error.message, None) if isinstance(error, PenstockError) else (words, error)
+            logger.warning("endpoint %s could not be handled: %s", name, why, exc_info=defect)
         self._problems[name] = words
         subject = Subject(name=NOT_JUDGED, endpoint=name)
         try:
