@@ -56,10 +56,7 @@ class History:
 
 @dataclass(frozen=True)
 class RollBack:
-    """Serve `model`/`stable` alone, because of `findings`; `out` is the version that goes.
-
-    `passed` are versions that would come before it and cannot be served again, each with the reason.
-    """
+    """Serve `model`/`stable` alone, not those `passed` over, each with why, because of `findings`; `out` is what goes."""
 
     model: str
     stable: int
@@ -399,6 +396,5 @@ def _merits(look: Look, progress: Progress) -> str:
 def _span(seconds: float) -> str:
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= size:
-            count = int(seconds // size)
-            return counted(count, unit)
+            return counted(int(seconds // size), unit)
     return f"{seconds:.0f} seconds"
