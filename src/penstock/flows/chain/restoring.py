@@ -13,7 +13,7 @@ from penstock.base.git import Git
 from penstock.flows.chain.lineage import explain
 from penstock.flows.models.folders import write_model
 from penstock.flows.models.provenance import uncached_outputs, write_locks
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_outputs
 from penstock.project.places import Places
 from penstock.project.project import Project
 from penstock.project.settings import load_project_settings

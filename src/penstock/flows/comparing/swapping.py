@@ -13,7 +13,7 @@ from penstock.data.lock import repository_lock
 from penstock.flows.comparing.parts import Part
 from penstock.flows.comparing.sides import Side
 from penstock.flows.pipelines.execution import load_metrics
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_outputs
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.runner import reproduce

@@ -10,7 +10,7 @@ from penstock.data.lock import repository_lock
 from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.provenance import uncommitted
 from penstock.flows.pipelines.looking import Silent
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_outputs
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, load_all_stages
 from penstock.pipeline.parameter_editing import set_values
 from penstock.pipeline.parameters import get_value, load_metrics, load_values
