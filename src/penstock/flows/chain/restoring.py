@@ -54,7 +54,7 @@ def restore(project: Project, subject: str, into: Path) -> Restored:
     version = None
     if explanation.version is not None:
         with project.database.read() as connection:
-            version = resolve_version(connection, explanation.version)
+            version = resolve_version(connection, explanation.version, deleted=True)
     into = Path(os.path.abspath(into))
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise Conflict(

@@ -134,7 +134,9 @@ class _Bringing:
             damage = next((reasons[md5] for md5 in _names(lost) if md5 in reasons), None)
             self._lose(_not_found(paths, _where(problem, self._place(name)), damage), paths)
 
-    def _fetch(self, name: str | None, parts: Sequence[Chosen]) -> tuple[PenstockError | None, Mapping[str, str]]:
+    def _fetch(
+        self, name: str | None, parts: Sequence[Chosen]
+    ) -> tuple[PenstockError | None, Mapping[str, str]]:
         """Return why nothing could be fetched, if so, and what is wrong with single objects that are on the remote."""
         moved = [
             replace(one, output=replace(one.output, path=self._place_of(one.output.path)), pointer=None)
