@@ -54,6 +54,23 @@ def test_an_import_comes_from_its_source_at_the_locked_commit(clone: Desk) -> No
     assert (clone.root / "lex/a").read_text() == "first"
 
 
+def test_restore_brings_an_import_from_its_source(clone: Desk) -> None:
+    told = clone.json("restore", "HEAD", "--into", "../restored", code=1)
+    assert (clone.root.with_name("restored") / "lex/a").read_text() == "first"
+    store = clone.root.with_name("store")
+    assert [one["what"] for one in told["missing"]] == [
+        f"n.txt is neither in the cache nor on the remote 'r' ({store})"
+    ]
+
+
+def test_restore_names_the_import_whose_source_is_gone_and_brings_the_rest(clone: Desk) -> None:
+    clone.root.with_name("source").rename(clone.root.with_name("moved"))
+    told = clone.json("restore", "HEAD", "--into", "../restored", code=1)
+    assert told["missing"][0]["what"].startswith("lex.dvc: ")
+    assert "correct `repo: url:` in lex.dvc" in told["missing"][0]["hint"]
+    assert (clone.root.with_name("restored") / "raw.csv").read_text() == "1"
+
+
 def test_an_import_whose_source_is_gone_is_told_so_and_no_push_is_proposed(clone: Desk) -> None:
     clone.root.with_name("source").rename(clone.root.with_name("moved"))
     told = data_step(clone, passed=False)

@@ -58,10 +58,7 @@ def as_commit_of(project: Project, side: Side) -> str:
         return side.commit
     patch = project.artifacts.get(side.dirty_digest)
     with clean_worktree(project, side.commit, project.actor) as tree:
-        file = tree.root / ".penstock-patch"
-        file.write_bytes(patch)
-        tree.git.run("apply", "--binary", str(file))
-        file.unlink()
+        tree.git.apply(patch)
         tree.git.run("add", "--all", ":/")
         made = tree.git.run("write-tree")
         return (

@@ -24,12 +24,12 @@ SHOWN = 8
 class Brought:
     """How many tracked paths are in place, how many objects came from elsewhere, what could not be had.
 
-    `absent` is what stages made and can make again, `lost` why the rest is not here; nothing is in both.
+    `absent` says of what stages made, and can make again, where it is not; `lost` why the rest is not here.
     """
 
     output_count: int
     fetched_count: int
-    absent: tuple[str, ...]
+    absent: Mapping[str, str]
     lost: tuple[PenstockError, ...] = ()
 
 
@@ -68,7 +68,7 @@ def bring_what_there_is(tree: Project, remotes: DataRepository) -> Brought:
     present = [one for one in [*ready, *others] if one is not None and bringing.is_here(one)]
     if present:
         checkout(tree.data, present)
-    return Brought(len(present), bringing.fetched_count, tuple(bringing.absent), tuple(bringing.lost))
+    return Brought(len(present), bringing.fetched_count, bringing.absent, tuple(bringing.lost))
 
 
 def paths_of(error: PenstockError) -> tuple[str, ...]:
@@ -77,13 +77,20 @@ def paths_of(error: PenstockError) -> tuple[str, ...]:
     return tuple(map(str, paths)) if isinstance(paths, list) else ()
 
 
+def listed(paths: Sequence[str]) -> str:
+    """Name the first of some paths, with the verb that fits."""
+    return (
+        f"{', '.join(paths[:SHOWN])}{' …' if len(paths) > SHOWN else ''} {'is' if len(paths) == 1 else 'are'}"
+    )
+
+
 class _Bringing:
     """What was fetched so far and what could not be."""
 
     def __init__(self, repo: DataRepository, remotes: DataRepository) -> None:
         self.repo, self.remotes = repo, remotes
         self.fetched_count = 0
-        self.absent: list[str] = []
+        self.absent: dict[str, str] = {}
         self.lost: list[PenstockError] = []
 
     def is_here(self, one: Chosen) -> bool:
@@ -123,16 +130,16 @@ class _Bringing:
             problem, reasons = self._fetch(name, parts)
             rest = [one for one in parts if not self.is_here(one)]
             made = [one for one in rest if one.pointer is None and isinstance(problem, NotFound | None)]
-            self.absent += self._paths(made)
             lost = [one for one in rest if one not in made]
-            if not lost:
-                continue
             paths = self._paths(lost)
-            if problem is not None and not isinstance(problem, NotFound):
+            if lost and problem is not None and not isinstance(problem, NotFound):
                 self._lose(problem, paths)
                 continue
-            damage = next((reasons[md5] for md5 in _names(lost) if md5 in reasons), None)
-            self._lose(_not_found(paths, _where(problem, self._place(name)), damage), paths)
+            where = _where(problem, self._place(name)) if rest else ""
+            self.absent |= dict.fromkeys(self._paths(made), where)
+            if lost:
+                damage = next((reasons[md5] for md5 in _names(lost) if md5 in reasons), "")
+                self._lose(_not_found(paths, f"{where}: {damage}" if damage else where), paths)
 
     def _fetch(
         self, name: str | None, parts: Sequence[Chosen]
@@ -182,13 +189,11 @@ def _where(problem: PenstockError | None, place: tuple[str, bool]) -> str:
     return f"neither in the cache nor on the remote {called}"
 
 
-def _not_found(paths: list[str], where: str, damage: str | None) -> NotFound:
-    what = f"{', '.join(paths[:SHOWN])}{' …' if len(paths) > SHOWN else ''}"
-    is_one = len(paths) == 1
+def _not_found(paths: list[str], where: str) -> NotFound:
     return NotFound(
-        f"{what} {'is' if is_one else 'are'} {where}{f': {damage}' if damage else ''}",
+        f"{listed(paths)} {where}",
         code="data.object_missing",
-        hint=f"penstock push {shlex.join(paths)}, where {'it was' if is_one else 'they were'} added",
+        hint=f"penstock push {shlex.join(paths)}, where {'it was' if len(paths) == 1 else 'they were'} added",
     )
 
 
