@@ -16,9 +16,10 @@ import penstock
 from penstock.base.clock import now_ms
 from penstock.base.errors import Corrupt, Invalid, Unavailable
 from penstock.base.store.database import Database, connect, insert_rows, metadata, upsert
-from penstock.base.store.events import list_events, record_event
+from penstock.base.store.events import check_writes, list_events, record_event
 from penstock.base.store.migrate import run_migrations, upgrade
 from penstock.base.store.schema import POSTGRESQL_SCRIPT, SCRIPT, dump_schema, recorded, script_of
+from penstock.base.store.writer import GroupWriter
 from servers.postgres import PostgresServer
 
 
@@ -296,3 +297,35 @@ def test_a_store_that_was_upgraded_meanwhile_is_told_as_such(either_store: Datab
         connection.exec_driver_sql(words)
     assert told.value.code == "store.schema_changed"
     assert "upgrade this one" in (told.value.hint or "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["replica", "role"])
+def test_a_store_that_takes_no_writes_is_told_without_what_was_to_be_written(
+    postgres: PostgresServer, kind: str
+) -> None:
+    url = postgres.new_database()
+    upgrade(made := connect(url))
+    name = url.rpartition("/")[2]
+    with made.write() as connection:
+        if kind == "replica":
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        else:
+            connection.exec_driver_sql(f"CREATE ROLE reads_{name} LOGIN")
+            connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO reads_{name}")
+    made.close()
+    database = connect(url if kind == "replica" else url.replace("tester@", f"reads_{name}@"))
+    with database.read() as connection:
+        assert list_events(connection) == []
+    with pytest.raises(Unavailable) as told, database.write() as connection:
+        check_writes(connection)
+    assert told.value.code == "store.read_only"
+    with pytest.raises(Unavailable) as told, database.write() as connection:
+        record_event(connection, "a.b", "s", "me", "SECRET")
+    assert "takes no writes" in told.value.message
+    assert "SECRET" not in f"{told.value} {told.value.__cause__}"
+    writer = GroupWriter(database)
+    with pytest.raises(Unavailable, match="takes no writes"):
+        writer.submit(lambda connection: record_event(connection, "a.b", "s", "me", "SECRET")).result()
+    writer.close()
+    database.close()

@@ -9,7 +9,6 @@ the transaction, so two of them wait for each other instead of failing half-way.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,17 +20,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from penstock.base.errors import Corrupt, Invalid, NotFound, Unavailable, disk_full, has_no_room
+from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.connection import PRAGMAS, StoreConnection, open_store
+from penstock.base.store.failures import away, told_of_store
 from penstock.base.store.json_columns import read_json, write_json
 
 READ_TIMEOUT_S = 30
 """PostgreSQL ends a reading statement that takes longer, so that no question occupies it for ever."""
 GRACE_S = 5
 """So much later a reading statement is given up here, where the server did not end it."""
-QUERY_CANCELED = "57014"
-UNDEFINED = frozenset({"42703", "42P01"})
-_UNDEFINED_WORDS = ("no such table", "no such column", "has no column named")
 ROWS_AT_ONCE = 100
 """Rows that one statement inserts into SQLite: a third less of the processor than one row a statement."""
 metadata = sa.MetaData(
@@ -76,7 +73,7 @@ class Database:
         """Yield a connection whose changes are committed when the block succeeds, all or none.
 
         Raises:
-            Unavailable: the store cannot be reached, or stayed locked for `BUSY_TIMEOUT_S`.
+            Unavailable: the store cannot be reached, stayed locked for `BUSY_TIMEOUT_S`, or takes no writes (`store.read_only`).
         """
         with self._connect(writes=True) as connection:
             yield connection
@@ -90,49 +87,12 @@ class Database:
             ):
                 yield connection
         except sa.exc.TimeoutError as error:
-            raise Unavailable(
-                f"the store {self.url} did not answer: every connection to it waits for it already",
-                code="store.unavailable",
-                hint="check `store:` in penstock.yaml and that the database runs",
-            ) from error
+            raise away(self.url, "every connection to it waits for it already") from error
         except sa.exc.DatabaseError as error:
-            if isinstance(error, sa.exc.DataError):
-                raise unstorable(error) from error
-            if _lacks_something(error):
-                raise Unavailable(
-                    f"the store {self.url} is not as this program knows it: {error.orig}",
-                    code="store.schema_changed",
-                    hint="a newer penstock may have upgraded it meanwhile: upgrade this one and start it anew; "
-                    "penstock db upgrade brings an older store up to date",
-                ) from error
-            if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
-                raise Invalid(
-                    "the store was asked for more than it finds in the time a question may take",
-                    code="store.too_slow",
-                    hint="ask for less: fewer comparisons, or fewer experiments",
-                ) from error
-            if not isinstance(error, sa.exc.OperationalError):
-                if "not a database" not in str(error.orig) and "malformed" not in str(error.orig):
-                    raise
-                raise Corrupt(
-                    f"the store {self.url} is damaged: {error.orig}",
-                    code="store.corrupt",
-                    hint="put a copy of it back; what is in git, cache and remote is not touched",
-                ) from error
-            if self._lacks_room(str(error.orig)):
-                raise disk_full(self.engine.url.database or self.url) from error
-            raise Unavailable(
-                f"the store {self.url} did not answer: {error.orig}",
-                code="store.unavailable",
-                hint="check `store:` in penstock.yaml and that the database runs",
-            ) from error
-
-    def _lacks_room(self, words: str) -> bool:
-        """Say whether SQLite's file finds no room; of the files beside it, it says only that they cannot be written."""
-        path = self.engine.url.database
-        if self.engine.url.get_backend_name() != "sqlite" or not path:
-            return False
-        return "disk is full" in words or ("disk I/O error" in words and has_no_room(os.path.dirname(path)))
+            told = told_of_store(error, self.engine.url)
+            if told is None:
+                raise
+            raise told from error
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -169,22 +129,6 @@ def connect(url: str, *, must_exist: bool = False) -> Database:
     engine = _sqlite_engine(parsed) if kind == "sqlite" else _postgresql_engine(parsed)
     sa.event.listen(engine, "before_cursor_execute", _check_parameters)
     return Database(engine)
-
-
-def _lacks_something(error: sa.exc.DatabaseError) -> bool:
-    """Whether a table or column is not there."""
-    if isinstance(error, sa.exc.ProgrammingError):
-        return getattr(error.orig, "sqlstate", None) in UNDEFINED
-    return isinstance(error, sa.exc.OperationalError) and any(
-        one in str(error.orig) for one in _UNDEFINED_WORDS
-    )
-
-
-def unstorable(error: sa.exc.DataError) -> Invalid:
-    """Make the error for a value that the database cannot hold, such as a zero byte in PostgreSQL's text."""
-    return Invalid(
-        f"the store cannot keep this: {error.orig}", code="store.bad_value", hint="change the value"
-    )
 
 
 def check_texts(values: Iterable[tuple[str, Any]]) -> None:
@@ -301,6 +245,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url.difference_update_query(["synchronous"]),
         creator=open_file,
+        hide_parameters=True,  # secrets are among them
         pool_use_lifo=True,  # the connection that was used last has in its cache what is asked again
     )
 
@@ -316,7 +261,9 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 def _postgresql_engine(url: sa.URL) -> sa.Engine:
     from penstock.base.store.postgresql import HeardConnection
 
-    engine = sa.create_engine(url, json_serializer=write_json, json_deserializer=read_json)
+    engine = sa.create_engine(
+        url, json_serializer=write_json, json_deserializer=read_json, hide_parameters=True
+    )
     has_own = "statement_timeout" in str(url.query.get("options", ""))
 
     def open_heard(_dialect: sa.Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> Any:

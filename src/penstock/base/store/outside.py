@@ -12,12 +12,14 @@ LOCKED = "database is locked"
 """What SQLite says where another program keeps its file to itself."""
 SENTENCES = {
     "store.unavailable": "the store is away",
+    "store.read_only": "the store takes no writes",
     "store.schema_changed": "the store is not as this program knows it",
     "store.corrupt": "the store is damaged",
     "os.disk_full": "the disk is full",
 }
 HINTS = {
     "store.unavailable": "check `store:` in penstock.yaml and that the database runs",
+    "store.read_only": "point `store:` at the server that does, with a role that may write",
     "store.schema_changed": "bring all programs that use it to one version",
     "store.corrupt": "put a copy of it back",
     "os.disk_full": "make room on the disk of the server",

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from penstock.base.errors import Unavailable
-from penstock.base.store.database import Database, unstorable
+from penstock.base.store.database import Database
+from penstock.base.store.failures import told_of_store
 from penstock.base.threads import begin
 
 MAX_GROUP = 128
@@ -98,6 +99,9 @@ def _attempt(connection: sa.Connection, work: Work) -> tuple[Any, Exception | No
     except Exception as error:  # noqa: BLE001 - handed to the caller whose work it was
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT piece")
         connection.exec_driver_sql("RELEASE SAVEPOINT piece")
-        return None, unstorable(error) if isinstance(error, sa.exc.DataError) else error
+        told = (
+            told_of_store(error, connection.engine.url) if isinstance(error, sa.exc.DatabaseError) else None
+        )
+        return None, told or error
     connection.exec_driver_sql("RELEASE SAVEPOINT piece")
     return result, None

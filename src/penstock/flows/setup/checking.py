@@ -13,6 +13,7 @@ from typing import Literal
 
 from penstock.base.errors import NotFound, PenstockError
 from penstock.base.git import Git
+from penstock.base.store.events import check_writes
 from penstock.data.repository import DataRepository
 from penstock.flows.models.evidence.measured import unmeasured
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
@@ -268,9 +269,10 @@ def _store(project: Project) -> Check:
     url = project.places.store_url
     if url.startswith("sqlite") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists():
         return Check("store", "ok", "made with the first run")
-    with project.database.read() as connection:
+    with project.database.write() as connection:
         kind = connection.dialect.name
-    return Check("store", "ok", f"{kind} answers")
+        check_writes(connection)
+    return Check("store", "ok", f"{kind} answers and takes writes")
 
 
 def _port(name: str, port: int) -> Check:
