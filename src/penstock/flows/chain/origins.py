@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from penstock.base.clock import format_ms
 from penstock.base.errors import NotFound
+from penstock.registry.documents.origins import by_reason, commit_words, is_of_commit, tree_of, unknowns
 from penstock.registry.entities import ModelVersion
-from penstock.registry.origins import by_reason, commit_words, is_of_commit, tree_of, unknowns
 from penstock.tracking import runs as tracking
 
 _TREE = {
