@@ -175,6 +175,14 @@ def test_a_version_registered_from_the_run_cache_names_the_run_that_trained(trai
     assert register_model(trained.project)[0].provenance.run_id == first.id
 
 
+def test_a_run_names_the_data_that_it_read_not_what_was_added_before(trained: Sample) -> None:
+    trained.write("data/raw.csv", rows(900, seed=7))
+    run = reproduce_and_record(trained.project).run
+    trained.commit("More data")
+    assert run is not None
+    assert run.inputs == register_model(trained.project)[0].provenance.data
+
+
 def by_hand(sample: Sample) -> None:
     sample.write("metrics.json", '{"roc_auc": 0.99}')
     assert commit_stages(sample.project.data, ["train"], sample.root, partial(is_seen, sample.project))[
