@@ -16,6 +16,7 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import events, record_event
 from penstock.registry.cards import no_version, tags_of
+from penstock.registry.documents.origins import is_of_commit
 from penstock.registry.entities import Manifest, ModelVersion, VersionCard
 from penstock.registry.models import ensure_model, follow_name, get_model, revive, take_number, touch
 from penstock.registry.names import check_tag
@@ -63,8 +64,13 @@ def add_version(connection: sa.Connection, draft: ModelVersion, *, reuse: bool =
         "model.registered",
         f"model:{version.ref}",
         version.actor,
-        f"{version.ref} registered from "
-        + (f"commit {origin.commit[:7]}" if origin.commit else version.source or "no commit"),
+        f"{version.ref} registered "
+        + (
+            f"{'from' if is_of_commit(version) else 'at'} commit {origin.commit[:7]}"
+            f"{', made before it' if origin.stale else ''}"
+            if origin.commit
+            else f"from {version.source or 'no commit'}"
+        ),
         cause={"run": origin.run_id, "commit": origin.commit, "lock": origin.lock_digest},
         after={"digest": version.digest, "metrics": version.metrics},
     )
@@ -311,8 +317,15 @@ def _find_same(connection: sa.Connection, draft: ModelVersion) -> ModelVersion |
         versions.c.commit == draft.provenance.commit,
         _LIVE,
     )
-    found = _load(connection, query.order_by(versions.c.number).limit(1))
-    return found[0] if found else None
+    wanted = _made(draft)
+    same = (one for one in _load(connection, query.order_by(versions.c.number)) if _made(one) == wanted)
+    return next(same, None)
+
+
+def _made(version: ModelVersion) -> tuple[object, ...]:
+    """Return what is doubtful in how a version was made: of the same content, that may be known better later."""
+    origin = version.provenance
+    return origin.stale, origin.unseen, origin.output
 
 
 def _find(connection: sa.Connection, model: str, number: int, *, deleted: bool) -> ModelVersion | None:

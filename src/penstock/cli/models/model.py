@@ -40,6 +40,7 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
 
     from penstock.flows.models.registering import (
         describe_version,
+        origin_note,
         reference_note,
         register_model,
         serving_note,
@@ -53,6 +54,7 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
         [one.name for one in project.settings.all_models] if name is None and path is None else []
     )
     done = [register_model(project, one, path) for one in names or [name]]
+    origins = [origin_note(version) for version, _ in done]
     notes = [serving_note(project, version) for version, _ in done]
     references = [reference_note(project, version) for version, _ in done]
     document = [
@@ -64,7 +66,7 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
         for version, is_new in done
     ]
     session.emit(document[0] if len(document) == 1 else document, "\n".join(lines))
-    for note in (*notes, *references):
+    for note in (*origins, *notes, *references):
         if note is not None:
             click.echo(f"warning: {note}", err=True)
 
@@ -101,7 +103,7 @@ def model_list(session: Session, name: str | None) -> None:
                 "rolled back" if (item.model, item.number) in back else "",
                 item.digest[:12],
                 format_ms(item.created_ms),
-                (item.provenance.commit or "-")[:7],
+                ("before " if item.provenance.stale else "") + (item.provenance.commit or "-")[:7],
                 ", ".join(f"{key} {format_number(value)}" for key, value in sorted(item.metrics.items())[:3]),
             )
             for item in versions
@@ -349,6 +351,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
     from penstock.cli.printing import one_line
+    from penstock.registry.documents.origins import by_reason, commit_words, unknowns
 
     origin = version.provenance
     lines = [
@@ -357,7 +360,8 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
         if version.digest
         else f"source    {version.source}, not kept here",
         *([f"state     {_state_words(version, back)}"] if back else []),
-        f"commit    {origin.commit or 'none'}{' with uncommitted changes' if origin.dirty_digest else ''}",
+        f"commit    {commit_words(version) if origin.commit else ''}{origin.commit or 'none'}{' with uncommitted changes' if origin.dirty_digest else ''}",
+        *(f"unknown   {sentence}" for sentence in by_reason(unknowns(version))),
         f"run       {origin.run_id or 'none'}",
         f"lock      {origin.lock_digest or 'none'}",
         *(f"data      {path} {digest}" for path, digest in origin.data.items()),

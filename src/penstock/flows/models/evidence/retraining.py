@@ -19,6 +19,7 @@ from penstock.pipeline.running.reproducing import ReproduceOptions
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
+from penstock.registry.documents.origins import is_of_commit
 from penstock.registry.entities import ModelVersion
 
 SHOWN = 3
@@ -71,7 +72,7 @@ def commit_of(project: Project, version: ModelVersion | None) -> str:
         commit, patch = project.git.head(), uncommitted(project)
     else:
         made = version.provenance
-        commit = made.commit
+        commit = made.commit if is_of_commit(version) else None
         patch = project.artifacts.get(made.dirty_digest) if made.dirty_digest is not None else b""
     others = set(changed_paths(patch))
     if commit and not any(SETTINGS_FILE in stage.reads for stage in load_all_stages(project.data)):
