@@ -57,7 +57,7 @@ class Serving:
         with self.project.database.read() as connection:
             found = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         states = [one.state_of(endpoint, revision) for one in found]
-        return next((one.message for one in states if one is not None and one.state == "failed"), "")
+        return next((one.message for one in states if one is not None and one.state == "fatal"), "")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_model_that_ends_its_process_while_it_is_loaded_keeps_no_other_from_be
     serving.fatal.touch()
     revision = apply_deployment(serving.project, plan).number
     wait_until(lambda: serving.failure_of("main", revision) != "")
-    assert "2 processes ended while it was loaded" in serving.failure_of("main", revision)
+    assert "2 processes ended while version 3 was loaded or predicted" in serving.failure_of("main", revision)
     assert (serving.ask("beside"), serving.ask("main")) == (200, 503)
     assert httpx.get(f"{serving.url}/v2/health/ready", timeout=PATIENCE_S).status_code == 503
     serving.fatal.unlink()

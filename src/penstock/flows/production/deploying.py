@@ -23,7 +23,8 @@ from penstock.registry.references import resolve_version
 from penstock.registry.states import require_not_rolled_back
 from penstock.serving.deployments import Canary, Revision, RevisionDraft, find_revision
 from penstock.serving.loaders import load_model
-from penstock.serving.repository import LoadedModel, check_inputs, prove
+from penstock.serving.matching import check_inputs
+from penstock.serving.repository import LoadedModel, prove
 
 ENDPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

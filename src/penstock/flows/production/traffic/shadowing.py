@@ -19,7 +19,8 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision
 from penstock.serving.loaders import load_model
-from penstock.serving.repository import LoadedModel, check_inputs, prove
+from penstock.serving.matching import check_inputs
+from penstock.serving.repository import LoadedModel, prove
 
 
 @dataclass(frozen=True)

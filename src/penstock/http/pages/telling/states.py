@@ -63,6 +63,7 @@ _STATES = {
     "empty": State("–", "empty", "plain"),
     "ready": State("●", "ready", "good"),
     "waiting": State("◐", "waiting", "busy"),
+    "fatal": State("✕", "fatal", "past"),
     "hindered": State("▲", "hindered", "past"),
     "lost": State("■", "lost", "past"),
     "not deployed": State("○", "not deployed", "plain"),
