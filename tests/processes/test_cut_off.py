@@ -23,7 +23,7 @@ from penstock.project.project import Project
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from processes.asking import ask
-from servers.forking import start_penstock
+from servers.forking import run_penstock, start_penstock
 from serving.fatal import LARGE, Fatal
 from stories.live import wait_until
 
@@ -106,3 +106,16 @@ def test_a_model_that_ends_its_process_while_it_is_loaded_keeps_no_other_from_be
     load = httpx.post(f"{serving.url}/v2/repository/models/main/load", timeout=PATIENCE_S)
     assert (load.status_code, serving.ask("main")) == (200, 200)
     assert "ended with exit code 3; another begins" in serving.log.read_text()
+
+
+def test_what_ends_the_process_that_tries_it_is_refused_with_words(serving: Serving) -> None:
+    serving.fatal.touch()
+    for words in (["--model", "fatal/3"], ["--shadow", "fatal/3"]):
+        done = run_penstock(serving.project.root, "deploy", "beside", *words)
+        assert (
+            "fatal/3 cannot be served: loading it, or its self-test, ends its process with exit code 3"
+            in done.stderr
+        )
+        assert "serving.ends_process" in done.stderr or done.returncode == 1, done
+    serving.fatal.unlink()
+    assert run_penstock(serving.project.root, "deploy", "beside", "--model", "fatal/3").returncode == 0

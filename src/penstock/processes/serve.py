@@ -22,6 +22,7 @@ from penstock.base.store.database import Database
 from penstock.base.store.outside import words_outside
 from penstock.base.threads import begin
 from penstock.flows.production.controlling.unloadable import Proofs
+from penstock.flows.production.live.late import LateRecords
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
@@ -96,9 +97,10 @@ class ServeProcess:
         self._repository = ModelRepository(source.fetch, load_lightly)
         self._unloaded = UnloadedEndpoints(options.shared_folder)
         log = PayloadLog.at(options.payloads_url, self.worker)
+        late = LateRecords(options.home)
         self._recorder = LiveRecorder(
-            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes, payloads=log
-        )
+            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes, payloads=log, late=late
+        )  # fmt: skip
         self.dataplane = DataPlane(
             self._repository,
             self._recorder if tracer is None else TracedRecorder(self._recorder, tracer),
@@ -190,7 +192,7 @@ class ServeProcess:
             self._recorder.close()
             self._reports.end()
         except PenstockError as error:
-            logger.error("the last monitoring data could not be written: %s", error.message)
+            logger.error("the store is not told that this process has ended: %s", error.message)
 
     def _take_over_cut(self) -> list[Exchange]:
         """Tell what processes were about that have ended; return the requests that they took along."""
@@ -259,7 +261,8 @@ class ServeProcess:
             elif self._careful.is_overdue(served):
                 self._attempts.forget(name)
             is_new = served is None or self._careful.is_changed(served, revision, rules)
-            if is_new and self._is_due(revision, rules) and self._may_load(revision, rules):
+            is_due = self._attempts.is_due(name, (revision.number, rules))
+            if is_new and is_due and self._may_load(revision, rules):
                 under_way = begin("penstock-load", partial(self._take_over, revision, rules))
                 self._loading[revision.endpoint] = (revision.number, under_way)
                 begun.append((revision, under_way))
@@ -348,9 +351,6 @@ class ServeProcess:
         if not self._careful.must_be_alone(revision, rules):
             return True
         return all(under_way.done() for _, under_way in self._loading.values())
-
-    def _is_due(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
-        return self._attempts.is_due(revision.endpoint, (revision.number, rules))
 
     def _take_over(
         self, revision: Revision, rules: tuple[Rule, ...], *, is_asked: bool = False

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from penstock.base.errors import PenstockError, Unavailable, described
+from penstock.base.errors import Invalid, PenstockError, Unavailable, described
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import LoadedModel, prove
@@ -103,6 +103,21 @@ def try_afresh(files: ModelFiles, limit_s: float = FRESH_S) -> Trial:
     if done.returncode == 0:
         return Trial("loads")
     return Trial("fails" if done.returncode == PROVEN else "hindered", told)
+
+
+def require_alive(files: ModelFiles) -> None:
+    """Make sure that loading a version, and its self-test, end no process, before this one does it. Blocks.
+
+    Raises:
+        Invalid: they do.
+    """
+    tried = try_afresh(files)
+    if tried.end in ENDED:
+        raise Invalid(
+            f"{files.name}/{files.version} cannot be served: {tried.why}",
+            code="serving.ends_process",
+            hint="its code or its library ends the process; killed by signal 9, it may have had too little memory",
+        )
 
 
 def _how_ended(code: int) -> str:
