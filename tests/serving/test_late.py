@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +39,7 @@ def serving(root: Path, log: Path) -> Iterator[str]:
         wait_until(lambda: "is served" in log.read_text())
         yield re.findall(r"serving on (\S+) as", log.read_text())[0]
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         process.wait(PATIENCE_S)
 
 

@@ -89,6 +89,7 @@ BAD_VERBS = (
     "refused",
     "failed",
     "corrupt",
+    "answers_lost",
 )
 WAITING_VERBS = ("held",)
 GOOD_VERBS = ("passed", "promoted", "advanced")
@@ -97,6 +98,7 @@ WORDS = {
     "alert.resolved": "alert over",
     "ci.accepted": "settings accepted",
     "ci.held": "release held",
+    "endpoint.answers_lost": "answers lost",
     "endpoint.canary": "canary share changed",
     "endpoint.deployed": "deployed",
     "endpoint.not_judged": "cannot be judged",
