@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from patience import PATIENCE_S
-from penstock.base.spool import MAX_BYTES
 from penstock.base.store.database import Database
 from penstock.base.store.events import list_events
 from penstock.flows.production.live.late import LateRecords
 from penstock.flows.production.live.recording import LiveRecorder
+from penstock.flows.production.live.spool import MAX_BYTES
 from penstock.monitoring.windows import list_windows
 from penstock.serving.predictions.stored import list_predictions, predictions
 from penstock.workspace import open_workspace

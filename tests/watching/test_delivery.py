@@ -20,8 +20,8 @@ import penstock
 from flows.production.endpoints import World
 from patience import PATIENCE_S
 from penstock.base.errors import Invalid, Unavailable
-from penstock.base.spool import Spool
 from penstock.flows.chain.lineage import explain
+from penstock.flows.production.live.spool import Spool
 from penstock.serving.told.current import Current
 from penstock.watching import calls as calling
 from penstock.watching import engine as engines
@@ -131,7 +131,7 @@ def test_what_there_is_no_room_for_is_counted_in_windows_and_metrics(
     monkeypatch.setattr(calling, "MAX_BYTES", 1 << 20)
     engine.flush()
     engine.spool._max_bytes = 0
-    monkeypatch.setattr("penstock.base.spool.MEMORY_BYTES", 400)
+    monkeypatch.setattr("penstock.flows.production.live.spool.MEMORY_BYTES", 400)
     for _ in range(5):
         infer("x" * 100)
     engine.flush()

@@ -233,6 +233,7 @@ class ServeProcess:
             self._current = {revision.endpoint: revision for revision in current}
             for name in self._known.look(connection, serving, self._current):
                 self._attempts.forget(name)
+        self._suspects.look()
         unknown = self.dataplane.unknown = self._known.unknown
         policies |= {name: self._policies[name] for name in unknown if name in self._policies}
         self._policies = policies

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from penstock.base.background import Background
 from penstock.base.errors import Corrupt, Invalid, NotARepository, NotFound, PenstockError, Unavailable
-from penstock.base.spool import Spool, Waiting, is_past
 from penstock.client.connect import HOME, find_place
 from penstock.client.rest import Address
+from penstock.flows.production.live.spool import Spool, Waiting, is_past
 from penstock.serving.told.current import Current
 from penstock.watching.calls import last, numbers
 from penstock.watching.counting import Counts

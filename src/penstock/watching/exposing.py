@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import penstock
-from penstock.base.spool import MAX_BYTES
+from penstock.flows.production.live.spool import MAX_BYTES
 from penstock.http.prometheus.watched import (
     Counted,
     MetricsServer,

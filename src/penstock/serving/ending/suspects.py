@@ -9,6 +9,7 @@ Format of the file: a line of JSON for each process that ended, `Ended`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +86,18 @@ class Suspects:
 
     def __init__(self, folder: str | None) -> None:
         self._path = None if folder is None else Path(folder) / NAME
-        self._read: tuple[int, tuple[Ended, ...]] = (0, ())
+        self._known: tuple[int, tuple[Ended, ...]] = (0, ())
+        self.look()
+
+    def look(self) -> None:
+        """Read what other processes noted."""
+        if self._path is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            size_bytes = self._path.stat().st_size
+            if size_bytes != self._known[0]:
+                lines = self._path.read_bytes()[:size_bytes].splitlines()
+                self._known = (size_bytes, tuple(msgspec.json.decode(one, type=Ended) for one in lines))
 
     def note(self, end: End, current: Mapping[str, Revision]) -> None:
         """Note a process that ended in the middle.
@@ -101,9 +113,11 @@ class Suspects:
 
     def of(self, revision: Revision, versions: Iterable[int]) -> dict[int, Suspicion]:
         """Return which of the versions that a revision is served with are suspects since it was made."""
+        if not self._known[1]:
+            return {}
         since_ms = max(revision.created_ms, now_ms() - COUNTED_MS)
         name = revision.endpoint
-        ends = [one for one in self._list() if one.time_ms >= since_ms and one.is_about(name)]
+        ends = [one for one in self._known[1] if one.time_ms >= since_ms and one.is_about(name)]
         found = {}
         for version in dict.fromkeys(versions):
             mine = [one for one in ends if one.has(name, version)]
@@ -120,13 +134,7 @@ class Suspects:
         if self._path is not None and found.at:
             with self._path.open("ab") as file:  # in one piece, so that processes do not mix their lines
                 file.write(msgspec.json.encode(found) + b"\n")
-
-    def _list(self) -> tuple[Ended, ...]:
-        size_bytes = self._path.stat().st_size if self._path is not None and self._path.exists() else 0
-        if self._path is not None and size_bytes != self._read[0]:
-            lines = self._path.read_bytes()[:size_bytes].splitlines()
-            self._read = (size_bytes, tuple(msgspec.json.decode(one, type=Ended) for one in lines))
-        return self._read[1]
+            self.look()
 
 
 def words_of(version: int, suspicion: Suspicion) -> str:

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError, described
 from penstock.base.numbers import counted
-from penstock.base.spool import MAX_BYTES, Spool, Waiting
 from penstock.base.store.database import Database
 from penstock.base.store.events import record_event
 from penstock.flows.production.live.accumulating import LateRow
+from penstock.flows.production.live.spool import MAX_BYTES, Spool, Waiting
 from penstock.monitoring.refusals import Refusal, add_refusals
 from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.predictions.stored import Answers, add_answers
