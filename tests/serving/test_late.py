@@ -37,7 +37,9 @@ def serving(root: Path, log: Path) -> Iterator[str]:
         process = start_penstock(["-C", str(root), "serve", "--port", "0"], root, file.fileno())
     try:
         wait_until(lambda: "is served" in log.read_text())
-        yield re.findall(r"serving on (\S+) as", log.read_text())[0]
+        url = re.findall(r"serving on (\S+) as", log.read_text())[0]
+        httpx.get(f"{url}/v2/health/ready", timeout=PATIENCE_S)  # from then on SIGTERM is heard
+        yield url
     finally:
         process.terminate()
         process.wait(PATIENCE_S)

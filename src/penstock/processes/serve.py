@@ -262,8 +262,8 @@ class ServeProcess:
             elif self._careful.is_overdue(served):
                 self._attempts.forget(name)
             is_new = served is None or self._careful.is_changed(served, revision, rules)
-            is_due = self._attempts.is_due(name, (revision.number, rules))
-            if is_new and is_due and self._may_load(revision, rules):
+            what = (revision.number, rules)
+            if is_new and self._attempts.is_due(name, what) and self._may_load(revision, rules):
                 under_way = begin("penstock-load", partial(self._take_over, revision, rules))
                 self._loading[revision.endpoint] = (revision.number, under_way)
                 begun.append((revision, under_way))
@@ -371,7 +371,8 @@ class ServeProcess:
                 state = left.state
         except PenstockError as error:
             problem, state = error, self._proofs.state_of(revision, error)
-            defect = _defect_of(error)
+            # what a model, or a library, raised that nobody foresaw: the log shows all of it
+            defect = error.__cause__ if error.code == "serving.load_failed" else None
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is told
             message = described(error)
             problem, state, defect = PenstockError(message, code="serving.load_failed"), "hindered", error
@@ -394,8 +395,3 @@ class ServeProcess:
             logger.error("%s is %s served, and tried again: %s", name, how, failure, exc_info=defect)
         else:
             logger.info("%s is served", name)
-
-
-def _defect_of(error: PenstockError) -> BaseException | None:
-    """Return what a model, or a library, raised that nobody foresaw: the log shows all of it."""
-    return error.__cause__ if error.code == "serving.load_failed" else None
