@@ -23,7 +23,7 @@ from penstock.project.project import Project
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from processes.asking import ask
-from servers.forking import start_penstock
+from servers.forking import run_penstock, start_penstock
 from serving.fatal import LARGE, Fatal
 from stories.live import wait_until
 
@@ -57,7 +57,7 @@ class Serving:
         with self.project.database.read() as connection:
             found = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         states = [one.state_of(endpoint, revision) for one in found]
-        return next((one.message for one in states if one is not None and one.state == "failed"), "")
+        return next((one.message for one in states if one is not None and one.state == "fatal"), "")
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +99,23 @@ def test_a_model_that_ends_its_process_while_it_is_loaded_keeps_no_other_from_be
     serving.fatal.touch()
     revision = apply_deployment(serving.project, plan).number
     wait_until(lambda: serving.failure_of("main", revision) != "")
-    assert "2 processes ended while it was loaded" in serving.failure_of("main", revision)
+    assert "2 processes ended while version 3 was loaded or predicted" in serving.failure_of("main", revision)
     assert (serving.ask("beside"), serving.ask("main")) == (200, 503)
     assert httpx.get(f"{serving.url}/v2/health/ready", timeout=PATIENCE_S).status_code == 503
     serving.fatal.unlink()
     load = httpx.post(f"{serving.url}/v2/repository/models/main/load", timeout=PATIENCE_S)
     assert (load.status_code, serving.ask("main")) == (200, 200)
     assert "ended with exit code 3; another begins" in serving.log.read_text()
+
+
+def test_what_ends_the_process_that_tries_it_is_refused_with_words(serving: Serving) -> None:
+    serving.fatal.touch()
+    for words in (["--model", "fatal/3"], ["--shadow", "fatal/3"]):
+        done = run_penstock(serving.project.root, "deploy", "beside", *words)
+        assert (
+            "fatal/3 cannot be served: loading it, or its self-test, ends its process with exit code 3"
+            in done.stderr
+        )
+        assert "serving.ends_process" in done.stderr or done.returncode == 1, done
+    serving.fatal.unlink()
+    assert run_penstock(serving.project.root, "deploy", "beside", "--model", "fatal/3").returncode == 0

@@ -15,7 +15,8 @@ from penstock.base.errors import NotFound
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.http.inference.app import build_inference_app
-from penstock.processes import attempts, serve
+from penstock.processes import serve
+from penstock.processes.loading import attempts
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
 from penstock.serving.loaders import ModelFiles

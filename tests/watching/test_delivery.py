@@ -21,12 +21,12 @@ from flows.production.endpoints import World
 from patience import PATIENCE_S
 from penstock.base.errors import Invalid, Unavailable
 from penstock.flows.chain.lineage import explain
+from penstock.flows.production.live.spool import Spool
 from penstock.serving.told.current import Current
 from penstock.watching import calls as calling
 from penstock.watching import engine as engines
 from penstock.watching.engine import Engine
 from penstock.watching.places import StorePlace
-from penstock.watching.spool import Spool
 from servers.forking import start_penstock
 from servers.ports import reserve
 from watching.seen import count, wait_until, whole, windows_of
@@ -131,7 +131,7 @@ def test_what_there_is_no_room_for_is_counted_in_windows_and_metrics(
     monkeypatch.setattr(calling, "MAX_BYTES", 1 << 20)
     engine.flush()
     engine.spool._max_bytes = 0
-    monkeypatch.setattr("penstock.watching.spool.MEMORY_BYTES", 400)
+    monkeypatch.setattr("penstock.flows.production.live.spool.MEMORY_BYTES", 400)
     for _ in range(5):
         infer("x" * 100)
     engine.flush()
@@ -244,7 +244,7 @@ def test_a_folder_without_a_place_to_write_is_no_reason_to_fail(tmp_path: Path, 
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(blocked))
-    spool = Spool(blocked)
+    spool = Spool(blocked, "watch")
     assert spool.folder is None
     assert spool.put("delay", spool.next_id(), 1, b"x")
     (one,) = spool.list()

@@ -16,6 +16,7 @@ from penstock.base.errors import Corrupt, Denied, Invalid, NotFound, PenstockErr
 from penstock.base.web.calls import JSON, WebConnection, parse_server
 
 TIMEOUT_S = 60.0
+"""So long each piece of an answer is waited for, and so long a call is tried again."""
 WAITS_S = (0.2, 0.5, 1.0)
 API = "/api/2.0/mlflow"
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
@@ -42,15 +43,18 @@ class Address:
 
 
 class Rest:
-    """Calls of a server, one kept-alive connection for each thread; retries what a retry may help."""
+    """Calls of a server, one kept-alive connection for each thread; retries what a retry may help.
 
-    def __init__(self, address: Address) -> None:
+    One that hangs is not asked again: a call that has waited for `timeout_s` ends.
+    """
+
+    def __init__(self, address: Address, *, timeout_s: float = TIMEOUT_S) -> None:
         try:
             parse_server(address.url)
         except Invalid as error:
             hint = "set PENSTOCK_URI to http://HOST:5000"
             raise Invalid(error.message, code="client.bad_uri", hint=hint) from None
-        self._address = address
+        self._address, self._timeout_s = address, timeout_s
         self._local = threading.local()
 
     def after_fork(self) -> None:
@@ -91,11 +95,12 @@ class Rest:
         )
 
     def _retry(self, call: Callable[[], bytes]) -> bytes:
+        deadline_s = time.monotonic() + self._timeout_s
         for wait_s in (*WAITS_S, None):
             try:
                 return call()
             except Unavailable:
-                if wait_s is None:
+                if wait_s is None or time.monotonic() + wait_s >= deadline_s:
                     raise
                 time.sleep(wait_s)
         raise AssertionError("unreachable")
@@ -123,7 +128,7 @@ class Rest:
     def _connection(self) -> WebConnection:
         known: WebConnection | None = getattr(self._local, "connection", None)
         if known is None:
-            known = self._local.connection = WebConnection(self._address.url, timeout_s=TIMEOUT_S)
+            known = self._local.connection = WebConnection(self._address.url, timeout_s=self._timeout_s)
         return known
 
     def forget(self) -> None:

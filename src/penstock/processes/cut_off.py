@@ -1,7 +1,7 @@
 """Requests that a process took along when it ended, told by the one that begins in its place.
 
 A killed process cannot tell of them, so a version that ends its process would never be seen to fail. What a process is
-about is kept in `penstock.serving.underway`.
+about is kept in `penstock.serving.ending.underway`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.flows.production.live.exchanging import route_of
 from penstock.serving.deployments import Revision
+from penstock.serving.ending.underway import LOADING, SHADOWS, Cut
 from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.recorder import Exchange, Recorder
-from penstock.serving.underway import LOADING, SHADOWS, Cut
 
 logger = logging.getLogger(__name__)
 KIND = "process_ended"
@@ -63,12 +63,6 @@ def exchanges_of(cuts: Iterable[Cut], current: Mapping[str, Revision], worker: i
     return found
 
 
-def why_not_loaded(cut: Cut, wait_s: float) -> str:
-    """Return what is said of a revision that is not tried again for so long."""
-    ended = counted(cut.ended, "process ended", "processes ended")
-    return f"{ended} while it was loaded; it is tried again in {wait_s:g} s"
-
-
 def tell(
     cuts: Iterable[Cut], current: Mapping[str, Revision], worker: int, recorder: Recorder
 ) -> list[Exchange]:
@@ -79,12 +73,7 @@ def tell(
         recorder.record(one)
     for cut in cuts:
         if cut.kind == LOADING:
-            logger.error(
-                "%s ended while %s#%s was loaded",
-                counted(cut.ended, "process", "processes"),
-                cut.endpoint,
-                cut.number,
-            )
+            logger.error("a process ended while version %s of %s was loaded", cut.number, cut.endpoint)
         elif cut.count:
             what = counted(cut.count, "request", "requests")
             logger.error(

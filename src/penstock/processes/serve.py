@@ -16,12 +16,13 @@ from functools import partial
 from typing import Any
 
 from penstock.base.background import Background
-from penstock.base.errors import NotFound, PenstockError, described
+from penstock.base.errors import NotFound, PenstockError, Unavailable, described
 from penstock.base.store.clock import keep_in_step, tell_difference
 from penstock.base.store.database import Database
 from penstock.base.store.outside import words_outside
 from penstock.base.threads import begin
 from penstock.flows.production.controlling.unloadable import Proofs
+from penstock.flows.production.live.late import LateRecords
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
@@ -29,11 +30,12 @@ from penstock.http.listen import BACKLOG, bind, make_server, serve_on, url_of
 from penstock.http.protocol import WireProtocol
 from penstock.monitoring.policies import Policy, list_policies
 from penstock.monitoring.settings import TrafficSettings
-from penstock.processes.admission import Admission, joined
-from penstock.processes.attempts import Attempts
 from penstock.processes.companion import Companion
-from penstock.processes.cut_off import tell, why_not_loaded
+from penstock.processes.cut_off import tell
 from penstock.processes.known import KnownRevisions, is_same
+from penstock.processes.loading.admission import Admission, joined
+from penstock.processes.loading.attempts import Attempts
+from penstock.processes.loading.careful import CarefulLoading, LeftOut
 from penstock.processes.reporting import WorkerReports
 from penstock.processes.serve_options import ServeOptions
 from penstock.processes.sources import ModelSource
@@ -42,12 +44,13 @@ from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
+from penstock.serving.ending.suspects import Suspects
+from penstock.serving.ending.underway import Underway
 from penstock.serving.engine.options import EndpointLimits
 from penstock.serving.loaders.compiled.apart import load_lightly
 from penstock.serving.recorder import Exchange, TracedRecorder, Tracer
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule
-from penstock.serving.underway import LOADING, Underway
 from penstock.serving.workers import State
 
 logger = logging.getLogger(__name__)
@@ -94,9 +97,10 @@ class ServeProcess:
         self._repository = ModelRepository(source.fetch, load_lightly)
         self._unloaded = UnloadedEndpoints(options.shared_folder)
         log = PayloadLog.at(options.payloads_url, self.worker)
+        late = LateRecords(options.home)
         self._recorder = LiveRecorder(
-            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes, payloads=log
-        )
+            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes, payloads=log, late=late
+        )  # fmt: skip
         self.dataplane = DataPlane(
             self._repository,
             self._recorder if tracer is None else TracedRecorder(self._recorder, tracer),
@@ -110,6 +114,9 @@ class ServeProcess:
         self._attempts = Attempts()
         self._proofs = Proofs(database, source.fetch)
         self._underway = self.dataplane.engine.underway = Underway(options.shared_folder)
+        self._repository.underway = self._underway
+        self._suspects = Suspects(options.shared_folder)
+        self._careful = CarefulLoading(self._repository, self._suspects, self._proofs)
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
         self._known = KnownRevisions()
         self._current: dict[str, Revision] = {}
@@ -148,7 +155,8 @@ class ServeProcess:
                 self._socket.listen(BACKLOG)
             self._heart.start()
             cut_off = self._take_over_cut()
-            for _ in range(self._attempts.suspect_count + 1):  # what ended a process is loaded alone
+            self.follow(START_WAIT_S)
+            if self._repository.pending:  # what ended a process is loaded alone, after the others
                 self.follow(START_WAIT_S)
             for one in cut_off:
                 self._count_cut_off(one)
@@ -184,22 +192,16 @@ class ServeProcess:
             self._recorder.close()
             self._reports.end()
         except PenstockError as error:
-            logger.error("the last monitoring data could not be written: %s", error.message)
+            logger.error("the store is not told that this process has ended: %s", error.message)
 
     def _take_over_cut(self) -> list[Exchange]:
         """Tell what processes were about that have ended; return the requests that they took along."""
-        cuts = self._underway.take_over()
+        ends = self._underway.take_over()
         with self._database.read() as connection:
             current = {one.endpoint: one for one in list_endpoints(connection)}
-        for cut in cuts:
-            revision = current.get(cut.endpoint)
-            if cut.kind != LOADING or revision is None or revision.number != cut.number:
-                continue
-            wait_s = self._attempts.note_ended(cut.endpoint, cut.number, cut.ended)
-            if wait_s:
-                state = self._proofs.state_of_ended(revision)
-                self._reports.report(revision, state, why_not_loaded(cut, wait_s))
-        return tell(cuts, current, self.worker, self._recorder)
+        for end in ends:
+            self._suspects.note(end, current)
+        return tell((cut for end in ends for cut in end.cuts), current, self.worker, self._recorder)
 
     def _beat(self) -> None:
         clock = tell_difference(keep_in_step(self._database))
@@ -231,6 +233,7 @@ class ServeProcess:
             self._current = {revision.endpoint: revision for revision in current}
             for name in self._known.look(connection, serving, self._current):
                 self._attempts.forget(name)
+        self._suspects.look()
         unknown = self.dataplane.unknown = self._known.unknown
         policies |= {name: self._policies[name] for name in unknown if name in self._policies}
         self._policies = policies
@@ -248,7 +251,7 @@ class ServeProcess:
         self.dataplane.guests.room = {name: one.other_versions for name, one in traffic.items()}
         self.dataplane.guests.keep(self._repository.served)
         begun: list[tuple[Revision, Future[PenstockError | None]]] = []
-        for revision in current:
+        for revision in sorted(current, key=lambda one: bool(self._careful.suspicions_of(one))):
             name = revision.endpoint
             if name in unknown or name in self._repository.withheld or self._is_loading(revision):
                 continue
@@ -256,8 +259,11 @@ class ServeProcess:
             rules = rules_of(traffic.get(revision.endpoint, TrafficSettings()))
             if served is None:
                 self._attempts.forget_success(name)
-            is_new = served is None or not is_same(served.revision, revision) or served.rules != rules
-            if is_new and self._is_due(revision, rules) and self._may_load(revision):
+            elif self._careful.is_overdue(served):
+                self._attempts.forget(name)
+            is_new = served is None or self._careful.is_changed(served, revision, rules)
+            what = (revision.number, rules)
+            if is_new and self._attempts.is_due(name, what) and self._may_load(revision, rules):
                 under_way = begin("penstock-load", partial(self._take_over, revision, rules))
                 self._loading[revision.endpoint] = (revision.number, under_way)
                 begun.append((revision, under_way))
@@ -316,8 +322,8 @@ class ServeProcess:
         self._unloaded.discard(endpoint)
         self._repository.allow(endpoint)
         served = self._repository.served.get(endpoint)
-        if served is None or not is_same(served.revision, revision):
-            problem = self._take_over(revision, rules)
+        if served is None or served.left_out or not is_same(served.revision, revision):
+            problem = self._take_over(revision, rules, is_asked=True)
             if problem is not None:
                 raise problem
 
@@ -341,31 +347,32 @@ class ServeProcess:
             with self._marking:
                 self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
 
-    def _may_load(self, revision: Revision) -> bool:
+    def _may_load(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
         """Whether loading a revision cannot end the process together with another's: what ended one before is loaded alone."""
-        if not self._attempts.ended(revision.endpoint, revision.number):
+        if not self._careful.must_be_alone(revision, rules):
             return True
         return all(under_way.done() for _, under_way in self._loading.values())
 
-    def _is_due(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
-        return self._attempts.is_due(revision.endpoint, (revision.number, rules))
-
-    def _take_over(self, revision: Revision, rules: tuple[Rule, ...]) -> PenstockError | None:
-        """Load and serve a revision and report it; return why it is not served."""
+    def _take_over(
+        self, revision: Revision, rules: tuple[Rule, ...], *, is_asked: bool = False
+    ) -> PenstockError | None:
+        """Load and serve a revision and report it; return why it is not served, or not all of it."""
         problem: PenstockError | None = None
         defect: BaseException | None = None
         state: State = "ready"
-        told = ""
-        ended = self._attempts.ended(revision.endpoint, revision.number)
+        told, left = "", LeftOut()
         try:
-            with self._underway.loading(revision.endpoint, revision.number, ended):
-                told = self._admission.ask(revision)
-                self._repository.apply(revision, rules)
+            told = self._admission.ask(revision)
+            left = self._careful.apply(revision, rules, is_asked=is_asked)
             self._admission.note(revision, told)
             self._mark(revision)
+            if left.why:
+                problem = Unavailable(left.sentence, code="serving.version_left_out")
+                state = left.state
         except PenstockError as error:
             problem, state = error, self._proofs.state_of(revision, error)
-            defect = _defect_of(error)
+            # what a model, or a library, raised that nobody foresaw: the log shows all of it
+            defect = error.__cause__ if error.code == "serving.load_failed" else None
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is told
             message = described(error)
             problem, state, defect = PenstockError(message, code="serving.load_failed"), "hindered", error
@@ -374,7 +381,7 @@ class ServeProcess:
             newest, _ = self._loading.get(revision.endpoint, (0, None))
             if revision.number >= newest:
                 what = (revision.number, rules)
-                if self._attempts.note(revision.endpoint, what, message):
+                if left.state != "waiting" and self._attempts.note(revision.endpoint, what, message):
                     self._tell(revision, message, defect)
                 outside = told if problem is None else words_outside(problem, is_logged=False)
                 self._reports.report(revision, state, outside)
@@ -383,11 +390,8 @@ class ServeProcess:
     def _tell(self, revision: Revision, failure: str, defect: BaseException | None) -> None:
         name = f"{revision.endpoint}#{revision.number}"
         if failure:
-            logger.error("%s is not served, and tried again: %s", name, failure, exc_info=defect)
+            served = self._repository.served.get(revision.endpoint)
+            how = "in part" if served is not None and served.left_out else "not"
+            logger.error("%s is %s served, and tried again: %s", name, how, failure, exc_info=defect)
         else:
             logger.info("%s is served", name)
-
-
-def _defect_of(error: PenstockError) -> BaseException | None:
-    """Return what a model, or a library, raised that nobody foresaw: the log shows all of it."""
-    return error.__cause__ if error.code == "serving.load_failed" else None

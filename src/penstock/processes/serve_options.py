@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from penstock.flows.production.live.room import MAX_BYTES
@@ -15,7 +17,8 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
     they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
     its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded and
-    what they answered. At `payloads_url` they keep the requests and answers that policies sample; None keeps none.
+    what they answered. At `payloads_url` they keep the requests and answers that policies sample; None keeps none. What
+    cannot be written by the end waits in `home` for the next process; None keeps none either.
     """
 
     host: str = "127.0.0.1"
@@ -31,3 +34,4 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     proxies: tuple[str, ...] = ()
     shared_folder: str | None = None
     payloads_url: str | None = None
+    home: Path | None = None

@@ -22,7 +22,7 @@ import msgspec
 from penstock.base.process import die_with_parent
 from penstock.http.listen import ending_signals
 from penstock.http.prometheus.workers import WorkerMetrics
-from penstock.serving.underway import was_cut_off
+from penstock.serving.ending.underway import note_end, was_cut_off
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.05
@@ -86,6 +86,7 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
             if any(one.pid and one is not slot and _listens(one) for one in slots):
                 _leave_to_others(slot)
             metrics.count_end(slot.pid)
+            note_end(folder, slot.pid, status)
             _note_end(slot, status)
         time.sleep(POLL_S)
     _end(slots)

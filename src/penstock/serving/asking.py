@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, Unavailable
 from penstock.serving.call import Call
 from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.engine.job import Outputs
@@ -64,9 +64,9 @@ def choose(
     revision = served.revision
     if served.rules:
         version = ruled_version(served.rules, request.parameters, header)
-        if version is not None:
+        if version is not None and version not in served.left_out:
             return route_of(served, version), served.models[version]
-    if revision.canary is None:
+    if revision.canary is None or revision.canary.version in served.left_out:
         return "stable", served.stable
     route = choose_route(revision, counter, route_key(request.parameters, header))
     return route, served.model_for(route)
@@ -78,6 +78,15 @@ def route_of(served: ServedRevision, version: int) -> Route:
     if version == revision.stable:
         return "stable"
     return "canary" if revision.canary and version == revision.canary.version else "direct"
+
+
+def left_out(endpoint: str, version: int) -> Unavailable:
+    """Return what is said to who asks for a version that a revision is served without."""
+    return Unavailable(
+        f"endpoint {endpoint} is served without version {version} now: processes ended at it",
+        code="serving.version_left_out",
+        hint=f"penstock endpoint show {endpoint} tells when it is tried again",
+    )
 
 
 def wanted(model: LoadedModel, request: InferRequest) -> frozenset[str] | None:

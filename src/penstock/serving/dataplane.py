@@ -16,7 +16,7 @@ from typing import Any
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.records.signature import Column
-from penstock.serving.asking import Asked, choose, patience_s, route_of, wanted
+from penstock.serving.asking import Asked, choose, left_out, patience_s, route_of, wanted
 from penstock.serving.beside.guests import Guests
 from penstock.serving.beside.shadows import Shadows
 from penstock.serving.call import Call, is_unknown_category, match_columns
@@ -178,7 +178,7 @@ class DataPlane:
 
     def versions_of(self, served: ServedRevision) -> list[int]:
         """Return the versions that are in memory, by number: of the revision, of rules, and those asked for by number."""
-        return sorted({*served.revision.versions, *served.models, *self.guests.versions(served)})
+        return sorted({*served.models, *self.guests.versions(served)})
 
     async def reach(self, endpoint: str, version: int | None, wait_s: float | None = None) -> None:
         """Load a version that was asked for by number, where the endpoint's policy lets others be than it serves.
@@ -192,6 +192,8 @@ class DataPlane:
         if version is None:
             return
         served = self.repository.get(endpoint)
+        if version in served.left_out:
+            raise left_out(endpoint, version)
         if version not in served.models:
             limit_s = self.engine.limits_of(endpoint).timeout_s
             await self.guests.reach(served, version, limit_s if wait_s is None else min(wait_s, limit_s))
@@ -201,12 +203,14 @@ class DataPlane:
 
         Raises:
             NotFound: no such endpoint, or the version takes no part in its revision and was not reached.
-            Unavailable: the endpoint's model is not loaded yet.
+            Unavailable: the endpoint's model is not loaded yet, or the version is left out (`serving.version_left_out`).
         """
         served = self.repository.get(endpoint)
         if version is None:
             return served, served.stable
         model = served.models.get(version) or self.guests.find(served, version)
+        if model is None and version in served.left_out:
+            raise left_out(endpoint, version)
         if model is None:
             raise NotFound(
                 f"endpoint {endpoint} does not serve version {version}",

@@ -11,14 +11,15 @@ This file is also that process: python -m penstock.serving.faults, `ModelFiles` 
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from penstock.base.errors import PenstockError, Unavailable, described
+from penstock.base.errors import Invalid, PenstockError, Unavailable, described
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import LoadedModel, prove
@@ -42,6 +43,23 @@ FRESH_S = 120.0
 """So long a fresh process may take; one that takes longer proves nothing."""
 PROVEN = 65
 """How a fresh process ends in which the version failed by itself."""
+SAID_LAST = b"\ntried\n"
+"""What a fresh process says last: one that does not say so was ended by the version, with whatever code."""
+
+
+ENDED = frozenset({"ends", "killed"})
+"""How a trial goes that leaves no process."""
+
+
+class Trial(NamedTuple):
+    """How a version did in a fresh process, and in words why it does not load.
+
+    `fails`: by itself. `ends`: it ends its process. `killed`: somebody kills that, as a system without memory does.
+    `hindered`: the host keeps it from loading, or it is not known.
+    """
+
+    end: Literal["loads", "fails", "ends", "killed", "hindered"]
+    why: str = ""
 
 
 def may_be_own(error: PenstockError) -> bool:
@@ -58,43 +76,53 @@ def needs_proof(error: PenstockError) -> bool:
 
 def fails_afresh(files: ModelFiles) -> bool:
     """Load and prove a version in a fresh process; say whether it fails there too, by itself. Blocks."""
-    try:
-        done = _afresh(files, FRESH_S)
-    except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("%s version %s is not tried afresh: %s", files.name, files.version, error)
-        return False
-    logger.info(
-        "%s version %s in a fresh process: exit code %s: %s",
-        files.name,
-        files.version,
-        done.returncode,
-        done.stderr[-500:].decode(errors="replace").strip(),
-    )
-    return done.returncode == PROVEN
+    tried = try_afresh(files)
+    if tried.why:
+        logger.info("%s version %s in a fresh process: %s", files.name, files.version, tried.why)
+    return tried.end == "fails"
 
 
 def failure_afresh(files: ModelFiles, limit_s: float) -> str | None:
     """Load and prove a version in a fresh process; return why that fails, whosever fault it is, or None. Blocks."""
-    try:
-        done = _afresh(files, limit_s)
-    except subprocess.TimeoutExpired:
-        return f"it was not loaded within {limit_s:g} s"
-    except OSError as error:
-        return f"it was not tried: {error.strerror}"
-    if done.returncode < 0:
-        return f"loading it ends its process by signal {-done.returncode}"
-    told = done.stderr.decode(errors="replace").strip()
-    return (
-        None
-        if done.returncode == 0
-        else told.rpartition("\n")[2] or f"its process ended with {done.returncode}"
-    )
+    return try_afresh(files, limit_s).why or None
 
 
-def _afresh(files: ModelFiles, limit_s: float) -> subprocess.CompletedProcess[bytes]:
+def try_afresh(files: ModelFiles, limit_s: float = FRESH_S) -> Trial:
+    """Load and prove a version in a fresh process, which nothing suffers from that ends there. Blocks."""
     command = [sys.executable, "-P", "-m", "penstock.serving.faults"]  # -P: nothing of the working directory
     asked = msgspec.json.encode({**msgspec.structs.asdict(files), "path": str(files.path)})
-    return subprocess.run(command, input=asked, capture_output=True, timeout=limit_s, check=False)
+    try:
+        done = subprocess.run(command, input=asked, capture_output=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return Trial("hindered", f"it was not loaded within {limit_s:g} s")
+    except OSError as error:
+        return Trial("hindered", f"it was not tried: {error.strerror}")
+    told = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    if not done.stdout.endswith(SAID_LAST):  # whatever the code is, it is not this program's
+        return Trial("killed" if done.returncode == -signal.SIGKILL else "ends", _how_ended(done.returncode))
+    if done.returncode == 0:
+        return Trial("loads")
+    return Trial("fails" if done.returncode == PROVEN else "hindered", told)
+
+
+def require_alive(files: ModelFiles) -> None:
+    """Make sure that loading a version, and its self-test, end no process, before this one does it. Blocks.
+
+    Raises:
+        Invalid: they do.
+    """
+    tried = try_afresh(files)
+    if tried.end in ENDED:
+        raise Invalid(
+            f"{files.name}/{files.version} cannot be served: {tried.why}",
+            code="serving.ends_process",
+            hint="its code or its library ends the process; killed by signal 9, it may have had too little memory",
+        )
+
+
+def _how_ended(code: int) -> str:
+    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+    return f"loading it, or its self-test, ends its process {how}"
 
 
 def _causes_of(error: BaseException) -> Iterator[BaseException]:
@@ -110,6 +138,14 @@ def _causes_of(error: BaseException) -> Iterator[BaseException]:
 def main() -> int:
     """Load and prove a version; return `PROVEN` where it fails by itself."""
     files = msgspec.json.decode(sys.stdin.buffer.read(), type=ModelFiles, dec_hook=_path)
+    code = _try(files)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(SAID_LAST)
+    sys.stdout.buffer.flush()
+    return code
+
+
+def _try(files: ModelFiles) -> int:
     try:
         prove(LoadedModel(files, load_model(files)), files)
     except PenstockError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -289,3 +289,27 @@ def iterate_columns(columns: Columns) -> Iterator[tuple[str, Array]]:
 
 FLAT_MAX = 128
 """Columns of a tensor that are watched one by one."""
+
+
+def check_inputs(name: str, candidate: Signature, stable: Signature, **fields: object) -> None:
+    """Check that requests made for one model carry what another requires.
+
+    Raises:
+        Invalid: `candidate` requires a column that `stable` does not have.
+    """
+    known = {column.name: column for column in stable.inputs}
+    lacking = [
+        column.name for column in candidate.inputs if column.must_be_sent and not _is_sent(column, known)
+    ]
+    if lacking:
+        raise Invalid(
+            f"{name} requires {', '.join(lacking)}, which requests for the stable version do not carry",
+            code="serving.signature_mismatch",
+            hint="make the column optional, or deploy the version to its own endpoint",
+            **fields,
+        )
+
+
+def _is_sent(column: Column, known: Mapping[str, Column]) -> bool:
+    found = known.get(column.name)
+    return found is not None and len(found.shape) == len(column.shape)

@@ -23,9 +23,11 @@ from penstock.records.flavours import IMPORTS
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
+from penstock.serving.ending.underway import Underway
 from penstock.serving.loaders import load_model, naming
 from penstock.serving.loaders.fed import example_columns, row_count_of
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
+from penstock.serving.matching import check_inputs
 from penstock.serving.predictions.ids import Route
 from penstock.serving.traffic import Rule
 
@@ -66,11 +68,15 @@ class LoadedModel:
 
 
 class ServedRevision(msgspec.Struct, frozen=True, dict=True):
-    """A revision with its models loaded, by version number; those that rules name are among them."""
+    """A revision with its models loaded, by version number; those that rules name are among them.
+
+    `left_out` are versions of it that are not loaded now, with their inputs: what they would get the stable one answers.
+    """
 
     revision: Revision
     models: dict[int, LoadedModel]
     rules: tuple[Rule, ...] = ()
+    left_out: Mapping[int, frozenset[str]] = MappingProxyType({})
 
     def foreign_inputs(self, model: LoadedModel) -> frozenset[str]:
         """Return the inputs that only other models of the revision take."""
@@ -82,7 +88,7 @@ class ServedRevision(msgspec.Struct, frozen=True, dict=True):
             version: frozenset(column.name for column in model.signature.inputs)
             for version, model in self.models.items()
         }
-        known = frozenset[str]().union(*own.values())
+        known = frozenset[str]().union(*own.values(), *self.left_out.values())
         return {version: known - names for version, names in own.items()}
 
     @property
@@ -134,7 +140,8 @@ class ModelRepository:
     """Every endpoint's served revision. Reading is lock-free; one thread at a time applies."""
 
     def __init__(self, fetch: Fetch, load: Callable[[ModelFiles], Predictor] = load_model) -> None:
-        self._fetch = fetch
+        self.fetch = fetch
+        self.underway = Underway(None)
         self._load = load
         self._loaded: weakref.WeakValueDictionary[str, LoadedModel] = weakref.WeakValueDictionary()
         self._served: Mapping[str, ServedRevision] = MappingProxyType({})
@@ -232,8 +239,10 @@ class ModelRepository:
             for name in gone:
                 self._before.pop(name, None)
 
-    def apply(self, revision: Revision, rules: tuple[Rule, ...] = ()) -> ServedRevision:
-        """Load what a revision needs, prove it and serve it from now on; all or nothing.
+    def apply(
+        self, revision: Revision, rules: tuple[Rule, ...] = (), without: frozenset[int] = frozenset()
+    ) -> ServedRevision:
+        """Load what a revision needs, prove it and serve it from now on; all or nothing but `without`.
 
         Raises:
             PenstockError: a model cannot be had, does not load or fails its self-test. What was served
@@ -241,10 +250,16 @@ class ModelRepository:
         """
         versions = (*revision.versions, *(rule.version for rule in rules))
         models: dict[int, LoadedModel] = {}
+        left_out: dict[int, frozenset[str]] = {}
         for version in dict.fromkeys(versions):
             with naming(version):
-                models[version] = self.load_version(revision.model, version)
-        new = ServedRevision(revision, models, rules)
+                if version in without:
+                    inputs = self.fetch(revision.model, version).signature.inputs
+                    left_out[version] = frozenset(column.name for column in inputs)
+                    continue
+                with self.underway.loading(revision.endpoint, version):
+                    models[version] = self.load_version(revision.model, version)
+        new = ServedRevision(revision, models, rules, left_out)
         check_compatible(new)
         with self._lock:
             old = self._served.get(revision.endpoint)
@@ -263,7 +278,7 @@ class ModelRepository:
         Raises:
             PenstockError: it cannot be had, does not load or fails its self-test.
         """
-        files = self._fetch(name, version)
+        files = self.fetch(name, version)
         key = f"{name}/{version}@{files.digest}"
         with self._lock:
             alone = self._loading.setdefault(key, threading.Lock())
@@ -304,30 +319,6 @@ def check_compatible(new: ServedRevision) -> None:
     for model in new.models.values():
         name = f"{model.name} version {model.version}"
         check_inputs(name, model.signature, new.stable.signature, version=model.version)
-
-
-def check_inputs(name: str, candidate: Signature, stable: Signature, **fields: object) -> None:
-    """Check that requests made for one model carry what another requires.
-
-    Raises:
-        Invalid: `candidate` requires a column that `stable` does not have.
-    """
-    known = {column.name: column for column in stable.inputs}
-    lacking = [
-        column.name for column in candidate.inputs if column.must_be_sent and not _is_sent(column, known)
-    ]
-    if lacking:
-        raise Invalid(
-            f"{name} requires {', '.join(lacking)}, which requests for the stable version do not carry",
-            code="serving.signature_mismatch",
-            hint="make the column optional, or deploy the version to its own endpoint",
-            **fields,
-        )
-
-
-def _is_sent(column: Column, known: Mapping[str, Column]) -> bool:
-    found = known.get(column.name)
-    return found is not None and len(found.shape) == len(column.shape)
 
 
 def prove(model: LoadedModel, files: ModelFiles) -> None:

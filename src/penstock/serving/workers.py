@@ -41,14 +41,17 @@ NO_URL = ""
 """Of a process that answers nobody: it writes what services of the user's own tell of their calls."""
 BATCH = "batch"
 """What such a process says beside a revision that it told of as a batch job."""
-State = Literal["ready", "failed", "hindered", "waiting"]
+State = Literal["ready", "failed", "fatal", "hindered", "waiting"]
 """`waiting`: it loads still. `hindered`: it cannot be loaded here, and nothing shows that what came last in it is at
-fault. `failed`: what came last in it fails by itself, which was tried twice. All are tried again."""
-NOT_LOADED_STATES = frozenset({"failed", "hindered"})
+fault. `failed`: what came last in it fails by itself, which was tried twice. `fatal`: it ends processes, and others do
+not. All are tried again. Of the last three, what else is in the revision may be served."""
+OWN_STATES = frozenset({"failed", "fatal"})
+"""What a process says where what came last is at fault."""
+NOT_LOADED_STATES = OWN_STATES | {"hindered"}
 """What a process says that tried and could not."""
 PENDING = "pending"
 """Of a worker that has said nothing yet."""
-_WORST_FIRST = ("failed", "hindered", "waiting", PENDING, "ready")
+_WORST_FIRST = ("fatal", "failed", "hindered", "waiting", PENDING, "ready")
 
 
 class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,11 +21,11 @@ from penstock.base.background import Background
 from penstock.base.errors import Corrupt, Invalid, NotARepository, NotFound, PenstockError, Unavailable
 from penstock.client.connect import HOME, find_place
 from penstock.client.rest import Address
+from penstock.flows.production.live.spool import Spool, Waiting, is_past
 from penstock.serving.told.current import Current
 from penstock.watching.calls import last, numbers
 from penstock.watching.counting import Counts
 from penstock.watching.places import Place, ServerPlace, StorePlace
-from penstock.watching.spool import Spool, Waiting, is_past
 from penstock.watching.watched import (
     Hook,
     Watched,
@@ -41,10 +41,12 @@ ADOPT_EVERY_S = 30.0
 RETRY_S = 5.0
 """After this long an endpoint that was not there is tried again."""
 KEPT_DAYS = 28.0
+ENDING_S = 0.2
+"""So long each thread has to end at least."""
 FORK_WAIT_S = 1.0
 """So long a fork waits for what the threads are at; a server that hangs must not keep a service from forking."""
 CLOSE_S = 3.0
-"""So long the end of a process waits for what it recorded to be delivered; what is left stays on disk."""
+"""So long the end of a process waits, for what it recorded to be delivered and for its threads; what is left stays on disk."""
 
 
 class Engine:
@@ -121,7 +123,7 @@ class Engine:
                     home = home if isinstance(place, Address) else place.home
                 except PenstockError:
                     home = Path.home() / HOME
-                self._spool = Spool(home)
+                self._spool = Spool(home, "watch")
             return self._spool
 
     def place(self) -> Place:
@@ -239,10 +241,13 @@ class Engine:
         """Deliver what can be delivered soon, leave the rest on disk, and end the threads."""
         if not self._begun:
             return
+        deadline_s = time.monotonic() + CLOSE_S
         with suppress(Exception):
             self.drain(CLOSE_S if self._sender.problem is None else 0.0)
+        for one in self._threads:  # all are told before any is waited for
+            one.stop(0.0)
         for one in self._threads:
-            one.stop(CLOSE_S)
+            one.stop(max(deadline_s - time.monotonic(), ENDING_S))
         with suppress(Exception):
             self.spool.close()
         with suppress(Exception):

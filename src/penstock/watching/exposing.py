@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import penstock
+from penstock.flows.production.live.spool import MAX_BYTES
 from penstock.http.prometheus.watched import (
     Counted,
     MetricsServer,
@@ -19,7 +20,6 @@ from penstock.http.prometheus.watched import (
 )
 from penstock.watching.counting import DURATION_BUCKETS_S
 from penstock.watching.engine import find_engine
-from penstock.watching.spool import MAX_BYTES
 
 logger = logging.getLogger(__name__)
 _joined: list[Any] = []

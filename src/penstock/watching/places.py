@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
-from penstock.client.rest import Address, Rest
+from penstock.client.rest import TIMEOUT_S, Address, Rest
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.project.project import Project
 from penstock.registry.references import resolve_version
@@ -118,8 +118,8 @@ class Receipt(msgspec.Struct):
 class ServerPlace:
     """A server, by its ingest endpoint."""
 
-    def __init__(self, address: Address) -> None:
-        self._rest = Rest(address)
+    def __init__(self, address: Address, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._rest = Rest(address, timeout_s=timeout_s)
 
     def look(self, endpoint: str) -> Current:
         """Ask which version an endpoint wants now."""

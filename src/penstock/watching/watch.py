@@ -14,14 +14,12 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from penstock.base.errors import Invalid
-from penstock.client.connect import find_place
-from penstock.client.rest import Address
 from penstock.flows.production.deploying import check_endpoint_name
 from penstock.serving.told.current import Current
+from penstock.watching.asking import ask_current
 from penstock.watching.calls import Mark, last
 from penstock.watching.engine import find_engine, the_engine
 from penstock.watching.exposing import expose
-from penstock.watching.places import ServerPlace, StorePlace
 from penstock.watching.recording import NOTHING, Pick, Recording
 from penstock.watching.watched import Hook
 from penstock.watching.wrapping import wrap
@@ -166,19 +164,17 @@ def last_prediction_id() -> str | None:
 def current(endpoint: str) -> Current:
     """Return which version an endpoint wants now; of one that is watched here, as it was known half a second ago.
 
+    Of another the store or server is asked, which is waited for three seconds at most. While it does not answer, what
+    was told last in this process holds.
+
     Raises:
         NotFound: there is no such endpoint.
         NotARepository: there is neither a project here nor a server's address.
-        Unavailable: the store or server cannot be reached.
+        Unavailable: the store or server does not answer, and has not told it yet.
     """
     check_endpoint_name(endpoint)
     engine = find_engine()
     known = None if engine is None else engine.find_current(endpoint)
     if known is not None:
         return known
-    found, _ = find_place(directory=Path.cwd())
-    place = ServerPlace(found) if isinstance(found, Address) else StorePlace(found)
-    try:
-        return place.look(endpoint)
-    finally:
-        place.close()
+    return ask_current(endpoint, Path.cwd())

@@ -50,3 +50,15 @@ def test_a_canary_that_nobody_can_load_any_more_advances_no_further(world: World
     world.controller.tick()
     assert world.current().canary is not None and world.current().number == number + 1
     assert not world.open_alerts()
+
+
+def test_a_canary_that_ends_processes_is_taken_out_however_often_it_was_loaded(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    number = world.deploy(1, 2).number
+    say(world, number, "ready", ended=True)
+    world.traffic("canary", 5)
+    say(world, number, "fatal", "2 processes ended")
+    world.controller.tick()
+    assert world.current().number == number + 1 and world.current().canary is None
+    assert "canary version 2 ends its processes: 2 processes ended" in world.current().reason

@@ -113,7 +113,7 @@ def test_a_scrape_tells_what_the_last_look_found(world: World) -> None:
     assert 0 < error < 0.05
     assert values(lines, "penstock_quality_labels")[f"{{{stable}}}"] == 2000
     assert len(values(lines, "penstock_window_end_timestamp_seconds")) == 2
-    assert len(values(lines, "penstock_serve_processes")) == 5
+    assert len(values(lines, "penstock_serve_processes")) == 6
 
 
 def test_a_rollback_is_counted_from_zero_and_by_who_made_it(world: World) -> None:

@@ -149,6 +149,7 @@ def _serve(
         proxies=fronts.proxies,
         shared_folder=fronts.metrics_folder,
         payloads_url=project.places.artifacts_url,
+        home=project.home,
     )
     try:
         made = make_fronts(fronts, project.database)

@@ -9,7 +9,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.project.project import Project
 from penstock.serving.deployments import Revision, get_revision
-from penstock.serving.workers import Worker, list_workers
+from penstock.serving.workers import OWN_STATES, Worker, list_workers
 
 WORKER_ALIVE_MS = 5_000
 
@@ -44,7 +44,7 @@ def wait_until_served(
             )
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         for _, state in states:
-            if state is not None and state.state == "failed":
+            if state is not None and state.state in OWN_STATES:
                 raise Invalid(
                     f"revision {revision.number} of {revision.endpoint} could not be loaded: {state.message}",
                     code="serving.model_does_not_load",

@@ -22,8 +22,10 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.registry.states import require_not_rolled_back
 from penstock.serving.deployments import Canary, Revision, RevisionDraft, find_revision
+from penstock.serving.faults import require_alive
 from penstock.serving.loaders import load_model
-from penstock.serving.repository import LoadedModel, check_inputs, prove
+from penstock.serving.matching import check_inputs
+from penstock.serving.repository import LoadedModel, prove
 
 ENDPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -72,6 +74,7 @@ def plan_deployment(
             rule.require(connection, version, "be deployed")
     require_intact(project, version)  # a copy that is here says nothing of what other hosts will load
     files = RegistrySource(project).fetch(version.model, version.number)
+    require_alive(files)
     loaded = LoadedModel(files, load_model(files))
     prove(loaded, files)
     policy = policy_in_file(project, endpoint)
@@ -159,7 +162,7 @@ def _canary_draft(
             code="serving.already_stable",
             hint=f"penstock endpoint show {endpoint}",
         )
-    stable = load_model(RegistrySource(project).fetch(before.model, before.stable))
+    stable = RegistrySource(project).fetch(before.model, before.stable)
     check_inputs(version.ref, inputs, stable.signature)
     unfit = tuple(f"{one}: {REFUSED}" for one in misfits(version.ref, inputs, stable.signature))
     settings = project.settings.endpoints.get(endpoint)

@@ -15,7 +15,7 @@ from penstock.registry.package import describe_model
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.loaders.model import numpy_dtype
-from penstock.serving.repository import check_inputs
+from penstock.serving.matching import check_inputs
 
 MISMATCH = "serving.signature_mismatch"
 REFUSED = "what does not fit will be refused"

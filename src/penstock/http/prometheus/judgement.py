@@ -20,7 +20,7 @@ from penstock.serving.predictions.waiting import REASONS
 FEATURES_MAX = 200
 DISTANCES = ("wasserstein", "jensen_shannon", "chi_square")
 STATES = ("held", "breached", "unjudged")
-SERVER_STATES = ("ready", "failed", "hindered", "waiting", "pending")
+SERVER_STATES = ("ready", "failed", "fatal", "hindered", "waiting", "pending")
 BY_ROUTE = ("endpoint", "version", "route")
 
 
@@ -118,7 +118,7 @@ def _of_endpoints(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
     )
     servers = GaugeMetricFamily(
         "penstock_serve_processes",
-        "Serve processes by what they say of an endpoint's revision: ready, failed, hindered, waiting, pending.",
+        "Serve processes by what they say of an endpoint's revision: ready, failed, fatal, hindered, waiting, pending.",
         labels=[*of, "state"],
     )
     waiting = GaugeMetricFamily(

@@ -48,7 +48,7 @@ def judgement_alerts() -> tuple[Rule, ...]:
             "PenstockServeFailed",
             "penstock_serve_processes",
             "a serve process cannot load the revision of {{ $labels.endpoint }}",
-            selector='state=~"failed|hindered"',
+            selector='state=~"failed|fatal|hindered"',
             told='state="hindered"',
         ),
         _behind(),

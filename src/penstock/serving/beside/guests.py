@@ -119,7 +119,11 @@ class Guests:
         with self._lock:
             for key in list(self._guests):
                 now = served.get(key.endpoint)
-                if now is None or now.revision.model != key.model or key.version in now.models:
+                if (
+                    now is None
+                    or now.revision.model != key.model
+                    or key.version in {*now.models, *now.left_out}
+                ):
                     del self._guests[key]
             for endpoint in {key.endpoint for key in self._guests}:
                 self._trim(endpoint)

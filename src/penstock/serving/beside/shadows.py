@@ -56,6 +56,8 @@ class Shadows:
         """Let the shadows of a revision predict what a client asked and was answered."""
         revision = call.served.revision
         for version in revision.shadows:
+            if version in call.served.left_out:
+                continue
             try:
                 shadow = call.shadowed(version, outputs)
             except PenstockError as error:

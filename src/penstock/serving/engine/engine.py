@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.numbers import counted
+from penstock.serving.ending.underway import Underway
 from penstock.serving.engine.job import Batch, Job, Outputs, Waiting
 from penstock.serving.engine.lane import Lane
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.engine.share import Share, Turns
 from penstock.serving.loaders.model import Columns
 from penstock.serving.repository import LoadedModel
-from penstock.serving.underway import Underway
 
 logger = logging.getLogger(__name__)
 SHADOW_BACKLOG = 256

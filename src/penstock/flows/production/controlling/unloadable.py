@@ -1,12 +1,14 @@
 """What no serve process can load: whether that is held against the version that came last, or is the hosts' fault.
 
-A version is taken back only where every process says that it fails by itself, and none has ever loaded it. What was
-loaded before has not changed since; its hosts have. Who says which is in `penstock.serving.faults`.
+A version is taken back only where every process says that it fails by itself, and none has ever loaded it: what was
+loaded before has not changed since; its hosts have. Or where every process says that it ends processes: what is served
+beside it, or was before, loads and answers on the same host, so that the host is not at fault, however often it was loaded.
+Who says which is in `penstock.serving.faults` and `penstock.serving.ending.suspects`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -14,10 +16,11 @@ from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.windows import WindowKey, windows
-from penstock.serving.deployments import Revision, endpoints, revisions
-from penstock.serving.faults import fails_afresh, may_be_own, needs_proof
+from penstock.serving.deployments import Revision, endpoints, list_revisions, revisions
+from penstock.serving.ending.suspects import ENDS_MIN, Suspicion
+from penstock.serving.faults import ENDED, fails_afresh, may_be_own, needs_proof, try_afresh
 from penstock.serving.loaders.model import ModelFiles
-from penstock.serving.workers import NOT_LOADED_STATES, State, Worker, WorkerRevision, has_loaded
+from penstock.serving.workers import NOT_LOADED_STATES, OWN_STATES, State, Worker, WorkerRevision, has_loaded
 
 
 def load_findings(
@@ -35,8 +38,9 @@ def load_findings(
     told = [one for one in states if one is not None]
     if not told or any(one.state not in NOT_LOADED_STATES for one in told):
         return []
-    are_proofs = all(one.state == "failed" for one in told)
-    is_own = are_proofs and not was_loaded(connection, revision.model, key.version)
+    are_proofs = all(one.state in OWN_STATES for one in told)
+    is_fatal = are_proofs and any(one.state == "fatal" for one in told)
+    is_own = is_fatal or (are_proofs and not was_loaded(connection, revision.model, key.version))
     return [
         Finding(
             kind="load",
@@ -90,12 +94,32 @@ class Proofs:
         self._proven[key] = error.message
         return "failed"
 
-    def state_of_ended(self, revision: Revision) -> State:
-        """Say the same of a revision at whose loading processes ended, more than once."""
+    def state_of_left(
+        self, revision: Revision, left: Collection[int], suspicions: Mapping[int, Suspicion]
+    ) -> State:
+        """Say what a revision is of which versions are left out, since processes ended at them.
+
+        What is killed says nothing of a version that was loaded before. Blocks while the version that was stable before
+        is tried in a fresh process: where it ends too, it is the host.
+        """
+        newest = _newest(revision)
+        suspicion = suspicions.get(newest)
+        if newest not in left or suspicion is None:
+            return "hindered"
         try:
-            return "hindered" if self._was_loaded(revision) else "failed"
+            if suspicion.is_proven:
+                return "hindered" if revision.canary is None and self._ends_before(revision) else "fatal"
+            return "hindered" if suspicion.end_count < ENDS_MIN or self._was_loaded(revision) else "failed"
         except PenstockError:
             return "hindered"
+
+    def _ends_before(self, revision: Revision) -> bool:
+        """Whether the version that was stable before ends a fresh process as well."""
+        with self._database.read() as connection:
+            earlier = list_revisions(connection, revision.endpoint)
+        now = (revision.model, revision.stable)
+        before = next((one for one in earlier if (one.model, one.stable) != now), None)
+        return before is not None and try_afresh(self._fetch(before.model, before.stable)).end in ENDED
 
     def _was_loaded(self, revision: Revision) -> bool:
         with self._database.read() as connection:
@@ -131,7 +155,8 @@ def _sentence(
     revision: Revision, key: WindowKey, told: Sequence[WorkerRevision], *, is_own: bool, are_proofs: bool
 ) -> str:
     if is_own:
-        return f"{key.route} version {key.version} cannot be loaded: {told[0].message}"
+        what = "ends its processes" if any(one.state == "fatal" for one in told) else "cannot be loaded"
+        return f"{key.route} version {key.version} {what}: {told[0].message}"
     why = next((one.message for one in told if one.state == "hindered"), told[0].message)
     held = f"version {key.version} was loaded before, so it is not held against it" if are_proofs else ""
     tried = "it is tried again" if not held else f"{held} and tried again"

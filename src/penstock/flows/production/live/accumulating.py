@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from penstock.monitoring.windows import (
@@ -36,6 +37,20 @@ class _Row:
     """Both; what was written last, in a transaction that may not have been committed."""
     packed: dict[str, Any] | None = None
     """The whole as its row."""
+
+
+class LateRow(msgspec.Struct, frozen=True, array_like=True):
+    """A packed row that could not be written, and where the store has a part of it, what came since as a row of its own."""
+
+    whole: dict[str, Any]
+    rest: dict[str, Any] | None = None
+
+    def write(self, connection: sa.Connection) -> None:
+        """Write it; where the part that the store had was merged away meanwhile, what came since."""
+        if self.rest is None:
+            put_partial(connection, self.whole)
+        elif not replace_partial(connection, self.whole):
+            put_partial(connection, self.rest)
 
 
 class Accumulating:
@@ -82,6 +97,29 @@ class Accumulating:
                 row.kept, row.whole, row.sequence = None, row.new, next(self._sequence)
                 row.packed = self._pack(row, row.new)
             put_partial(connection, row.packed)
+
+    def unwritten(self, *, counts_only: bool = False) -> list[LateRow]:
+        """Return what waits to be written, for who writes it when this process is gone.
+
+        Args:
+            counts_only: leave the sketches out, which nothing can be told without room for them.
+        """
+        self.prepare()
+        found = []
+        for row in self._rows.values():
+            if row.new is None or row.whole is None:
+                continue
+            if counts_only:
+                counts = Partial(
+                    window=row.new.counts_only(), worker=self._worker, sequence=next(self._sequence)
+                )
+                found.append(LateRow(pack(counts)))
+            elif row.kept is None:
+                found.append(LateRow(self._pack(row, row.whole)))
+            else:
+                rest = pack(Partial(window=row.new, worker=self._worker, sequence=next(self._sequence)))
+                found.append(LateRow(self._pack(row, row.whole), rest))
+        return found
 
     def _pack(self, row: _Row, window: Window) -> dict[str, Any]:
         return pack(Partial(window=window, worker=self._worker, sequence=row.sequence))

@@ -26,6 +26,7 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin, behind_others, give_way
 from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.joining import join_labels, join_waiting_for
+from penstock.flows.production.live.late import Late, LateRecords, counts_of
 from penstock.flows.production.live.room import MAX_BYTES, Room, portions_of, size_of_answers, weigh
 from penstock.flows.production.live.summarising import answers_of, key_of, summarise, summarise_missed
 from penstock.flows.production.payloads.keeping import PayloadLog
@@ -64,6 +65,7 @@ class LiveRecorder:
         max_bytes: what requests may take that wait to be written, about. Of one that comes when there is no
             room only the counts are kept; that is counted too.
         payloads: takes the sample of requests and answers that is kept whole.
+        late: keeps what cannot be written by the end; by default it is lost, and told.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class LiveRecorder:
         flush_s: float = 1.0,
         max_bytes: int = MAX_BYTES,
         payloads: PayloadLog | None = None,
+        late: LateRecords | None = None,
     ) -> None:
         self._database = database
         self._worker = worker
@@ -82,6 +85,7 @@ class LiveRecorder:
         self._flush_s = flush_s
         self._room = Room(max_bytes)
         self._payloads = payloads
+        self._late = late or LateRecords(None)
         self._queue: deque[tuple[Exchange, int]] = deque()
         self._open: dict[WindowKey, _Open] = {}
         self._answers: list[Answers] = []
@@ -136,14 +140,30 @@ class LiveRecorder:
         return self._room.state
 
     def close(self) -> None:
-        """Write what waits and stop."""
+        """Write what waits and stop; what cannot be written is kept for the next process."""
         self._stop.set()
         self._wake.set()
         with ExitStack() as ending:
+            ending.callback(self._late.close)
             if self._payloads is not None:
                 ending.callback(self._payloads.close)
-            ending.callback(self.flush)
+            ending.callback(self._flush_last)
             self._ended.result()
+
+    def _flush_last(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001  (whatever it is, what waits is kept)
+            with self._lock:
+                late = Late(
+                    rows=self._windows.unwritten(),
+                    answers=self._answers,
+                    classes=list(self._classes.items()),
+                    refused=list(self._refused.items()),
+                    request_count=self._drained_count,
+                )
+                counts = counts_of(late, self._windows.unwritten(counts_only=True))
+                self._late.keep(late, counts, error)
 
     def _run(self) -> None:
         early = 0
@@ -155,6 +175,7 @@ class LiveRecorder:
                     break
                 with behind_others():
                     self.flush()
+                    self._late.deliver(self._database, self._join, f"worker:{self._worker}")
             except Exception as error:  # noqa: BLE001  (whatever it is, what waits is written later)
                 trouble.tell(error)
             else:
@@ -213,7 +234,7 @@ class LiveRecorder:
                 self._windows.write(connection)
                 add_answers(connection, self._answers)
                 add_classes(connection, self._classes)
-                self._join_waiting(connection)
+                self._join(connection, self._answers)
                 add_refusals(connection, refused)
             with self._refusing:
                 self._refused = +(self._refused - Counter(refused))
@@ -223,9 +244,9 @@ class LiveRecorder:
             self._windows.settle(now_ms() / 1000)
             self._forget_answers()
 
-    def _join_waiting(self, connection: sa.Connection) -> None:
+    def _join(self, connection: sa.Connection, answers: list[Answers]) -> None:
         """Join labels that came before the predictions that are stored now."""
-        join_waiting_for(connection, self._answers, self._monitor, (self._worker, self._sequence))
+        join_waiting_for(connection, answers, self._monitor, (self._worker, self._sequence))
 
     def _summarise_open(self) -> None:
         """Turn what came into what is known of its windows, and give its room back.
@@ -353,7 +374,7 @@ class LiveRecorder:
             with self._database.write() as connection:
                 add_answers(connection, self._answers)
                 add_classes(connection, self._classes)
-                self._join_waiting(connection)
+                self._join(connection, self._answers)
                 counts = join_labels(
                     connection, endpoint, labels, self._monitor(endpoint), (self._worker, self._sequence)
                 )

@@ -18,8 +18,10 @@ from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision
+from penstock.serving.faults import require_alive
 from penstock.serving.loaders import load_model
-from penstock.serving.repository import LoadedModel, check_inputs, prove
+from penstock.serving.matching import check_inputs
+from penstock.serving.repository import LoadedModel, prove
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def _prove(project: Project, version: ModelVersion, stable: Signature | None) ->
     fits = [] if stable is None else misfits(version.ref, files.signature, stable)
     if stable is not None:
         check_inputs(version.ref, files.signature, stable)
+    require_alive(files)
     prove(LoadedModel(files, load_model(files)), files)
     return [f"{one}: what does not fit is not shown to it" for one in fits]
 

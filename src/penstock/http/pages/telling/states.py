@@ -63,6 +63,7 @@ _STATES = {
     "empty": State("–", "empty", "plain"),
     "ready": State("●", "ready", "good"),
     "waiting": State("◐", "waiting", "busy"),
+    "fatal": State("✕", "fatal", "past"),
     "hindered": State("▲", "hindered", "past"),
     "lost": State("■", "lost", "past"),
     "not deployed": State("○", "not deployed", "plain"),
@@ -88,6 +89,7 @@ BAD_VERBS = (
     "refused",
     "failed",
     "corrupt",
+    "answers_lost",
 )
 WAITING_VERBS = ("held",)
 GOOD_VERBS = ("passed", "promoted", "advanced")
@@ -96,6 +98,7 @@ WORDS = {
     "alert.resolved": "alert over",
     "ci.accepted": "settings accepted",
     "ci.held": "release held",
+    "endpoint.answers_lost": "answers lost",
     "endpoint.canary": "canary share changed",
     "endpoint.deployed": "deployed",
     "endpoint.not_judged": "cannot be judged",

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-FOLDER, LOCK, ENDING, REFUSED = "watch", "lock", ".batch", "refused"
+LOCK, ENDING, REFUSED, RESERVE = "lock", ".batch", "refused", "reserve"
 MAX_BYTES = 512 * 1024 * 1024
 """What may wait of one process, on disk."""
 REFUSED_MAX = 100
@@ -54,18 +54,22 @@ class Spool:
 
     Args:
         home: where the folder is made; where nothing can be written there, one for temporary files is used.
+        kind: the folder's name: batches of other kinds are other processes' to deliver.
+        reserve_bytes: room on disk that is kept free for `release`.
     """
 
-    def __init__(self, home: Path, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, home: Path, kind: str, *, max_bytes: int = MAX_BYTES, reserve_bytes: int = 0) -> None:
         self.instance = secrets.token_hex(8)
         self._max_bytes = max_bytes
         self._count = 0
         self._memory: dict[str, bytes] = {}
         self._lock_file: int | None = None
         self.folder: Path | None = None
-        for parent in (home / FOLDER, Path(tempfile.gettempdir()) / f"penstock-{FOLDER}-{os.getuid()}"):
+        for parent in (home / kind, Path(tempfile.gettempdir()) / f"penstock-{kind}-{os.getuid()}"):
             with suppress(OSError):
                 self.folder = self._make(parent)
+                if reserve_bytes:
+                    (self.folder / RESERVE).write_bytes(bytes(reserve_bytes))
                 break
 
     def _make(self, parent: Path) -> Path:
@@ -85,16 +89,36 @@ class Spool:
     def put(self, endpoint: str, batch_id: str, time_ms: int, data: bytes) -> bool:
         """Keep a batch; False where there is no room for it."""
         name = f"{time_ms:013d}~{endpoint}~{batch_id}{ENDING}"
-        if self.folder is not None and self.used_bytes + len(data) <= self._max_bytes:
-            with suppress(OSError):
-                temporary = self.folder / f".{batch_id}"
-                temporary.write_bytes(data)
-                temporary.rename(self.folder / name)
-                return True
+        if self._write(name, batch_id, data):
+            return True
         if sum(map(len, self._memory.values())) + len(data) <= MEMORY_BYTES:
             self._memory[name] = data
             return True
         return False
+
+    def keep(self, endpoint: str, batch_id: str, time_ms: int, data: bytes) -> bool:
+        """Keep a batch on disk, as a process that ends must; False where there is no room for it."""
+        name = f"{time_ms:013d}~{endpoint}~{batch_id}{ENDING}"
+        return self._write(name, batch_id, data)
+
+    def release(self) -> None:
+        """Give the reserved room free, for what is small and must be kept on a disk that is full."""
+        if self.folder is not None:
+            with suppress(OSError):
+                (self.folder / RESERVE).unlink(missing_ok=True)
+
+    def _write(self, name: str, batch_id: str, data: bytes) -> bool:
+        if self.folder is None or self.used_bytes + len(data) > self._max_bytes:
+            return False
+        temporary = self.folder / f".{batch_id}"
+        try:
+            temporary.write_bytes(data)
+            temporary.rename(self.folder / name)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            return False
+        return True
 
     @property
     def used_bytes(self) -> int:

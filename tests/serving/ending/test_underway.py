@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
-import pytest
 
-from penstock.processes import attempts
-from penstock.processes.attempts import Attempts
 from penstock.processes.cut_off import exchanges_of
 from penstock.processes.serve import ServeProcess
+from penstock.serving.ending.underway import CALLERS, LOADING, SHADOWS, Cut, Underway, note_end, was_cut_off
 from penstock.serving.predictions.ids import parse_prediction_id
-from penstock.serving.underway import CALLERS, LOADING, SHADOWS, Cut, Underway, was_cut_off
 
 PROGRAM = """
 import os, sys
-from penstock.serving.underway import Underway
+from penstock.serving.ending.underway import Underway
 about = Underway(sys.argv[1])
 about.predicting("delay", 2, is_shadow=False)[0] += 3
 about.predicting("delay", 3, is_shadow=True)[0] += 1
@@ -27,9 +24,9 @@ for number in range(1000):
     done = about.predicting(f"other-{number}", 1, is_shadow=False)
     done[0] += 1
     done[0] -= 1
-    with about.loading("delay", number, 0):
+    with about.loading("delay", number):
         pass
-with about.loading("delay", 7, 1), about.loading("x" * 200, 1, 0):
+with about.loading("delay", 7), about.loading("x" * 200, 1):
     print(os.getpid(), flush=True)
     os._exit(9)
 """
@@ -43,27 +40,19 @@ def test_what_an_ended_process_was_about_is_found_by_one_other(tmp_path: Path) -
     )
     assert done.returncode == 9, done.stderr
     assert was_cut_off(str(tmp_path), int(done.stdout)) and not was_cut_off(str(tmp_path), 1)
-    assert sorted(mine.take_over(), key=lambda one: one.kind) == [
+    assert mine.take_over() == [], "who supervises it has not yet said how it ended"
+    note_end(str(tmp_path), int(done.stdout), 9 << 8)
+    [end] = mine.take_over()
+    assert not end.was_killed and os.WEXITSTATUS(end.status) == 9
+    assert sorted(end.cuts, key=lambda one: one.kind) == [
         Cut(kind=CALLERS, endpoint="delay", number=2, count=3),
         Cut(kind=SHADOWS, endpoint="delay", number=3, count=1),
-        Cut(kind=LOADING, endpoint="delay", number=7, count=1, ended=2),
+        Cut(kind=LOADING, endpoint="delay", number=7, count=1),
     ]
     assert mine.take_over() == []
     mine.close()
     assert list(tmp_path.iterdir()) == [], "who ends in order leaves nothing behind"
     assert Underway(None).take_over() == []
-
-
-def test_what_ended_processes_is_tried_at_once_then_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: now))
-    made, what = Attempts(), (7, ())
-    assert [made.note_ended("delay", 7, count) for count in (1, 2, 3, 20)] == [0.0, 30.0, 60.0, 3600.0]
-    assert not made.is_due("delay", what) and made.is_due("delay", (8, ())) and made.is_due("other", what)
-    now = 3601.0
-    assert made.is_due("delay", what) and made.ended("delay", 7) == 20 and made.suspect_count == 1
-    made.note("delay", what, "")
-    assert made.ended("delay", 7) == made.suspect_count == 0
 
 
 def test_what_was_cut_off_is_told_as_failures_on_the_routes_that_versions_have(server: ServeProcess) -> None:
@@ -72,7 +61,7 @@ def test_what_was_cut_off_is_told_as_failures_on_the_routes_that_versions_have(s
         Cut(kind=CALLERS, endpoint="delay", number=1, count=2),
         Cut(kind=CALLERS, endpoint="delay", number=9, count=1),
         Cut(kind=SHADOWS, endpoint="delay", number=3, count=1),
-        Cut(kind=LOADING, endpoint="delay", number=1, count=1, ended=1),
+        Cut(kind=LOADING, endpoint="delay", number=1, count=1),
         Cut(kind=CALLERS, endpoint="gone", number=1, count=1),
     ]
     found = exchanges_of(cuts, {"delay": revision}, worker=5)
