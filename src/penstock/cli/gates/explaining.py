@@ -80,7 +80,7 @@ def _changed(doors: Doors) -> str:
     if doors.is_current:
         return ""
     if not doors.is_judged:
-        return "No gates are set now: no door asks for a verdict."
+        return "No gates are set now: no door asks for a verdict, and what gates refused stays refused."
     return "The gates or their code changed since then: it opens no door until the gate is run again."
 
 

@@ -206,8 +206,12 @@ def model_rename(session: Session, name: str, new_name: str) -> None:
 @click.command()
 @click.argument("reference", metavar="MODEL")
 @click.option("--alias", default="champion", show_default=True, help="The alias to move.")
-@click.option("--force", is_flag=True, help="Also a version that was rolled back; --reason says why it may.")
-@click.option("--reason", help="Why a version that was rolled back may be promoted.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also a version that was rolled back, or that gates refused which are not set any more; --reason says why it may.",
+)
+@click.option("--reason", help="Why such a version may be promoted.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen.")
 @json_option
 @pass_session
@@ -236,7 +240,7 @@ def promote(
     }
     with project.database.read() as connection:
         strays = strays_from(connection, (plan.version.model, alias), plan.version.number)
-    verb = "is already" if plan.changes_nothing else "would be" if dry_run else "is now"
+    verb = "is already" if plan.is_there else "would be" if dry_run else "is now"
     text = "\n".join([f"{plan.version.ref} {verb} {alias}.", *strays])
     session.emit({**document, "endpoints": strays}, text)
 

@@ -191,8 +191,7 @@ class RegistrySource:
                     f"{found.ref} cannot be asked for: {error.message}", code=error.code, hint=error.hint
                 ) from None
             require_not_rolled_back(connection, found, "asked for")
-            if rule.gates_of(found.model):
-                rule.require(connection, found, "be asked for")
+            rule.let_out(connection, found, "be asked for")
 
     def admit(self, model: str, version: int, new: tuple[str, int] | None = None) -> str:
         """Let a version answer, in the endpoint's revision `new` if it is; return what there is to tell of its gates' code.
