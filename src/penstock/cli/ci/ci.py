@@ -45,6 +45,7 @@ def ci_run(
     from penstock.ci.report import render_markdown
     from penstock.cli.pipelines.narrating import Narrator
     from penstock.flows.ci.branches import Pushed, told_by_system
+    from penstock.flows.ci.changes import told_unjudged
     from penstock.flows.ci.continuous import run_ci
     from penstock.workspace import environment, open_workspace
 
@@ -64,6 +65,8 @@ def ci_run(
         )  # fmt: skip
     finally:
         project.close()
+    if report.unjudged:
+        session.note(f"warning: {told_unjudged(report.unjudged)}")
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
     if not report.passed:
         context.exit(EXIT_FAILED)
