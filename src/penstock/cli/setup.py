@@ -43,7 +43,12 @@ def start(session: Session, yes: bool, force: bool, dry_run: bool, model: str | 
         apply_settings(plan, force=force)
     document = {"path": shown, "text": plan.text, "notes": list(plan.notes), "written": is_written}
     if is_written:
-        session.emit(document, f"Wrote {shown}. Next: git add {shown}, then penstock gate run.")
+        following = (
+            f"git add {shown}, then penstock gate run"
+            if plan.has_model
+            else "a step that makes a model, then penstock start again"
+        )
+        session.emit(document, f"Wrote {shown}. Next: {following}.")
         if not is_asked:
             _tell(session, plan.notes)
         return
