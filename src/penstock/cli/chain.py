@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def restore(session: Session, subject: str, into: Path) -> None:
     session.emit(
         document,
         f"{what}commit {done.commit[:10]} with {done.output_count} tracked paths is in {done.root}\n"
-        f"Next: penstock -C {done.root} repro",
+        f"Next: penstock -C {shlex.quote(str(done.root))} repro",
     )
 
 

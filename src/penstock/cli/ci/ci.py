@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,7 +192,7 @@ def ci_init(
         apply_ci_file(plan, force=force)
         if plan.is_program:
             keep_hook(project, plan)
-        after = "git push" if plan.is_program else f"git add {plan.path}"
+        after = "git push" if plan.is_program else f"git add {shlex.quote(str(plan.path))}"
         session.emit(document, f"{plan.path} written. Next: {after}")
     for note in plan.notes:
         session.note(f"note: {note}")

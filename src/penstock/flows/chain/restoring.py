@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def restore(project: Project, subject: str, into: Path) -> Restored:
         raise NotFound(
             f"{subject} leads to no commit, so its code cannot be restored",
             code="chain.no_commit",
-            hint=f"penstock why {subject}",
+            hint=f"penstock why {shlex.quote(subject)}",
         )
     version = None
     if explanation.version is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from penstock.base.errors import PenstockError
@@ -51,10 +52,9 @@ def list_unjudged(project: Project, commit: str) -> tuple[str, ...]:
     """Return what a run on the commit that is checked out does not see: uncommitted files, and data that changed since."""
     if commit != project.git.head():
         return ()
-    try:
-        data = [one for one in status(project.data).values() for one in _modified(one)]
-    except PenstockError:  # what is wrong with the data, the run tells
-        data = []
+    data: list[str] = []
+    with suppress(PenstockError):  # what is wrong with the data, the run tells
+        data = [path for entries in status(project.data).values() for path in _modified(entries)]
     return tuple(dict.fromkeys((*list_uncommitted(project), *data)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -58,7 +59,7 @@ def _files(project: Project) -> Iterator[Check]:
         sentence = (
             f"{hook.path} {'validates what is pushed' if is_new else 'is not what `ci init hook` writes now'}"
         )
-        hint = None if is_new else f"penstock ci init hook {hook.path.parent.parent}"
+        hint = None if is_new else f"penstock ci init hook {shlex.quote(str(hook.path.parent.parent))}"
         yield Check("file", "ok" if is_new else "missing", sentence, hint)
     elif not found:
         hint = f"penstock ci init {'|'.join(FILES)}, or hook for a bare repository of yours"

@@ -7,6 +7,7 @@ of the file is made in `penstock.flows.setup.writing`.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +187,7 @@ def _choose(models: Sequence[Made], wanted: str | None) -> Made | None:
 def _other(one: Made, path: str | None) -> str:
     """Say that a model was found and not taken, and how it is added."""
     return (
-        f"{one.shown} is not in this proposal, which is for {path}: `penstock start --model {one.path} --dry-run` shows its "
+        f"{one.shown} is not in this proposal, which is for {path}: `penstock start --model {shlex.quote(one.path)} --dry-run` shows its "
         "own; what stands there under `model:` goes into the list `models:`, with its gates as `gates:` of that entry, and its endpoint under `endpoints:`"
     )
 
