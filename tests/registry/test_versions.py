@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import msgspec
 import pytest
 
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.store.database import Database
+from penstock.base.store.events import list_events
 from penstock.registry.aliases import find_alias, list_alias_moves, move_alias
 from penstock.registry.entities import AliasMove, FileDigest, Manifest, ModelVersion, Provenance
 from penstock.registry.names import check_name
@@ -43,6 +47,17 @@ def test_versions_count_up_and_come_back_whole(either_store: Database) -> None:
         assert [version.number for version in list_versions(connection, limit=1)] == [2]
         assert count_versions(connection) == count_versions(connection, "m") == [VersionCount("m", 2, 2)]
         assert count_versions(connection, "nobody") == []
+
+
+def test_metrics_that_are_no_numbers_are_kept(either_store: Database) -> None:
+    told = {"auc": math.nan, "loss": math.inf, "gain": -math.inf, "rows": 3.0}
+    with either_store.write() as connection:
+        add_version(connection, msgspec.structs.replace(draft(), metrics=told))
+    with either_store.read() as connection:
+        [found] = list_versions(connection, "m")
+        [event] = [one for one in list_events(connection) if one.kind == "model.registered"]
+    assert repr(found.metrics) == repr(told)
+    assert repr(event.after["metrics"]) == repr(told)
 
 
 def test_the_same_result_registered_twice_is_one_version(either_store: Database) -> None:

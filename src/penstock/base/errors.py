@@ -102,8 +102,7 @@ def has_no_room(place: str | os.PathLike[str]) -> bool:
 def _full_place() -> str:
     """Return which of the directories that a program writes to unasked has no room; the working directory if none."""
     here = os.getcwd()
-    places = (here, os.environ.get("TMPDIR", "/tmp"), os.path.expanduser("~"))
-    return next((place for place in places if has_no_room(place)), here)
+    return next((place for place in (here, "/tmp", os.path.expanduser("~")) if has_no_room(place)), here)
 
 
 def told_of_system(error: OSError) -> PenstockError:

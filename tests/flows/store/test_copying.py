@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def filled(url: str) -> Database:
                 inputs={"data": "md5:1"},
             )
             runs.create_run(connection, run)
-        record_event(connection, "a.b", "x", "me", "s", cause={"deep": [1, None, "ü"]})
+        record_event(connection, "a.b", "x", "me", "s", cause={"deep": [1, None, "ü", math.nan, -math.inf]})
     return database
 
 

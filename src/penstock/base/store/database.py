@@ -23,6 +23,7 @@ from sqlalchemy.dialects import sqlite
 
 from penstock.base.errors import Corrupt, Invalid, NotFound, Unavailable, disk_full, has_no_room
 from penstock.base.store.connection import PRAGMAS, StoreConnection, open_store
+from penstock.base.store.json_columns import read_json, write_json
 
 READ_TIMEOUT_S = 30
 """PostgreSQL ends a reading statement that takes longer, so that no question occupies it for ever."""
@@ -305,7 +306,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, json_serializer=write_json, json_deserializer=read_json)
     has_own = "statement_timeout" in str(url.query.get("options", ""))
 
     def configure(connection: Any, _record: object) -> None:

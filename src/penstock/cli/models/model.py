@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ import click
 
 from penstock.base.numbers import counted
 from penstock.cli.models.documents import model_export, model_verify
-from penstock.cli.output import Session, json_option, pass_session, require_yes
+from penstock.cli.models.removing import model_delete, model_restore
+from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.places import from_root
 from penstock.cli.tables import render_table
 
@@ -160,37 +160,6 @@ def model_download(session: Session, reference: str, out: Path | None) -> None:
     session.emit({"version": version.ref, "path": str(folder)}, f"{version.ref} is in {folder}")
 
 
-@model.command("delete")
-@click.argument("reference", metavar="MODEL[/VERSION]")
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@json_option
-@pass_session
-def model_delete(session: Session, reference: str, force: bool) -> None:
-    """Take a version, or a whole model, away; numbers are not given again, files stay until a purge."""
-    from penstock.flows.models.aliases import AliasPolicy
-    from penstock.flows.models.removing import delete_model, delete_version
-    from penstock.registry.names import parse_number
-    from penstock.workspace import open_workspace
-
-    name, slash, number = reference.partition("/")
-    project = open_workspace(session.directory)
-    if not force:
-        what = f"{reference}{'' if slash else ' and all its versions'}"
-        require_yes(
-            f"Delete {what}?",
-            f"this would delete {what}",
-            "registry.needs_force",
-            f"penstock model delete {shlex.quote(reference)} --force",
-        )
-    policy = AliasPolicy.of(project)
-    with project.database.write() as connection:
-        if slash:
-            delete_version(connection, policy, name, parse_number(number), project.actor)
-        else:
-            delete_model(connection, policy, name, project.actor)
-    session.emit({"deleted": reference}, f"{reference} was deleted.")
-
-
 @model.command("rename")
 @click.argument("name")
 @click.argument("new_name", metavar="NEW")
@@ -237,5 +206,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
     return "\n".join(map(one_line, lines))
 
 
+model.add_command(model_delete)
 model.add_command(model_export)
+model.add_command(model_restore)
 model.add_command(model_verify)

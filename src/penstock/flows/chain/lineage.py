@@ -221,7 +221,7 @@ def _explain_run(connection: sa.Connection, subject: str, run_id: str, most: int
     links = [*_run_links(connection, run_id)]
     outcomes = Outcomes(connection, versions)
     for version in versions:
-        links += [_version_link(version), *_served_links(outcomes, version)]
+        links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
     return _explanation(
         subject, "run", links, versions[-1] if versions else None, tracking.get_run(connection, run_id).commit
     )
@@ -236,7 +236,7 @@ def _explain_commit(connection: sa.Connection, subject: str, commit: str, most: 
     told = list(found.values())[-most if most else None :]
     outcomes = Outcomes(connection, told)
     for version in told:
-        links += [_version_link(version), *_served_links(outcomes, version)]
+        links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
     newest = max(found.values(), key=lambda version: version.created_ms, default=None)
     return _explanation(subject, "commit", links, newest, commit)
 
@@ -271,7 +271,7 @@ def _explain_data(connection: sa.Connection, subject: str, path: str, most: int 
         )
         for version in versions:
             if version.provenance.data[path] == digest:
-                links += [_version_link(version), *_served_links(outcomes, version)]
+                links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
     return _explanation(subject, "data", links, versions[0] if versions else None)
 
 
@@ -288,7 +288,7 @@ def _version_links(
         with_state: whether a rollback is told here; `_served_links` tells it behind the deployments.
     """
     outcomes = Outcomes(connection, [version])
-    links = [_version_link(version), *(_state_links(outcomes, version) if with_state else [])]
+    links = [_version_link(outcomes, version), *(_state_links(outcomes, version) if with_state else [])]
     verdict = (
         outcomes.verdict(version)
         if revision is None
@@ -336,14 +336,15 @@ def _state_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
     return [Link(kind="rollback", key=one.ref, text=text, details={"cause": one.cause}) for one, text in told]
 
 
-def _version_link(version: ModelVersion) -> Link:
+def _version_link(outcomes: Outcomes, version: ModelVersion) -> Link:
     metrics = ", ".join(
         f"{name} {format_number(value)}" for name, value in sorted(version.metrics.items())[:4]
     )
+    told = (outcomes.deleted(version), f"sha256 {version.digest[:12]}", metrics and f"offline {metrics}")
     return Link(
         kind="model version",
         key=version.ref,
-        text=f"sha256 {version.digest[:12]}" + (f", offline {metrics}" if metrics else ""),
+        text=", ".join(filter(None, told)),
         details={
             "digest": version.digest,
             "metrics": version.metrics,

@@ -23,7 +23,7 @@ from penstock.flows.ci.reports import save_report
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_outputs
 from penstock.flows.tracked.versioning import push, raise_failures
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.process import run_command
