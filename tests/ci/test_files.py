@@ -140,7 +140,7 @@ def test_only_the_job_that_comments_may_write_and_it_runs_nothing_of_the_reposit
     assert forks["jobs"]["comment"]["permissions"] == {"actions": "read", "pull-requests": "write"}
     gitlab = yaml.safe_load(plan_ci_file(sample.project, "gitlab").text)
     assert gitlab["penstock"]["id_tokens"] == {"PENSTOCK_ID_TOKEN": {"aud": "$CI_SERVER_URL"}}
-    assert gitlab["penstock"]["before_script"][0].endswith("> /tmp/penstock-id-token)")
+    assert gitlab["penstock"]["before_script"][1].endswith("> /tmp/penstock-id-token)")
     assert gitlab["penstock-comment"]["variables"] == {"GIT_STRATEGY": "none"}
     for job in (comment, forks["jobs"]["comment"]):
         assert not any("checkout" in step.get("uses", "") for step in job["steps"])
@@ -313,7 +313,7 @@ def test_a_remote_that_a_hosted_runner_cannot_reach_is_refused(sample: Sample, t
 
 def test_odd_commands_and_places_survive_their_quoting() -> None:
     pipeline = yaml.safe_load(render_gitlab(ODD))["penstock"]
-    assert pipeline["before_script"] == ['cd "my models"', *ODD.install]
+    assert pipeline["before_script"] == ["cd 'my models'", *ODD.install]
     assert pipeline["artifacts"]["paths"] == ["my models/penstock-report.md"]
     groovy = render_jenkins(ODD)
     assert """sh 'echo "a: b" \\'c\\' # d'""" in groovy

@@ -34,6 +34,15 @@ def test_start_shows_writes_when_told_and_keeps_what_is_there(desk: Desk) -> Non
     assert "models/late is not made yet" in desk.run("start", "--dry-run").stderr
 
 
+def test_what_start_wrote_before_there_was_a_model_is_replaced_unless_it_was_edited(desk: Desk) -> None:
+    written = desk.run("start", "--yes").stdout
+    assert "a step that makes a model, then penstock start again" in written
+    desk.put(PIPELINE)
+    assert desk.json("start", "--yes")["written"] is True
+    assert "name: late" in (desk.root / "penstock.yaml").read_text()
+    assert "exists already" in desk.error("start", "--yes", code=4)
+
+
 def test_init_writes_the_same_file_where_it_is_asked_to(tmp_path: Path) -> None:
     home, root = tmp_path / "home", tmp_path / "repo"
     home.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from penstock.base.errors import Invalid
 
 
@@ -16,7 +18,8 @@ def refuse_conflict(text: str, name: str, hint: str = "") -> None:
         raise Invalid(
             f"{name}:{line}: git left both sides of a conflict in it",
             code="data.conflict",
-            hint=hint or f"git checkout --ours {name} (or --theirs), or edit it; then git add {name}",
+            hint=hint
+            or f"git checkout --ours {shlex.quote(name)} (or --theirs), or edit it; then git add {shlex.quote(name)}",
             file=name,
             line=line,
         )

@@ -11,6 +11,8 @@ MARKDOWN_FILE = "penstock-report.md"
 JUNIT_FILE = "penstock-junit.xml"
 GITLAB_TOKEN = "PENSTOCK_GITLAB_TOKEN"
 """A project's access token (role Reporter, scope api): what GitLab gives to jobs cannot comment."""
+SIGNING_KEY = "PENSTOCK_SIGNING_KEY"
+"""What verdicts are signed with: a job of a branch that nobody reviewed yet does not see it."""
 PLOTS_FILE = "penstock-plots.html"
 
 
@@ -77,7 +79,7 @@ class Job:
         return (MARKDOWN_FILE, *((PLOTS_FILE,) if self.has_plots else ()))
 
 
-STORE_SECRETS = ("PENSTOCK_STORE", "PENSTOCK_ARTIFACTS", "PENSTOCK_SIGNING_KEY")
+STORE_SECRETS = ("PENSTOCK_STORE", "PENSTOCK_ARTIFACTS", SIGNING_KEY)
 """Where the registry is: without them a runner begins with an empty one and compares with no champion."""
 REMOTE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 

@@ -50,7 +50,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a CI run found. `version` is the model version it registered, `model/number`.
 
-    `held` is why what passed was not released though it was asked for. `process` is who makes it (see
+    `held` is why what passed was not released though it was asked for. `unjudged` are files that differ where it ran
+    from the commit, which alone was judged. `process` is who makes it (see
     `penstock.base.running`) until the run has ended.
     """
 
@@ -75,6 +76,7 @@ class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     plots: tuple[str, ...] = ()
     plots_problem: str | None = None
     process: str | None = None
+    unjudged: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
@@ -115,6 +117,11 @@ def render_markdown(report: CiReport) -> str:
         f"| {step.name} | {_MARKS[step.status]} | {step.seconds:.1f} s | {_escape(step.sentence)} |"
         for step in report.steps
     ]
+    if report.unjudged:
+        lines += [
+            "",
+            f"Not judged: uncommitted changes in {', '.join(map(_code, report.unjudged[:SHOWN_FILES]))}{_more(report.unjudged)}",
+        ]
     if report.checks:
         lines += ["", "| gate | | finding |", "| --- | --- | --- |"]
         lines += [
@@ -174,13 +181,17 @@ def _change_lines(changes: Changes) -> list[str]:
         for name, (before, after) in pairs.items()
     ]
     if changes.code:
-        more = len(changes.code) - SHOWN_FILES
         shown = ", ".join(map(_code, changes.code[:SHOWN_FILES]))
-        rows.append(("code", shown + (f" and {more} more" if more > 0 else ""), "", ""))
+        rows.append(("code", shown + _more(changes.code), "", ""))
     if not rows:
         return ["", f"Nothing changed against {_escape(changes.base)} in data, parameters or code."]
     head = ["", f"| changed against {_escape(changes.base)} | | before | now |", "| --- | --- | --- | --- |"]
     return [*head, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _more(files: tuple[str, ...]) -> str:
+    more = len(files) - SHOWN_FILES
+    return f" and {more} more" if more > 0 else ""
 
 
 def _metric_line(name: str, value: float, before: float | None) -> str:

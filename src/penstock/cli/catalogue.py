@@ -12,7 +12,7 @@ from penstock.cli.output import Session
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "add": ("data.add:add", "Put files or directories under version control."),
-    "alias": ("models.model:alias", "Point names such as `champion` at model versions."),
+    "alias": ("models.alias:alias", "Point names such as `champion` at model versions."),
     "artifacts": ("data.artifacts:artifacts", "Download registered artifacts of DVC repositories."),
     "cache": ("data.config:cache", "Show or set where the cache is."),
     "check-ignore": ("data.paths:check_ignore", "Show which paths .dvcignore excludes."),
@@ -61,7 +61,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "move": ("data.paths:move", "Move tracked data together with its pointer."),
     "params": ("pipelines.measures:params", "Compare the pipeline's parameters."),
     "plots": ("pipelines.plots:plots", "Draw the pipeline's plots."),
-    "promote": ("models.model:promote", "Move an alias to a version that passed its gate."),
+    "promote": ("models.alias:promote", "Move an alias to a version that passed its gate."),
     "pull": ("data.transfer:pull", "Fetch, then check out."),
     "push": ("data.transfer:push", "Upload tracked data from the cache to a remote."),
     "remote": ("data.remote:remote", "Manage remotes."),

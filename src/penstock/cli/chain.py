@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,7 @@ def _render(done: Restored) -> str:
     lines.append(
         "Files that git ignored are not kept: a stage that reads some it does not name needs them again."
     )
-    lines.append(f"Next: penstock -C {done.root} repro")
+    lines.append(f"Next: penstock -C {shlex.quote(str(done.root))} repro")
     return "\n".join(map(one_line, lines))
 
 

@@ -141,3 +141,23 @@ def report_error(error: errors.PenstockError, *, as_json: bool) -> None:
 def is_terminal() -> bool:
     """Say whether a person watches standard error, so that progress is worth drawing."""
     return sys.stderr.isatty()
+
+
+def can_ask() -> bool:
+    """Say whether a person can be asked: standard input is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def require_yes(question: str, sentence: str, code: str, hint: str) -> None:
+    """Ask a person, the one way that commands do; a no ends the command.
+
+    Args:
+        sentence: what the command would do, which is refused where nobody can be asked.
+        hint: the flag that does it without asking.
+
+    Raises:
+        Refused: nobody can be asked.
+    """
+    if not can_ask():
+        raise errors.Refused(f"{sentence}, and nobody can be asked", code=code, hint=hint)
+    click.confirm(question, abort=True, err=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from penstock.base.errors import NotARepository, PenstockError
-from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.output import EXIT_FAILED, Session, can_ask, json_option, pass_session
 from penstock.cli.printing import render_checks
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def start(session: Session, yes: bool, force: bool, dry_run: bool, model: str | 
 
     plan = plan_of(session, model)
     shown = plan.path.name
-    is_asked = not (yes or dry_run or session.as_json) and sys.stdin.isatty()
+    is_asked = not (yes or dry_run or session.as_json) and can_ask()
     if is_asked:
         click.echo(plan.text)
         _tell(session, plan.notes)
@@ -44,7 +43,12 @@ def start(session: Session, yes: bool, force: bool, dry_run: bool, model: str | 
         apply_settings(plan, force=force)
     document = {"path": shown, "text": plan.text, "notes": list(plan.notes), "written": is_written}
     if is_written:
-        session.emit(document, f"Wrote {shown}. Next: git add {shown}, then penstock gate run.")
+        following = (
+            f"git add {shown}, then penstock gate run"
+            if plan.has_model
+            else "a step that makes a model, then penstock start again"
+        )
+        session.emit(document, f"Wrote {shown}. Next: {following}.")
         if not is_asked:
             _tell(session, plan.notes)
         return

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,7 +168,7 @@ def _entries(text: str, file: str) -> Iterator[_Entry]:
         raise Corrupt(
             f"{file} is not a lock file of DVC's",
             code="data.bad_rwlock",
-            hint=f"when no dvc command runs: rm {file}",
+            hint=f"when no dvc command runs: rm {shlex.quote(file)}",
             path=file,
         ) from None
 

@@ -8,6 +8,7 @@ Source: DVC 3.67 `dvc/stage/serialize.py`, `dvc/dvcfile.py`.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +89,9 @@ def load_lock(root: Path) -> dict[str, LockEntry]:
 def parse_lock(text: str, name: str) -> dict[str, LockEntry]:
     """Parse the text of a lock file; `name` is what errors call it."""
     refuse_conflict(
-        text, name, f"git checkout --ours {name} (or --theirs), git add {name}, then penstock repro"
+        text,
+        name,
+        f"git checkout --ours {shlex.quote(name)} (or --theirs), git add {shlex.quote(name)}, then penstock repro",
     )
     try:
         document = parse_plain(text) or load(text) or {}

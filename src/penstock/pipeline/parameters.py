@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
+from penstock.base.conflicts import refuse_conflict
 from penstock.base.errors import Invalid, NotFound
 from penstock.data.formats.plainyaml import load, parse_plain
 from penstock.pipeline.python_values import parse_python
@@ -58,8 +59,9 @@ def parse_any(text: str, path: PurePath) -> Any:
     """Parse the text of a values file, whatever it holds: a mapping, or a number alone.
 
     Raises:
-        Invalid: it cannot be parsed.
+        Invalid: it cannot be parsed, or git left both sides of a conflict in it.
     """
+    refuse_conflict(text, str(path))
     try:
         if path.suffix.lower() == ".json":
             return json.loads(text, object_pairs_hook=_each_once)

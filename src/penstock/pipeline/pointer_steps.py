@@ -7,6 +7,7 @@ Source: dvc/stage/__init__.py, `Stage.reproduce` and `Stage.run` (3.67).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,7 @@ def record_source(
         raise NotFound(
             f"{path}, which {source.file} tracks, is missing",
             code="data.path_missing",
-            hint=f"penstock pull {path}, or penstock repro --pull",
+            hint=f"penstock pull {shlex.quote(path)}, or penstock repro --pull",
             path=path,
         )
     commit_pointer(repo, source.pointer)

@@ -8,6 +8,7 @@ which one is this machine's own.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -136,7 +137,7 @@ def _read_key(path: Path) -> SigningKey:
             raise Refused(
                 f"the key in {path} can be read by others",
                 code="signing.open_key",
-                hint=f"chmod 600 {path}; make a new key if somebody may have read it: penstock key rotate",
+                hint=f"chmod 600 {shlex.quote(str(path))}; make a new key if somebody may have read it: penstock key rotate",
             )
         text = path.read_bytes()
     except OSError as error:

@@ -222,3 +222,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def blocking(self) -> tuple[CheckResult, ...]:
         """The checks that refuse the model; none when it passed."""
         return tuple(check for check in self.checks if check.is_blocking)
+
+    def ended_waiver(self, time_ms: int) -> CheckResult | None:
+        """Return a check that failed and whose waiver is over; None when there is none."""
+        return next((one for one in self.checks if one.waiver and not one.waiver.holds_at(time_ms)), None)

@@ -185,6 +185,8 @@ def _broken_rule(table: pl.DataFrame, name: str, rule: str, limits: ColumnRule) 
         example = broken[0] if len(broken) else None
     sentence = (
         f"{name}: {len(broken):,} of {counted(table.height, 'value')} break «{limit}», such as {example!r}"
+        if len(broken)
+        else f"{name}: there is no value to look whether it is {limit}"
     )
     return _finding(name, rule, len(broken), example, sentence)
 

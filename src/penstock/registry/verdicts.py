@@ -55,6 +55,18 @@ def find_verdict(
     return next(_read(connection, query, asked), None)
 
 
+def list_verdicts_on(connection: sa.Connection, model_digest: str) -> list[Verdict]:
+    """Return all verdicts on some content, whatever its name was, newest first.
+
+    Raises:
+        Corrupt: a row cannot be read.
+    """
+    if not model_digest:
+        return []
+    query = sa.select(verdicts).where(verdicts.c.model_digest == model_digest)
+    return list(_read(connection, query.order_by(verdicts.c.created_ms.desc())))
+
+
 def was_judged(connection: sa.Connection, model: str) -> bool:
     """Say whether a gate ever judged anything of a model."""
     query = sa.select(verdicts.c.id).where(verdicts.c.model == model).limit(1)

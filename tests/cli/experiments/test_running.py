@@ -202,6 +202,9 @@ def test_what_a_killed_sweep_had_taken_waits_again_and_none_is_lost(project: Des
     assert "already" in project.error("exp", "run", "--queue", "-S", "lr=9,10", "-n", "q", code=4)
     end(process, signal.SIGKILL)
     assert states() == dict.fromkeys(["q-1", "q-2", "q-3"], "queued")
+    refused = project.error("exp", "run", "-S", "lr=9,10,11", "-n", "q", code=4)
+    assert "q-1, q-2, q-3 wait in the queue: penstock exp run --run-all goes on with them" in refused
+    assert "--force" not in refused
     assert project.json("exp", "remove", "q-2") == ["q-2"]
     done = project.json("exp", "run", "--run-all")
     assert {one["name"]: one["metrics"]["acc"] for one in done} == {"q-1": 18.0, "q-3": 22.0}

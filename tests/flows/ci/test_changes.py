@@ -13,6 +13,7 @@ from penstock.flows.ci.continuous import run_ci
 from penstock.flows.ci.files import plan_ci_file
 from penstock.flows.ci.plots import draw_plots, load_plots
 from projects import Sample, rows
+from servers.forking import run_penstock
 
 
 def test_what_changed_is_told_against_the_commit_before(sample: Sample) -> None:
@@ -70,3 +71,23 @@ def test_declared_plots_are_on_one_page_of_the_report(trained: Sample) -> None:
     assert draw_plots(trained.project, trained.project, None) == ((), None)
     with pytest.raises(NotFound, match="drew no plots"):
         load_plots(trained.project)
+
+
+def test_a_run_says_which_edits_it_did_not_judge_and_of_which_branch_it_is(trained: Sample) -> None:
+    trained.git.run("branch", "trial")
+    trained.write("penstock.yaml", "project: sample\nmodel: {name: late, path: models/late}\n")
+    trained.commit("Judge by nothing")
+    report = run_ci(trained.project)
+    assert (report.unjudged, report.branch) == ((), "main")
+    assert "Not judged" not in render_markdown(report)
+    trained.write("train.py", trained.root.joinpath("train.py").read_text() + "# other\n")
+    trained.write("new.py", "")
+    trained.write("data/raw.csv", rows(1300))
+    done = run_penstock(trained.root, "ci", "run")
+    assert done.returncode == 0, done.stderr
+    told = "uncommitted changes in train.py, new.py, data/raw.csv"
+    assert f"warning: not judged: {told}" in done.stderr
+    assert "Not judged: uncommitted changes in `train.py`, `new.py`, `data/raw.csv`" in done.stdout
+    other = run_ci(trained.project, "trial")
+    assert (other.unjudged, other.branch) == ((), "trial"), "another commit than the one that is checked out"
+    assert run_ci(trained.project, trained.git.resolve("trial")).branch is None

@@ -136,7 +136,7 @@ def test_in_a_clone_what_is_not_pulled_counts_as_unchanged_while_the_remote_has_
     assert "is not pulled" in found["gates"].sentence
     assert "nothing goes live" in found["deploy"].sentence
     shutil.rmtree(remote / "files")
-    assert "train would run in CI" in parts(clone)["pipeline"].sentence
+    assert "train made is in no cache that CI has: it would run there" in parts(clone)["pipeline"].sentence
     (clone.root / "params.yaml").write_text("features: [hour]\nstrength: 9.0\n")
     assert "train" in parts(clone)["pipeline"].sentence
     CliRunner().invoke(cli, ["-C", str(clone.root), "ci", "init", "github", "--self-hosted"])
@@ -183,3 +183,16 @@ def test_all_that_is_not_committed_is_named_what_a_run_reads_first(trained: Samp
     assert told().endswith(
         "5 changes are not committed, and CI will not see them: penstock.yaml, a.md, b.md and 2 more"
     )
+
+
+def test_a_cache_that_is_gone_is_not_told_as_a_lock_that_is_not_in_step(trained: Sample) -> None:
+    shutil.rmtree(trained.root / ".dvc" / "cache")
+    check = parts(trained)["pipeline"]
+    assert check.state == "missing"
+    assert "dvc.lock is in step, but what" in check.sentence
+    assert "is in no cache that CI has: it would run there again" in check.sentence
+    trained.write(
+        "params.yaml", (trained.root / "params.yaml").read_text().replace("seed: 0", "seed: 1") + "# x\n"
+    )
+    trained.write("train.py", (trained.root / "train.py").read_text() + "# other\n")
+    assert "dvc.lock is not in step: train would run in CI" in parts(trained)["pipeline"].sentence

@@ -68,8 +68,9 @@ def test_what_is_shown_of_a_verdict_and_what_the_doors_say_are_of_the_same_one(r
         "penstock.yaml", re.sub(r"gates:\n.*\n", "", (released.root / "penstock.yaml").read_text())
     )
     shown = CliRunner().invoke(cli, show).output
-    assert "No gates are set now: no door asks for a verdict." in shown
+    assert "No gates are set now: what they refused stays refused." in shown
     assert "opens no door" not in shown
+    assert "It may not go out: its gate refused it" in shown
 
 
 def test_versions_with_the_same_files_each_show_the_verdict_that_they_went_out_on(released: Sample) -> None:

@@ -94,7 +94,7 @@ def test_everything_that_a_repository_says_is_filled_in(tmp_path: Path) -> None:
     assert plan.notes == ()
 
 
-def test_a_pickle_is_told_to_be_no_model_folder_and_a_loss_has_an_upper_limit(tmp_path: Path) -> None:
+def test_a_pickle_is_proposed_as_it_is_and_a_loss_has_an_upper_limit(tmp_path: Path) -> None:
     plan, settings = proposed(
         tmp_path / "repo",
         {
@@ -104,10 +104,14 @@ def test_a_pickle_is_told_to_be_no_model_folder_and_a_loss_has_an_upper_limit(tm
         },
     )
     assert settings.model is not None
-    assert (settings.model.name, settings.model.path) == ("repo", "out/repo")
+    assert (settings.model.name, settings.model.path) == ("repo", "out/model.pkl")
     assert settings.gates[0].kind == "metric"
     assert settings.gates[0].settings.max == 13.0
-    assert any('penstock.save_model(model, "out/repo"' in note for note in plan.notes)
+    assert any(
+        "out/model.pkl is one file, which is taken as it is" in note
+        and 'penstock.save_model(model, "out/repo"' in note
+        for note in plan.notes
+    )
     assert any("column of data/test.csv" in note for note in plan.notes)
 
 

@@ -7,9 +7,8 @@ shell line. Source: docs.github.com "Workflow syntax for GitHub Actions".
 
 from __future__ import annotations
 
-import json
-
-from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
+from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, SIGNING_KEY, Job
+from penstock.ci.render.quoting import escaped, github_text
 
 WORKFLOW_FILE = ".github/workflows/penstock.yml"
 FORKS_FILE = ".github/workflows/penstock-forks.yml"
@@ -22,6 +21,8 @@ ACTIONS = {
     "upload": "actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f # v6.0.0",
 }
 """Each by its commit: a tag can be moved. All of them run on Node 24."""
+_GLOB = r"\*?[]+!"
+"""What patterns of branches and of files read otherwise."""
 DATA_EVENT = "penstock-data"
 """The event that who changes data sends: GitHub sees none itself."""
 
@@ -36,7 +37,7 @@ def render_github(job: Job) -> str:
         "name: penstock",
         "on:",
         "  push:",
-        f"    branches: [{json.dumps(job.branch)}]",
+        f"    branches: [{github_text(escaped(job.branch, _GLOB))}]",
         "  pull_request:",
         *_triggers(job),
         "permissions:",
@@ -53,11 +54,11 @@ def render_github(job: Job) -> str:
         "    defaults:",
         "      run:",
         "        shell: bash",
-        f"        working-directory: {json.dumps(job.root)}",
+        f"        working-directory: {github_text(job.root)}",
         "    # Set these secrets: without the shared store a runner knows no champion to compare with,",
         "    # and what it registers is gone with it. An empty one counts as not set.",
         "    env:",
-        *(f"      {name}: ${{{{ secrets.{name} }}}}" for name in job.secrets),
+        *(f"      {name}: ${{{{ secrets.{name} }}}}" for name in job.secrets if name != SIGNING_KEY),
         *(_flags(job) if job.watches_data else ()),
         "    steps:",
         f"      - uses: {ACTIONS['checkout']}",
@@ -70,7 +71,7 @@ def render_github(job: Job) -> str:
         f"          python-version: '{job.python}'",
         *_credentials(job),
         *_step("Install", job.install),
-        *_step("Validate", (f"{job.validate} $NEW_DATA" if job.watches_data else job.validate,)),
+        *_validation(job),
         *_step("Report", (*job.reports, f'cat {MARKDOWN_FILE} >> "$GITHUB_STEP_SUMMARY"'), always=True),
         "      - name: Keep the report",
         "        if: always()",
@@ -150,8 +151,8 @@ def _credentials(job: Job) -> list[str]:
         f"        if: github.event_name != 'pull_request' || {_OWN}",
         f"        uses: {ACTIONS['aws']}",
         "        with:",
-        f"          role-to-assume: {json.dumps(job.role.arn)}",
-        f"          aws-region: {json.dumps(job.role.region)}",
+        f"          role-to-assume: {github_text(job.role.arn)}",
+        f"          aws-region: {github_text(job.role.region)}",
     ]
 
 
@@ -191,5 +192,22 @@ def _step(name: str, commands: tuple[str, ...], *, always: bool = False) -> list
     return [*lines, "        run: |", *(f"          {line}" for line in commands)]
 
 
+def _validation(job: Job) -> list[str]:
+    """Return the step that decides, with the key to sign with where the branch was reviewed: no pull request gets it."""
+    name, *rest = _step("Validate", (f"{job.validate} $NEW_DATA" if job.watches_data else job.validate,))
+    if SIGNING_KEY not in job.secrets:
+        return [name, *rest]
+    given = f"github.event_name != 'pull_request' && secrets.{SIGNING_KEY} || ''"
+    return [
+        name,
+        "        env: # the key signs what was reviewed: code of a pull request does not see it",
+        f"          {SIGNING_KEY}: ${{{{ {given} }}}}",
+        *rest,
+    ]
+
+
 def _below(root: str, name: str) -> str:
-    return name if root == "." else f"{root}/{name}"
+    if root == ".":
+        return name
+    first = "./" if root[0] in "!#~ -" else ""  # else what is left out, a comment, a home
+    return escaped(f"{first}{root}/{name}", r"\*?[]")

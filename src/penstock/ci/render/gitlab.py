@@ -6,10 +6,8 @@ syntax reference".
 
 from __future__ import annotations
 
-import json
-import shlex
-
-from penstock.ci.jobs import GITLAB_TOKEN, JUNIT_FILE, MARKDOWN_FILE, Job
+from penstock.ci.jobs import GITLAB_TOKEN, JUNIT_FILE, MARKDOWN_FILE, SIGNING_KEY, Job
+from penstock.ci.render.quoting import any_character, shell_path, yaml_text
 
 PIPELINE_FILE = ".gitlab-ci.yml"
 _ID_FILE = "/tmp/penstock-id-token"
@@ -18,12 +16,13 @@ _ID_FILE = "/tmp/penstock-id-token"
 def render_gitlab(job: Job) -> str:
     """Render a pipeline of one job with its report, and one that comments it; same job, same bytes."""
     role = job.role
-    enter = () if job.root == "." else (f"cd {json.dumps(job.root)}",)
+    enter = () if job.root == "." else (f"cd {shell_path(job.root)}",)
     where = "" if job.root == "." else f"{job.root}/"
     lines = [
         "# Made by `penstock ci init gitlab`; run it again after changing penstock.yaml.",
         "# Set these masked variables of the project: without the shared store a runner knows no champion to",
         f"# compare with, and what it registers is gone with it: {', '.join(job.secrets)}.",
+        f"# Protect {SIGNING_KEY} too, so that pipelines of protected branches alone have it.",
         *_told(job),
         "workflow:",
         "  rules:",
@@ -42,8 +41,8 @@ def render_gitlab(job: Job) -> str:
         '    PIP_CACHE_DIR: "$CI_PROJECT_DIR/.cache/pip"',
         *(
             (
-                f"    AWS_ROLE_ARN: {json.dumps(role.arn)}",
-                f"    AWS_REGION: {json.dumps(role.region)}",
+                f"    AWS_ROLE_ARN: {yaml_text(role.arn)}",
+                f"    AWS_REGION: {yaml_text(role.region)}",
                 f"    AWS_WEB_IDENTITY_TOKEN_FILE: {_ID_FILE}",
                 "  id_tokens:",
                 "    PENSTOCK_ID_TOKEN:",
@@ -56,7 +55,7 @@ def render_gitlab(job: Job) -> str:
         "    key: penstock-pip",
         "    paths: [.cache/pip]",
         "  before_script:",
-        *_commands((*enter, *(() if role is None else (_KEEP_ID,)), *job.install)),
+        *_commands((*_withheld(job), *enter, *(() if role is None else (_KEEP_ID,)), *job.install)),
         "  script:",
         *_commands((f"{job.validate} $NEW_DATA" if job.watches_data else job.validate,)),
         "  after_script:",
@@ -65,9 +64,9 @@ def render_gitlab(job: Job) -> str:
         "    when: always",
         "    expire_in: 30 days",
         "    paths:",
-        *(f"      - {json.dumps(where + name)}" for name in job.pages),
+        *(f"      - {_pattern(where + name)}" for name in job.pages),
         "    reports:",
-        f"      junit: {json.dumps(where + JUNIT_FILE)}",
+        f"      junit: {_pattern(where + JUNIT_FILE)}",
         *(_comment_job(job, where, job.program) if job.program is not None else ()),
     ]
     return "\n".join(lines) + "\n"
@@ -87,11 +86,24 @@ def _comment_job(job: Job, where: str, program: str) -> list[str]:
         "  variables:",
         "    GIT_STRATEGY: none",
         "  script:",
-        *_commands((program, f"penstock ci comment {shlex.quote(where + MARKDOWN_FILE)}")),
+        *_commands((program, f"penstock ci comment {shell_path(where + MARKDOWN_FILE)}")),
     ]
 
 
 _KEEP_ID = f'(umask 077; printf %s "$PENSTOCK_ID_TOKEN" > {_ID_FILE})'
+
+
+_UNREVIEWED = f'if [ "$CI_COMMIT_REF_PROTECTED" != true ]; then unset {SIGNING_KEY}; fi'
+"""The key signs what was reviewed: a merge request and a branch that is not protected do not see it."""
+
+
+def _withheld(job: Job) -> tuple[str, ...]:
+    return (_UNREVIEWED,) if SIGNING_KEY in job.secrets else ()
+
+
+def _pattern(path: str) -> str:
+    """Return the pattern of a path, in which GitLab expands no variable."""
+    return yaml_text(any_character(path, r"\*?[]{}$"))
 
 
 def _told(job: Job) -> list[str]:
@@ -123,4 +135,4 @@ def _triggers(job: Job) -> list[str]:
 
 
 def _commands(commands: tuple[str, ...]) -> list[str]:
-    return [f"    - {json.dumps(command, ensure_ascii=False)}" for command in commands]
+    return [f"    - {yaml_text(command)}" for command in commands]

@@ -5,22 +5,27 @@ The packages go into a virtual environment of the workspace, as agents share the
 
 from __future__ import annotations
 
-from penstock.ci.jobs import JUNIT_FILE, Job
+import shlex
+
+from penstock.ci.jobs import JUNIT_FILE, SIGNING_KEY, Job
+from penstock.ci.render.quoting import any_character
 
 PIPELINE_FILE = "Jenkinsfile"
 ENVIRONMENT = ".penstock-ci"
+_NO_KEY = (f"{SIGNING_KEY} = ''",)
 _SUBMODULES = "git submodule update --init --recursive"
 
 
 def render_jenkins(job: Job) -> str:
     """Render a pipeline of two stages and its report; same job, same bytes."""
     where = "" if job.root == "." else f"{job.root}/"
-    pages = ",".join(where + name for name in job.pages)
+    pages = ",".join(_pattern(where + name) for name in job.pages)
     install = (f'python{job.python} -m venv "$WORKSPACE/{ENVIRONMENT}"', *job.install)
     lines = [
         "// Made by `penstock ci init jenkins`; run it again after changing penstock.yaml.",
         "// Let the agents know these variables: without the shared store a build knows no champion to",
         f"// compare with, and what it registers is gone with it: {', '.join(job.secrets)}.",
+        f"// {SIGNING_KEY} stays with the branch {job.branch}: other branches and pull requests of a multibranch job do not see it.",
         "pipeline {",
         "    agent any",
         "    options {",
@@ -33,13 +38,13 @@ def render_jenkins(job: Job) -> str:
         "    }",
         "    stages {",
         *(_stage("Submodules", (_SUBMODULES,), ".") if job.has_submodules else ()),
-        *_stage("Install", install, job.root),
+        *_stage("Install", install, job.root, environment=_NO_KEY),
         *_validation(job),
         "    }",
         "    post {",
         "        always {",
         *_shell(job.reports, job.root, "            "),
-        f"            junit testResults: {_quote(where + JUNIT_FILE)}, allowEmptyResults: true",
+        f"            junit testResults: {_quote(_pattern(where + JUNIT_FILE))}, allowEmptyResults: true",
         f"            archiveArtifacts artifacts: {_quote(pages)}, allowEmptyArchive: true",
         "        }",
         "    }",
@@ -56,20 +61,37 @@ def _triggers(job: Job) -> list[str]:
 
 def _validation(job: Job) -> list[str]:
     """Return the stage that decides; where data are watched there are two, of which one is left out."""
+    here = shlex.quote(job.branch)
+    withheld = (
+        f'if [ "${{BRANCH_NAME:-"$PENSTOCK_BRANCH"}}" != "$PENSTOCK_BRANCH" ]; then unset {SIGNING_KEY}; fi'
+    )
+    validate = f"PENSTOCK_BRANCH={here}; {withheld}; {job.validate}"
     if not job.watches_data:
-        return _stage("Validate", (job.validate,), job.root)
-    new = f"{job.validate} {job.takes_new_data}"
+        return _stage("Validate", (validate,), job.root)
+    new = f"{validate} {job.takes_new_data}"
     begun = "anyOf { triggeredBy 'TimerTrigger'; triggeredBy 'RemoteCause' }"
     return [
-        *_stage("Validate", (job.validate,), job.root, f"not {{ {begun} }}"),
+        *_stage("Validate", (validate,), job.root, f"not {{ {begun} }}"),
         *_stage("Validate new data", (new,), job.root, begun),
     ]
 
 
-def _stage(name: str, commands: tuple[str, ...], root: str, when: str | None = None) -> list[str]:
+def _pattern(path: str) -> str:
+    return any_character(path, r"\*?,")
+
+
+def _stage(
+    name: str,
+    commands: tuple[str, ...],
+    root: str,
+    when: str | None = None,
+    *,
+    environment: tuple[str, ...] = (),
+) -> list[str]:
     return [
         f"        stage({_quote(name)}) {{",
         *([f"            when {{ {when} }}"] if when else []),
+        *([f"            environment {{ {one} }}" for one in environment]),
         "            steps {",
         *_shell(commands, root, "                "),
         "            }",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ def ci_run(
     from penstock.ci.report import render_markdown
     from penstock.cli.pipelines.narrating import Narrator
     from penstock.flows.ci.branches import Pushed, told_by_system
+    from penstock.flows.ci.changes import told_unjudged
     from penstock.flows.ci.continuous import run_ci
     from penstock.workspace import environment, open_workspace
 
@@ -64,6 +66,8 @@ def ci_run(
         )  # fmt: skip
     finally:
         project.close()
+    if report.unjudged:
+        session.note(f"warning: {told_unjudged(report.unjudged)}")
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
     if not report.passed:
         context.exit(EXIT_FAILED)
@@ -188,7 +192,7 @@ def ci_init(
         apply_ci_file(plan, force=force)
         if plan.is_program:
             keep_hook(project, plan)
-        after = "git push" if plan.is_program else f"git add {plan.path}"
+        after = "git push" if plan.is_program else f"git add {shlex.quote(str(plan.path))}"
         session.emit(document, f"{plan.path} written. Next: {after}")
     for note in plan.notes:
         session.note(f"note: {note}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def cache_migrate(session: Session, metafiles: bool, dry_run: bool) -> None:
     lines += [f"{name} {would}rewritten" for name in names]
     lines += [f"{name} left as it is: its objects are not in the cache" for name in done.skipped]
     if names and not dry_run:
-        lines.append(f"\nTo track the changes with git, run:\n\n\tgit add {' '.join(names)}")
+        lines.append(f"\nTo track the changes with git, run:\n\n\tgit add {shlex.join(names)}")
     session.emit(
         {
             "migrated": len(done.plan.objects),

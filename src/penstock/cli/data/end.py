@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from penstock import __version__
-from penstock.base.errors import NotARepository, Refused
+from penstock.base.errors import NotARepository
 from penstock.cli.data.targets import opened
-from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.output import Session, json_option, pass_session, require_yes
 
 
 @click.command()
@@ -30,13 +29,12 @@ def destroy(session: Session, force: bool, drop_kept: bool) -> None:
 
     with opened(session) as repo:
         if not force:
-            if not sys.stdin.isatty():
-                raise Refused(
-                    f"destroy would remove every pointer and the cache of {repo.root}, and nobody can be asked",
-                    code="data.needs_force",
-                    hint="penstock destroy --force",
-                )
-            click.confirm(f"Remove all pointers and the cache of {repo.root}?", abort=True, err=True)
+            require_yes(
+                f"Remove all pointers and the cache of {repo.root}?",
+                f"destroy would remove every pointer and the cache of {repo.root}",
+                "data.needs_force",
+                "penstock destroy --force",
+            )
         removed = [repo.relative(path) for path in destroy_repository(repo, drop_kept=drop_kept)]
     session.emit(removed, "\n".join(f"Removed {name}" for name in removed))
 

@@ -10,7 +10,7 @@ import click
 
 from penstock.base.numbers import counted
 from penstock.cli.data.targets import complete_remotes, opened
-from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.output import Session, json_option, pass_session, require_yes
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository
@@ -149,19 +149,15 @@ def _check(options: GcFlags) -> None:
 
 
 def _confirm(plan: Any) -> None:
-    import sys
-
-    from penstock.base.errors import Refused
-
     if not plan.cache.objects and not (plan.remote and plan.remote.objects):
         return
-    if not sys.stdin.isatty():
-        raise Refused(
-            f"gc would remove {counted(_count(plan), 'object')} and nobody can be asked",
-            code="data.needs_force",
-            hint="penstock gc --dry shows them, penstock gc -f removes them",
-        )
-    click.confirm(f"Remove {counted(_count(plan), 'object')}?", abort=True, err=True)
+    objects = counted(_count(plan), "object")
+    require_yes(
+        f"Remove {objects}?",
+        f"gc would remove {objects}",
+        "data.needs_force",
+        "penstock gc --dry shows them, penstock gc -f removes them",
+    )
 
 
 def _count(plan: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -44,7 +45,11 @@ def install(session: Session, for_tool: bool) -> None:
         apply_install(plan, git)
     names = [os.path.relpath(path, session.directory) for path, _ in plan.files]
     told = [name for name in names if name.endswith(".gitattributes")]
-    advice = f"\nTo let all clones merge data, commit what it adds:\n\n\tgit add {told[0]}" if told else ""
+    advice = (
+        f"\nTo let all clones merge data, commit what it adds:\n\n\tgit add {shlex.quote(told[0])}"
+        if told
+        else ""
+    )
     session.emit({"written": names}, f"Wrote {', '.join(names)} and the merge driver `dvc`.{advice}")
 
 

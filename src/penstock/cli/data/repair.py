@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,7 +55,9 @@ def verify(
     session.emit(
         {"remotes": {name: _document(one) for name, one in found.items()}},
         lambda: "\n".join(
-            line for name, one in found.items() for line in _lines(one, f"penstock repair -c -r {name}", name)
+            line
+            for name, one in found.items()
+            for line in _lines(one, f"penstock repair -c -r {shlex.quote(name)}", name)
         ),
     )
     context.exit(0 if all(one.found.is_sound for one in found.values()) else 1)

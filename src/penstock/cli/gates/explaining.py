@@ -80,7 +80,9 @@ def _changed(doors: Doors) -> str:
     if doors.is_current:
         return ""
     if not doors.is_judged:
-        return "No gates are set now: no door asks for a verdict."
+        is_refused = doors.verdict is not None and not doors.verdict.passed
+        rest = "what they refused stays refused" if is_refused else "no door asks for a verdict"
+        return f"No gates are set now: {rest}."
     return "The gates or their code changed since then: it opens no door until the gate is run again."
 
 

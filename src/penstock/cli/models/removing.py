@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from penstock.base.numbers import counted
-from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.output import Session, json_option, pass_session, require_yes
 
 
 @click.command("delete")
@@ -23,8 +25,13 @@ def model_delete(session: Session, reference: str, force: bool) -> None:
     name, slash, number = reference.partition("/")
     project = open_workspace(session.directory)
     if not force:
-        question = f"Delete {reference}{'' if slash else ' and all its versions'}?"
-        click.confirm(question, abort=True, err=True)
+        what = f"{reference}{'' if slash else ' and all its versions'}"
+        require_yes(
+            f"Delete {what}?",
+            f"this would delete {what}",
+            "registry.needs_force",
+            f"penstock model delete {shlex.quote(reference)} --force",
+        )
     policy = AliasPolicy.of(project)
     with project.database.write() as connection:
         if slash:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Unpack
@@ -11,7 +10,7 @@ import click
 
 from penstock.cli.data.targets import TARGETS
 from penstock.cli.ending import end_as_interrupted
-from penstock.cli.output import Session, is_terminal, json_option, pass_session
+from penstock.cli.output import Session, can_ask, is_terminal, json_option, pass_session
 from penstock.cli.pipelines.recovering import tell_recovered
 from penstock.cli.pipelines.reproduce_flags import (
     ExecutorFlags,
@@ -155,7 +154,7 @@ def extent_of(flags: ExtentFlags) -> Extent:
 
 def asker() -> Callable[[str], bool]:
     """Return what asks a person before each stage; a mistake where there is no terminal."""
-    if not (sys.stdin.isatty() and is_terminal()):
+    if not (can_ask() and is_terminal()):
         raise click.UsageError("--interactive needs a terminal to ask on")
     return lambda stage: click.confirm(f"Reproduce {stage}?", err=True)
 

@@ -53,7 +53,7 @@ ONLY_WRITING = {"image", "namespace"}
 @click.option(
     "--force",
     is_flag=True,
-    help="Also a version that was rolled back, or requires what clients do not send; --reason says why it may. With --manifest, replace files.",
+    help="Also a version that was rolled back, that gates refused which are not set any more, or that requires what clients do not send; --reason says why it may. With --manifest, replace files.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 import click
 
 from penstock.base.numbers import counted
-from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.output import Session, json_option, pass_session, require_yes
 
 if TYPE_CHECKING:
     from penstock.flows.store.purge_plan import PurgePlan
@@ -155,17 +155,12 @@ def db_purge(
 
 
 def _confirm_purge(planned: PurgePlan) -> None:
-    import sys
-
-    from penstock.base.errors import Refused
-
-    if not sys.stdin.isatty():
-        raise Refused(
-            f"the purge would remove {_purge_counts(planned)} for good and nobody can be asked",
-            code="purge.needs_force",
-            hint="penstock db purge --dry-run shows them, penstock db purge -f removes them",
-        )
-    click.confirm(f"Remove {_purge_counts(planned)} for good?", abort=True, err=True)
+    require_yes(
+        f"Remove {_purge_counts(planned)} for good?",
+        f"the purge would remove {_purge_counts(planned)} for good",
+        "purge.needs_force",
+        "penstock db purge --dry-run shows them, penstock db purge -f removes them",
+    )
 
 
 def _purge_document(planned: PurgePlan, *, is_dry: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ in one place (to have it on another disk) has not committed it.
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,6 +65,6 @@ def _refused(root: Path, path: str, why: str) -> Invalid:
     return Invalid(
         f"{name} is a symbolic link to {os.readlink(path)}, {why}: writing there would leave the repository",
         code="data.link_in_private",
-        hint=f"if you trust nothing behind it: rm {name}",
+        hint=f"if you trust nothing behind it: rm {shlex.quote(name)}",
         path=name,
     )

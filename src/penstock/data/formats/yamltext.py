@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import sys
 from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
@@ -34,9 +35,7 @@ def load_document(text: str, where: str) -> MutableMapping[str, Any]:
     Raises:
         Invalid: it is not YAML, or its top is something else.
     """
-    sides = (
-        f"git checkout --ours {where} (or --theirs), or edit it; then git add {where} and penstock checkout"
-    )
+    sides = f"git checkout --ours {shlex.quote(where)} (or --theirs), or edit it; then git add {shlex.quote(where)} and penstock checkout"
     refuse_conflict(text, where, sides)
     try:
         document = YAML().load(text)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from penstock.base.errors import Conflict, Invalid
@@ -94,7 +95,7 @@ def check_seen_by_git(repo: DataRepository, pointer: Path) -> None:
     raise Invalid(
         f"git would ignore {name}, and with it that the data are tracked",
         code="data.pointer_ignored",
-        hint=f"git check-ignore -v {name} shows the pattern; choose another place, or change it",
+        hint=f"git check-ignore -v {shlex.quote(name)} shows the pattern; choose another place, or change it",
         path=name,
     )
 

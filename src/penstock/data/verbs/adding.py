@@ -132,7 +132,7 @@ def check_not_ignored(repo: DataRepository, path: Path) -> None:
             raise Invalid(
                 f"{name} is excluded by .dvcignore",
                 code="data.ignored",
-                hint=f"penstock check-ignore -d {name} shows the pattern",
+                hint=f"penstock check-ignore -d {shlex.quote(name)} shows the pattern",
                 path=name,
             )
         path, is_dir = path.parent, True
@@ -215,7 +215,7 @@ def _check_nested(repo: DataRepository, path: Path, tree: HashedTree) -> None:
             raise Conflict(
                 f"{repo.relative(path)} overlaps {inner}, which {pointer} tracks",
                 code="data.overlap",
-                hint=f"penstock remove {pointer}, then penstock add {repo.relative(path)}",
+                hint=f"penstock remove {shlex.quote(pointer)}, then penstock add {shlex.quote(repo.relative(path))}",
                 path=str(path),
             )
 

@@ -95,7 +95,7 @@ def plan_checkout(repo: DataRepository, output: Output, within: Within = "") -> 
         raise Invalid(
             f"{repo.relative(output.path)} is a symbolic link where a directory belongs",
             code="data.symlink",
-            hint=f"rm {repo.relative(output.path)}",
+            hint=f"rm {shlex.quote(repo.relative(output.path))}",
         )
     if info is None:
         wanted = _wanted(repo, output, wanted_info, within)
@@ -186,7 +186,7 @@ def _wanted(repo: DataRepository, output: Output, info: HashInfo, within: Within
             raise NotFound(
                 f"{repo.relative(output.path)} cannot be checked out: its list of files ({info.md5}) is not in the cache",
                 code=error.code,
-                hint=f"penstock pull {output.source}",
+                hint=f"penstock pull {shlex.quote(output.source)}",
                 md5=info.md5,
             ) from None
     check_placeable(tree, repo.relative(output.path))
@@ -273,7 +273,7 @@ def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) 
         raise NotFound(
             f"{repo.relative(plan.output.path)} cannot be checked out: object {min(absent)}{more} not in the cache",
             code=error.code,
-            hint=f"penstock pull {plan.output.source}"
+            hint=f"penstock pull {shlex.quote(plan.output.source)}"
             if plan.output.push
             else f"penstock repro {shlex.quote(plan.output.source.rpartition(':')[2])}: it is never pushed (push: false)",
             missing=len(absent),
@@ -293,7 +293,7 @@ def _refused(repo: DataRepository, plan: CheckoutPlan) -> Refused:
     return Refused(
         f"checkout would destroy work that is stored nowhere else: {listed}",
         code="data.unsaved_work",
-        hint=f"penstock commit {plan.output.source} to keep it, or penstock checkout --force (keeps a copy)",
+        hint=f"penstock commit {shlex.quote(plan.output.source)} to keep it, or penstock checkout --force (keeps a copy)",
         paths=names,
     )
 

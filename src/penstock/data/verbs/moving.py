@@ -9,6 +9,7 @@ Source: dvc/repo/move.py (3.67).
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def plan_move(repo: DataRepository, source: Path, target: Path) -> MovePlan:
         raise Conflict(
             f"{repo.relative(target)} is inside {repo.relative(around.outputs[0].path)}, which is tracked",
             code="data.overlap",
-            hint=f"to make it a part of that: penstock remove {repo.relative(pointer.path)}, mv, penstock add",
+            hint=f"to make it a part of that: penstock remove {shlex.quote(repo.relative(pointer.path))}, mv, penstock add",
             path=str(target),
         )
     own = pointer.path == pointer_path(source)

@@ -114,7 +114,9 @@ def _origin_of(project: Project, explanation: Explanation) -> _Origin:
         raise NotFound(
             f"{subject} leads to no commit, so its code cannot be restored",
             code="chain.no_commit",
-            hint=f"penstock why {subject}" if version is None else f"penstock model download {version.ref}",
+            hint=f"penstock why {shlex.quote(subject)}"
+            if version is None
+            else f"penstock model download {version.ref}",
         )
     notes = tuple(f"{explanation.version} was {one.sentence}" for one in gone.values())
     origin = _Origin(explanation.commit, version=version, notes=notes)

@@ -92,6 +92,17 @@ def why_not_on_default(git: Git, commit: str, pushed: Pushed) -> str | None:
     )
 
 
+def branch_of(git: Git, revision: str, pushed: Pushed) -> str | None:
+    """Return the branch that a run is of, as the CI system says it, else the one that the revision names or is; None without."""
+    if pushed.told is not None:
+        return pushed.told.branch
+    if git.run("rev-parse", "--verify", "--quiet", f"{BRANCH}{revision}", check=False):
+        return revision
+    if revision != "HEAD":
+        return None
+    return git.branch()
+
+
 def default_name(git: Git) -> str:
     """Return what the default branch is called, by what git knows here: origin's, else main or master, else the one checked out."""
     known = git.run("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD", check=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from penstock.base.errors import PenstockError
@@ -9,6 +11,8 @@ from penstock.base.numbers import format_number
 from penstock.ci.report import Changes
 from penstock.flows.comparing.differences import Pair, compare_sides
 from penstock.flows.comparing.sides import find_side
+from penstock.flows.models.proving import told_files
+from penstock.flows.tracked.selection import status
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
@@ -36,6 +40,32 @@ def changes_of(project: Project, commit: str, champion: ModelVersion | None) -> 
             code=tuple(name for name in found.code or () if not _is_made(name)),
         )
     return None
+
+
+def list_uncommitted(project: Project, *more: str) -> list[str]:
+    """Return the project's files that differ from what is committed, new ones too, and of `more` paths of git's."""
+    status = project.git.run_bytes("status", "--porcelain", "-z", "--no-renames", "--", ".", *more)
+    return [entry[3:].decode(errors="replace") for entry in status.split(b"\0") if len(entry) > 3]
+
+
+def list_unjudged(project: Project, commit: str) -> tuple[str, ...]:
+    """Return what a run on the commit that is checked out does not see: uncommitted files, and data that changed since."""
+    if commit != project.git.head():
+        return ()
+    data: list[str] = []
+    with suppress(PenstockError):  # what is wrong with the data, the run tells
+        data = [path for entries in status(project.data).values() for path in _modified(entries)]
+    return tuple(dict.fromkeys((*list_uncommitted(project), *data)))
+
+
+def told_unjudged(names: Sequence[str]) -> str:
+    """Say that files were not judged; empty where there are none."""
+    return f"not judged: uncommitted changes in {told_files(names)}" if names else ""
+
+
+def _modified(entries: Sequence[Any]) -> list[str]:
+    outputs = [one["changed outs"] for one in entries if isinstance(one, dict) and "changed outs" in one]
+    return [path for found in outputs for path, state in found.items() if state == "modified"]
 
 
 def _is_made(name: str) -> bool:

@@ -15,8 +15,8 @@ from penstock.base.errors import NotFound, PenstockError, Refused, told_of_syste
 from penstock.base.numbers import counted
 from penstock.base.running import name_process
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
-from penstock.flows.ci.branches import Pushed, why_not_on_default
-from penstock.flows.ci.changes import changes_of
+from penstock.flows.ci.branches import Pushed, branch_of, why_not_on_default
+from penstock.flows.ci.changes import changes_of, list_unjudged
 from penstock.flows.ci.new_data import take_new_data
 from penstock.flows.ci.plots import draw_plots
 from penstock.flows.ci.releasing import gate_changes, hold, release, why_held
@@ -115,13 +115,15 @@ def run_ci(
         )
     commit = project.git.resolve(revision)
     started_ms = pushed.began_ms or now_ms()
+    branch = pushed.branch or branch_of(project.git, revision, pushed)
+    unjudged = list_unjudged(project, commit) if pushed.branch is None else ()
     progress = _Progress()
     with clean_worktree(project, commit, "ci") as tree:
         run = _Run(tree, progress, on_step or (lambda step: None))
         champion = _champion_of(tree)
         begun = msgspec.structs.replace(
             _report(tree, progress, champion, commit, started_ms),
-            passed=False, branch=pushed.branch, steps=(UNFINISHED,), process=name_process(),
+            passed=False, branch=branch, unjudged=unjudged, steps=(UNFINISHED,), process=name_process(),
         )  # fmt: skip
         save_report(project, begun)
         run.step("data", lambda: _bring_data(project, tree))
@@ -140,7 +142,7 @@ def run_ci(
         plots = draw_plots(project, tree, champion)
         report = msgspec.structs.replace(
             _report(tree, progress, champion, commit, started_ms),
-            branch=pushed.branch, changes=changes_of(tree, commit, champion),
+            branch=branch, unjudged=unjudged, changes=changes_of(tree, commit, champion),
             plots=plots.names, plots_problem=plots.problem,
         )  # fmt: skip
     try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from penstock.base import yaml12
 from penstock.base.errors import Conflict, Refused
 from penstock.base.files import write_atomic
 from penstock.base.git import find_git_root
@@ -51,7 +52,8 @@ NO_COMMENT = (
 RELEASE = "`penstock ci run --rev HEAD --deploy` after the merge, in a job of the default branch alone, or penstock ci init hook"
 """How what passed goes live: the files validate every push, and a release is decided by who writes the job for it."""
 _WHERE = re.compile(
-    r"""working-directory: "([^"]+)"|- "cd \\"([^"\\]+)\\""|^ +dir\('([^']+)'\)""", re.MULTILINE
+    r"""working-directory: (?P<github>".+")$|- (?P<gitlab>"cd .+")$|^ +dir\((?P<jenkins>'.+')\) \{$""",
+    re.MULTILINE,
 )
 """How each renderer says where the project lies; those of a project in the root say nothing, or `.`."""
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -140,7 +142,14 @@ def plan_ci_file(
 def _project_of(text: str) -> str:
     """Return where in the repository the project of a written file lies."""
     found = _WHERE.search(text)
-    return "." if found is None else next(one for one in found.groups() if one is not None)
+    if found is None:
+        return "."
+    if found["jenkins"]:
+        return re.sub(r"\\(.)", r"\1", found["jenkins"][1:-1])
+    told = str(yaml12.load(found["github"] or found["gitlab"]))
+    if found["github"]:
+        return told.replace("${{ '${{' }}", "${{")
+    return shlex.split(told)[-1].removeprefix("./")
 
 
 def _told_of_releases(project: Project) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -10,6 +11,7 @@ from penstock.base.errors import PenstockError
 from penstock.base.numbers import counted
 from penstock.ci.sealing import is_unedited
 from penstock.data.pointers.pointer import list_pointers
+from penstock.flows.ci.changes import list_uncommitted
 from penstock.flows.ci.files import FILES, RELEASE, installation_of, plan_ci_file
 from penstock.flows.ci.hook import find_hook
 from penstock.flows.ci.new_data import state_of
@@ -57,7 +59,7 @@ def _files(project: Project) -> Iterator[Check]:
         sentence = (
             f"{hook.path} {'validates what is pushed' if is_new else 'is not what `ci init hook` writes now'}"
         )
-        hint = None if is_new else f"penstock ci init hook {hook.path.parent.parent}"
+        hint = None if is_new else f"penstock ci init hook {shlex.quote(str(hook.path.parent.parent))}"
         yield Check("file", "ok" if is_new else "missing", sentence, hint)
     elif not found:
         hint = f"penstock ci init {'|'.join(FILES)}, or hook for a bare repository of yours"
@@ -98,8 +100,7 @@ def _file(project: Project, name: str) -> Check:
 def _committed(project: Project) -> Iterator[Check]:
     """Yield what is not committed, of the project and of the CI files at git's root: a CI system sees commits alone."""
     files = [f":(top){relative}" for relative in FILES.values()]
-    status = project.git.run_bytes("status", "--porcelain", "-z", "--", ".", *files)
-    paths = [entry[3:].decode(errors="replace") for entry in status.split(b"\0") if len(entry) > 3]
+    paths = list_uncommitted(project, *files)
     if not paths:
         yield Check("commit", "ok", "everything is committed")
         return
@@ -127,6 +128,13 @@ def _pipeline(project: Project) -> Iterator[Check]:
             f"dvc.lock is not in step: {shown} would run in CI",
             "penstock repro, git commit",
         )
+        return
+    if ahead.lost:
+        shown = ", ".join(ahead.lost[:SHOWN]) + (" …" if len(ahead.lost) > SHOWN else "")
+        sentence = (
+            f"dvc.lock is in step, but what {shown} made is in no cache that CI has: it would run there again"
+        )
+        yield Check("pipeline", "missing", sentence, "penstock repro keeps it again, penstock push")
         return
     sentence = f"dvc.lock is in step with {counted(len(stages), 'stage')}"
     if ahead.not_pulled:

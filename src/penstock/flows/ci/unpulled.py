@@ -20,9 +20,13 @@ from penstock.project.project import Project
 
 @dataclass(frozen=True)
 class Outlook:
-    """Which stages a CI run would run, and which it would not although something of theirs is not here."""
+    """Which stages a CI run would run, and which it would not although something of theirs is not here.
+
+    `lost`: those it would run though nothing changed, since what they made is neither in the cache nor on the remote.
+    """
 
     would_run: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     not_pulled: tuple[str, ...] = ()
 
 
@@ -50,10 +54,12 @@ def look_ahead(project: Project) -> Outlook:
         else:
             absent[name] = stage_outputs(repo.root, stage, entry)
     lost = _lost(project, [output for outputs in absent.values() for output in outputs]) if absent else set()
-    for name, outputs in absent.items():
-        if any(repo.relative(output.path) in lost for output in outputs):
-            would_run.append(name)
-    return Outlook(tuple(would_run), tuple(name for name in absent if name not in would_run))
+    again = [
+        name
+        for name, outputs in absent.items()
+        if any(repo.relative(output.path) in lost for output in outputs)
+    ]
+    return Outlook(tuple(would_run), tuple(again), tuple(name for name in absent if name not in again))
 
 
 def not_pulled(project: Project, names: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.flows.experiments.queueing import UNDONE, enqueue, list_waiting
-from penstock.flows.experiments.references import check_free, check_name, list_experiments, taken
+from penstock.flows.experiments.references import check_name, is_free, list_experiments, taken
 from penstock.flows.experiments.request import Job, Request
 from penstock.flows.experiments.running import changed_parameters
 from penstock.flows.experiments.saving import baseline_of
@@ -53,11 +53,10 @@ def _names(project: Project, baseline: str, name: str | None, count: int, *, for
     if name:
         check_name(name)
         names = [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
+        left = [one for one in names if one in waiting]
         for one in names:
-            if one in waiting:
-                raise taken(one)
-            if not force:
-                check_free(project.git, baseline, one)
+            if one in waiting or not (force or is_free(project.git, baseline, one)):
+                raise taken(one, left)
         return names
     known = waiting | {one.name for one in list_experiments(project.git)}
     names = []

@@ -7,6 +7,7 @@ written. DVC's own queue is a file of pickled Python objects and a broker's fold
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -71,7 +72,7 @@ def list_waiting(git: Git, state: State) -> list[Waiting]:
             raise Invalid(
                 f"the queued experiment {name!r} cannot be read: {error}",
                 code="experiments.bad_queue",
-                hint=f"git update-ref -d {ref}",
+                hint=f"git update-ref -d {shlex.quote(ref)}",
             ) from None
         same = found.get((name, commit))
         refs = (*same.refs, ref) if same else (ref,)

@@ -121,22 +121,32 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_free(git: Git, baseline: str, name: str) -> bool:
+    """Say whether no experiment of this baseline has the name."""
+    return not git.run("rev-parse", "--verify", "--quiet", Experiment(name, baseline, "").ref, check=False)
+
+
 def check_free(git: Git, baseline: str, name: str) -> None:
     """Make sure that no experiment of this baseline has the name.
 
     Raises:
         Conflict: one has.
     """
-    if git.run("rev-parse", "--verify", "--quiet", Experiment(name, baseline, "").ref, check=False):
+    if not is_free(git, baseline, name):
         raise taken(name)
 
 
-def taken(name: str) -> Conflict:
-    """Return the error for a name that is in use."""
+def taken(name: str, waiting: Sequence[str] = ()) -> Conflict:
+    """Return the error for a name that is in use; `waiting` are those of the same names that are queued still."""
+    hint = "choose another name, or replace it with --force"
+    if waiting:
+        them = f"{', '.join(waiting[:3])}{f' and {len(waiting) - 3} more' if len(waiting) > 3 else ''}"
+        still = f"{them} {'waits' if len(waiting) == 1 else 'wait'} in the queue: penstock exp run --run-all goes on with"
+        hint = f"{still} {'it' if len(waiting) == 1 else 'them'}; or choose another name"
     return Conflict(
         f"there is an experiment {name!r} already",
         code="experiments.name_taken",
-        hint="choose another name, or replace it with --force",
+        hint=hint,
         experiment=name,
     )
 

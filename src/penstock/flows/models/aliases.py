@@ -2,7 +2,8 @@
 
 A protected alias says what production runs. Where a project has gates, it moves only to a version that has a
 verdict that allows it (`flows/models/proving`), its files as they were judged, and is not taken away. Without a
-penstock.yaml the gates are not known: a model that was ever judged is then asked for a verdict that passed. Otherwise
+penstock.yaml the gates are not known: a model that was ever judged is then asked for a verdict that passed. Where no
+gates are set, what gates that were refused stays refused until a person answers for it. Otherwise
 nothing is asked without gates (a server outside a project), but every move is kept with time and actor.
 """
 
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Corrupt, NotFound, Refused
+from penstock.flows.models.evidence.refusals import answer_for, told_refusal
 from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
@@ -23,7 +25,7 @@ from penstock.registry.aliases import find_alias, list_aliases, move_alias
 from penstock.registry.entities import Alias, AliasMove, ModelVersion, Verdict
 from penstock.registry.names import check_alias
 from penstock.registry.references import resolve_version
-from penstock.registry.states import clear_state, require_not_rolled_back
+from penstock.registry.states import require_not_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import get_version
 
@@ -58,13 +60,20 @@ class PromotionPlan:
     previous: int | None
     verdict: Verdict | None
     answered_for: str = ""
-    """Why a version that was rolled back may be promoted all the same."""
+    """Why a version that was rolled back, or refused by gates that are gone, may be promoted all the same."""
     says_what_runs: bool = False
     """Whether the alias is one of the project's protected ones."""
+    has_gates: bool = True
+    """Whether gates are set for the model now."""
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the alias is there already."""
+        """Whether the alias is there already, and nobody says why it may be."""
+        return self.is_there and not self.answered_for
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the alias points at the version already."""
         return self.previous == self.version.number
 
     @property
@@ -74,7 +83,12 @@ class PromotionPlan:
             return ()
         if self.verdict is None:
             return (f"{self.version.ref} was judged by no gate: write `gates:` into {SETTINGS_FILE}",)
-        return () if self.verdict.checks else (f"{self.version.ref}: {self.verdict.summary}",)
+        if not self.verdict.checks:
+            return (f"{self.version.ref}: {self.verdict.summary}",)
+        if self.has_gates:
+            return ()
+        why = told_refusal(self.version, self.verdict) or f"it passed those that were: {self.verdict.summary}"
+        return (f"{self.version.ref}: no gates are set for it now; {why}",)
 
 
 def plan_promotion(
@@ -83,7 +97,7 @@ def plan_promotion(
     """Plan to point `alias` at the version a reference means.
 
     Args:
-        force_reason: why a version that was rolled back may be promoted all the same.
+        force_reason: why a version that was rolled back, or refused by gates that are gone, may be promoted all the same.
 
     Raises:
         NotFound: no such version.
@@ -124,14 +138,15 @@ def plan_move(
     if alias in policy.protected and not force_reason:
         require_not_rolled_back(connection, version, alias)
     current = find_alias(connection, version.model, alias)
-    if policy.protects(version.model, alias):
-        verdict: Verdict | None = policy.rule.require(connection, version, f"become {alias}")
-    elif alias in policy.protected and policy.rule.asks_own(connection, version.model):
-        verdict = policy.rule.require_own(connection, version, f"become {alias}")
-    else:
-        verdict = policy.rule.find(connection, version)
+    rule, says_what_runs = policy.rule, alias in policy.protected
+    verdict = (
+        rule.let_out(connection, version, f"become {alias}", is_answered_for=bool(force_reason))
+        if says_what_runs
+        else rule.find(connection, version)
+    )
     previous = current.version if current else None
-    return PromotionPlan(version, alias, previous, verdict, force_reason, alias in policy.protected)
+    has_gates = bool(rule.gates_of(version.model))
+    return PromotionPlan(version, alias, previous, verdict, force_reason, says_what_runs, has_gates)
 
 
 def apply_promotion(project: Project, plan: PromotionPlan, cause: Mapping[str, Any] | None = None) -> None:
@@ -150,7 +165,9 @@ def apply_move(
     """Carry a plan out in the caller's transaction; raises as `apply_promotion`."""
     version = plan.version
     if plan.answered_for:
-        clear_state(connection, version, actor, plan.answered_for)
+        answer_for(connection, version, actor, plan.answered_for)
+    if plan.is_there:
+        return
     move = AliasMove(
         model=version.model,
         name=plan.alias,

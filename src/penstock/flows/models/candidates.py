@@ -107,6 +107,13 @@ def require_as_made(project: Project, relative: str) -> None:
         actual = hash_path(project.data, project.root / relative).md5
     except NotFound:
         actual = None
+    if actual is None:
+        raise Invalid(
+            f"{relative}, which stage `{stage}` made, is not there any more",
+            code="registry.output_missing",
+            hint="penstock checkout brings it back, or penstock repro makes it again",
+            path=relative,
+        )
     if actual != locked.md5:
         raise Invalid(
             f"{relative} is not what stage `{stage}` made: it was changed afterwards",

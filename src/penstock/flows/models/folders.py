@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from penstock.base.errors import Corrupt, Invalid, PenstockError, Refused, Unavailable
+from penstock.base.errors import Corrupt, Invalid, NotFound, PenstockError, Refused, Unavailable
 from penstock.flows.models.admitting import admit_version
 from penstock.flows.models.proving import VerdictRule, require_unbroken
 from penstock.monitoring.profile import Profile
@@ -100,7 +101,14 @@ def write_model(project: Project, version: ModelVersion, folder: Path) -> None:
                 raise Invalid(
                     f"{version.ref} names a file outside its folder: {file.path}", code="registry.bad_path"
                 )
-            project.artifacts.fetch(file.sha256, target)
+            try:
+                project.artifacts.fetch(file.sha256, target)
+            except (Corrupt, NotFound) as error:
+                error.message = f"{file.path} of {version.ref} cannot be had: {error.message}"
+                error.hint = (
+                    f"penstock model verify {shlex.quote(version.ref)} tells all that it lacks; {error.hint}"
+                )
+                raise
         try:
             os.replace(temporary, folder)
         except OSError:
@@ -191,8 +199,7 @@ class RegistrySource:
                     f"{found.ref} cannot be asked for: {error.message}", code=error.code, hint=error.hint
                 ) from None
             require_not_rolled_back(connection, found, "asked for")
-            if rule.gates_of(found.model):
-                rule.require(connection, found, "be asked for")
+            rule.let_out(connection, found, "be asked for")
 
     def admit(self, model: str, version: int, new: tuple[str, int] | None = None) -> str:
         """Let a version answer, in the endpoint's revision `new` if it is; return what there is to tell of its gates' code.

@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.store.events import record_event
 from penstock.flows.models.candidates import Candidate, find_candidate, require_as_made
 from penstock.flows.models.evidence.held_out import HeldOutTable, held_out_digest
@@ -201,4 +201,11 @@ def _champion_files(project: Project, name: str) -> ModelFiles | None:
         version = get_version(connection, name, alias.version) if alias else None
     if version is None:
         return None
-    return files_of_folder(fetch_model(project, version), name, version.number, version.digest)
+    try:
+        return files_of_folder(fetch_model(project, version), name, version.number, version.digest)
+    except PenstockError as error:
+        error.message = (
+            f"the champion cannot be compared with, and nothing is wrong with the candidate: {error.message}"
+        )
+        error.hint = f"{error.hint}; or penstock promote another version of {name} meanwhile"
+        raise

@@ -18,6 +18,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Corrupt, PenstockError, Refused
 from penstock.base.signing import PublicKey
 from penstock.base.store.events import record_event
+from penstock.flows.models.evidence.refusals import last_said, standing
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
@@ -85,9 +86,7 @@ class VerdictRule:
         if verdict is None or not verdict.passed:
             sentence = f"{start}: {_shortcoming(version, verdict, other, self.root)}"
             raise _refusal(version, sentence, "gate.no_passing_verdict", judge, verdict)
-        ended = next(
-            (one for one in verdict.checks if one.waiver and not one.waiver.holds_at(now_ms())), None
-        )
+        ended = verdict.ended_waiver(now_ms())
         if ended is not None and ended.waiver is not None:
             sentence = f"{start}: its check {ended.kind} failed, and its waiver ended on {ended.waiver.until}"
             raise _refusal(version, sentence, "gate.waiver_ended", judge, verdict)
@@ -101,29 +100,50 @@ class VerdictRule:
             raise _refusal(version, f"{start}: {lacking}", "gate.not_approved", approve, verdict)
         return verdict
 
-    def asks_own(self, connection: sa.Connection, model: str) -> bool:
-        """Say whether a version must have passed gates that are not known here: there is no penstock.yaml, and the model was judged."""
-        return not (self.root / SETTINGS_FILE).is_file() and was_judged(connection, model)
+    def let_out(
+        self, connection: sa.Connection, version: ModelVersion, what: str, *, is_answered_for: bool = False
+    ) -> Verdict | None:
+        """Return the verdict that a version passes a door on, whether it has gates or not; None where nothing judged it.
 
-    def require_own(self, connection: sa.Connection, version: ModelVersion, what: str) -> Verdict:
-        """Return the newest verdict on a version, where the gates as they are now are not known.
+        Args:
+            what: what it cannot do without, as `become champion`.
+            is_answered_for: a person says why it may go out though gates refused it that are not set any more.
 
         Raises:
-            Refused: there is none, it did not pass, or it was changed.
+            Refused: as `require` where gates are set; else a refusal of its files stands, or there is no
+                penstock.yaml to say that it has no gates, and it passed none.
         """
+        if self.gates_of(version.model):
+            return self.require(connection, version, what)
         start = f"{version.ref} cannot {what}"
         try:
-            verdict = find_verdict(connection, version.model, version.digest)
+            said = last_said(connection, version)
+            newest = find_verdict(connection, version.model, version.digest)
         except Corrupt as error:
             raise _refusal(version, f"{start}: {error.message}", error.code, error.hint or "") from None
-        if verdict is None or not verdict.passed:
-            sentence = f"{start}: {_shortcoming(version, verdict, None, self.root)}; there is no {SETTINGS_FILE} here"
+        refused = None if is_answered_for else standing(connection, version, said)
+        if refused is not None:
+            hint = (
+                f"set its gates in {SETTINGS_FILE} and judge it by them, penstock gate run {version.ref}; or "
+                f"penstock promote {version.ref} --force --reason TEXT, or a deploy with them, says why it may"
+            )
+            raise _refusal(version, f"{start}: {refused[1]}", "gate.no_passing_verdict", hint, refused[0])
+        for one in said:
+            proof = self.examine(connection, one)
+            if proof.state == "damaged":
+                raise _no_proof(version, start, proof, one)
+        own = next((one for one in said if one.model == version.model), newest)
+        if (
+            own is None
+            and not (self.root / SETTINGS_FILE).is_file()
+            and was_judged(connection, version.model)
+        ):
+            sentence = (
+                f"{start}: {_shortcoming(version, None, None, self.root)}; there is no {SETTINGS_FILE} here"
+            )
             hint = f"put {SETTINGS_FILE} back, then penstock gate run {version.ref}"
-            raise _refusal(version, sentence, "gate.no_passing_verdict", hint, verdict)
-        proof = self.examine(connection, verdict)
-        if proof.state == "damaged":
-            raise _no_proof(version, start, proof, verdict)
-        return verdict
+            raise _refusal(version, sentence, "gate.no_passing_verdict", hint)
+        return own
 
     def lacking_approval(self, connection: sa.Connection, version: ModelVersion) -> str | None:
         """Say what people have yet to say of a version under the gates as they are now; None when nothing."""

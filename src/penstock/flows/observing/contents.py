@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,14 +29,14 @@ def compare_contents(
     try:
         contents = [_files(repo, path, info) for info in (old, new)]
     except PenstockError as error:
-        return f"{error.message}: penstock fetch --all-commits {path}"
+        return f"{error.message}: penstock fetch --all-commits {shlex.quote(path)}"
     suffix = _suffix_of({**contents[0], **contents[1]})
     if suffix is None:
         return f"{path} holds no tables ({', '.join(SUFFIXES)})"
     sides = [{name: md5 for name, md5 in one.items() if name.lower().endswith(suffix)} for one in contents]
     found = [{name: repo.cache.find(HashInfo(md5)) for name, md5 in side.items()} for side in sides]
     if not all(place for side in found for place in side.values()):
-        return f"not all of it is in the cache: penstock fetch --all-commits {path}"
+        return f"not all of it is in the cache: penstock fetch --all-commits {shlex.quote(path)}"
     places = [{name: Path(place) for name, place in side.items() if place is not None} for side in found]
     total = sum(place.stat().st_size for side in places for place in side.values())
     if total > MAX_BYTES or max(map(len, places)) > MAX_FILES:

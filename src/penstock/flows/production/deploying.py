@@ -47,7 +47,8 @@ def plan_deployment(
     refused here. What penstock.yaml says of the endpoint becomes its policy.
 
     Args:
-        force: deploy a version that was rolled back, or one that requires what clients do not send; `reason` says why it may.
+        force: deploy a version that was rolled back, one that gates refused which are gone, or one that requires what clients do
+            not send; `reason` says why it may.
         shadows: versions that see the traffic and answer none of it, and no others do; None: those of penstock.yaml,
             and where it names none, those that there are.
         is_fixed: let a canary keep its percent until somebody changes it, as in a comparison of two versions.
@@ -70,8 +71,7 @@ def plan_deployment(
         rule = VerdictRule.of(project)
         if not force:
             require_not_rolled_back(connection, version, "deployed")
-        if rule.gates_of(version.model):
-            rule.require(connection, version, "be deployed")
+        rule.let_out(connection, version, "be deployed", is_answered_for=force)
     require_intact(project, version)  # a copy that is here says nothing of what other hosts will load
     files = RegistrySource(project).fetch(version.model, version.number)
     require_alive(files)

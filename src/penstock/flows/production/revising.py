@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.store.events import record_event
 from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
+from penstock.flows.models.evidence.refusals import answer_for
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.traffic.straying import find_later_move, serving_elsewhere
 from penstock.monitoring.alerts import Subject, open_alert
@@ -24,7 +25,7 @@ from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.aliases import find_alias, move_alias
 from penstock.registry.entities import AliasMove, ModelVersion
-from penstock.registry.states import VersionState, add_state, clear_state
+from penstock.registry.states import VersionState, add_state
 from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.classes import Classes, Served, add_classes
@@ -42,7 +43,7 @@ class DeploymentPlan:
     """The next revision of an endpoint and the one it was planned on.
 
     `policy` is what shall watch it from then on, None for what does already. `out` is the version that a
-    rollback takes out. `answered_for` is a version that was rolled back and is deployed all the same.
+    rollback takes out. `answered_for` is a version that was rolled back or refused, and is deployed all the same.
     `warnings` say what will not be judged, or be refused. `classes` are those that classifiers among its versions know.
     `yields` says that the alias stays where somebody pointed it since the canary began; else a promotion moves it.
     """
@@ -114,7 +115,7 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
     """
     actor = plan.draft.actor
     if plan.answered_for is not None:
-        clear_state(connection, plan.answered_for, actor, plan.draft.reason)
+        answer_for(connection, plan.answered_for, actor, plan.draft.reason)
     before = plan.before
     revision = append_revision(
         connection, plan.endpoint, plan.draft, expected=before.number if before else None

@@ -7,6 +7,7 @@ of the file is made in `penstock.flows.setup.writing`.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from penstock.base.errors import NotFound, PenstockError
 from penstock.data.formats.tables import load_table
 from penstock.data.repository import DataRepository
 from penstock.flows.models.evidence.measured import TABLES, Order, likeness
+from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.flows.pipelines.measures import read_metrics
 from penstock.flows.pipelines.snapshot import Snapshot, at_revision
 from penstock.pipeline.definition import load_all_stages
@@ -96,12 +98,7 @@ def look(repo: DataRepository, model: str | None = None) -> Findings:
     elif path is None:
         notes.append("no output of dvc.yaml looks like a model: put its folder under `model: path`")
     elif (repo.root / path).is_file():
-        folder = f"{Path(path).parent.as_posix()}/{name}".removeprefix("./")
-        notes.append(
-            f"{path} is a file, and what is registered and served is a folder: write one with "
-            f'penstock.save_model(model, "{folder}", inputs=frame.head()) and name it in dvc.yaml instead'
-        )
-        path = folder
+        notes.append(_told_file(path, name))
     elif not is_folder:
         notes.append(f"{path} is not made yet: penstock repro")
     others = [one for one in models if one is not taken]
@@ -136,6 +133,15 @@ def look(repo: DataRepository, model: str | None = None) -> Findings:
         has_tests=(repo.root / "tests").is_dir(),
         notes=tuple(notes),
     )
+
+
+def _told_file(path: str, name: str) -> str:
+    """Say what a model that is one file lacks: it is taken as it is, or has to be a folder where no library is known to read it."""
+    folder = f"{Path(path).parent.as_posix()}/{name}".removeprefix("./")
+    saved = f'penstock.save_model(model, "{folder}", inputs=frame.head())'
+    if Path(path).suffix in FLAVOUR_OF_SUFFIX:
+        return f"{path} is one file, which is taken as it is; a folder that {saved} writes also says what the model takes"
+    return f"{path} is a file, and its ending names no library of models: write a folder with {saved} and name it in dvc.yaml and here"
 
 
 def _plain(text: str) -> str:
@@ -181,7 +187,7 @@ def _choose(models: Sequence[Made], wanted: str | None) -> Made | None:
 def _other(one: Made, path: str | None) -> str:
     """Say that a model was found and not taken, and how it is added."""
     return (
-        f"{one.shown} is not in this proposal, which is for {path}: `penstock start --model {one.path} --dry-run` shows its "
+        f"{one.shown} is not in this proposal, which is for {path}: `penstock start --model {shlex.quote(one.path)} --dry-run` shows its "
         "own; what stands there under `model:` goes into the list `models:`, with its gates as `gates:` of that entry, and its endpoint under `endpoints:`"
     )
 

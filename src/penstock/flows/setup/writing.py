@@ -6,13 +6,14 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 from penstock.base.errors import Conflict
 from penstock.base.files import write_atomic
 from penstock.base.settings import parse_settings
+from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.flows.setup.proposing import Findings
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.settings import ProjectSettings
@@ -30,6 +31,9 @@ class SettingsPlan:
     text: str
     notes: tuple[str, ...]
     replaces: bool
+    has_model: bool = True
+    stubs: tuple[str, ...] = ()
+    """What stands there after this was written while nothing was known of a model: it is replaced without a word."""
 
 
 def plan_settings(root: Path, found: Findings) -> SettingsPlan:
@@ -37,7 +41,11 @@ def plan_settings(root: Path, found: Findings) -> SettingsPlan:
     text = "\n".join(_lines(found)) + "\n"
     path = root / SETTINGS_FILE
     parse_settings(text, ProjectSettings, str(path))
-    return SettingsPlan(path, text, found.notes, replaces=path.exists())
+    bare = Findings(project=found.project, model=found.project)
+    stubs = tuple("\n".join(_lines(replace(bare, has_tests=one))) + "\n" for one in (False, True))
+    return SettingsPlan(
+        path, text, found.notes, replaces=path.exists(), has_model=found.path is not None, stubs=stubs
+    )
 
 
 def apply_settings(plan: SettingsPlan, *, force: bool = False) -> None:
@@ -46,7 +54,7 @@ def apply_settings(plan: SettingsPlan, *, force: bool = False) -> None:
     Raises:
         Conflict: there is one already, and `force` was not given.
     """
-    if plan.path.exists() and not force:
+    if plan.path.exists() and not force and plan.path.read_text(errors="replace") not in plan.stubs:
         raise Conflict(
             f"{plan.path} exists already",
             code="settings.exists",
@@ -84,7 +92,9 @@ def _model(found: Findings) -> Iterator[str]:
         yield f"#   path: models/{_scalar(found.model)}"
         return
     made_by = f", made by stage `{found.stage}`" if found.stage and found.is_folder else ""
-    yield f"# The model: a folder that penstock.save_model wrote{made_by}."
+    is_file = Path(found.path).suffix in FLAVOUR_OF_SUFFIX
+    what = "one file of a library" if is_file else "a folder that penstock.save_model wrote"
+    yield f"# The model: {what}{made_by}."
     yield "model:"
     yield f"  name: {_scalar(found.model)}"
     yield f"  path: {_scalar(found.path)}"

@@ -6,6 +6,7 @@ Source: dvc/repo/get.py, imp_url.py, update.py, dvc/dependency/repo.py (3.67).
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -388,7 +389,7 @@ def _fetch_promised(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
             raise Conflict(
                 f"{dependency['path']} has changed since it was imported",
                 code="data.source_changed",
-                hint=f"penstock update {repo.relative(pointer.path)}",
+                hint=f"penstock update {shlex.quote(repo.relative(pointer.path))}",
             )
         info = save_path(repo, target)
         _renew(entry, hash_entry(info))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -232,7 +233,9 @@ def _clone_commit(origin: Path, rev: str | None, tree: Path, url: str) -> str:
                 hint="check the path",
             ) from None
         raise NotFound(
-            f"{url} has no revision {rev or 'HEAD'!r}", code="git.no_revision", hint=f"git ls-remote {url}"
+            f"{url} has no revision {rev or 'HEAD'!r}",
+            code="git.no_revision",
+            hint=f"git ls-remote {shlex.quote(url)}",
         ) from None
     Git(tree.parent).run("clone", "--quiet", "--shared", "--no-checkout", "--", str(origin), str(tree))
     Git(tree).run("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit)
@@ -306,6 +309,6 @@ def not_in_source(source: Source, path: str) -> PenstockError:
     return NotFound(
         f"{path} is not in {source.url}{at}",
         code="data.path_missing",
-        hint=f"penstock list {source.url}",
+        hint=f"penstock list {shlex.quote(source.url)}",
         path=path,
     )

@@ -6,6 +6,7 @@ interrupted leaves the target as it was.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ def _check_source(source: Database) -> None:
         raise Invalid(
             f"{source.url} has schema {version}, this program has {HEAD}",
             code="store.other_schema",
-            hint=f"penstock db upgrade {source.url}",
+            hint=f"penstock db upgrade {shlex.quote(source.url)}",
         )
 
 

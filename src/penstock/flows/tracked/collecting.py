@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ def _files_of(
         f"the directory object of {repo.relative(output.path)} ({info.md5}) is neither in the cache nor on "
         "the remote: which files it needs cannot be known",
         code="data.tree_missing",
-        hint=f"penstock fetch {output.source}, or penstock gc -f to collect its files too",
+        hint=f"penstock fetch {shlex.quote(output.source)}, or penstock gc -f to collect its files too",
         md5=info.md5,
     )
 

@@ -6,6 +6,7 @@ Source: dvc/repo/destroy.py (3.67).
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def destroy_repository(repo: DataRepository, *, drop_kept: bool = False) -> list
             raise Refused(
                 f"destroy would remove work that exists nowhere else: {told_kept(repo, kept)}",
                 code="data.kept_work",
-                hint=f"mv {repo.relative(repo.dvc_dir / 'tmp' / KEPT)} elsewhere, or penstock destroy --force --drop-kept",
+                hint=f"mv {shlex.quote(repo.relative(repo.dvc_dir / 'tmp' / KEPT))} elsewhere, or penstock destroy --force --drop-kept",
                 paths=[repo.relative(path) for path in kept],
             )
         check_writable(repo, [repo.root])

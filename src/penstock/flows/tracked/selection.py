@@ -7,6 +7,7 @@ path below a tracked directory, or a stage name; one target is found without rea
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,10 @@ def _resolve(
             if path.is_relative_to(output.path):
                 return [_within(output, path, pointer)]
     raise NotFound(
-        f"{target} is not tracked", code="data.not_tracked", hint=f"penstock add {target}", target=target
+        f"{target} is not tracked",
+        code="data.not_tracked",
+        hint=f"penstock add {shlex.quote(target)}",
+        target=target,
     )
 
 

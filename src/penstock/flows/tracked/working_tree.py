@@ -189,7 +189,7 @@ def _check_recorded(repo: DataRepository, chosen: Sequence[Chosen]) -> None:
         f"nothing says what {told} should hold: no hash is recorded",
         code="data.not_recorded",
         hint=(
-            f"penstock commit {stage} where the data are"
+            f"penstock commit {shlex.quote(stage)} where the data are"
             if stage == lost[0].source
             else f"commit dvc.lock where it was made, or penstock repro {shlex.quote(stage)}"
         )
@@ -213,7 +213,7 @@ def remove(
                 raise Invalid(
                     f"{part} is tracked as a part of {whole}",
                     code="data.not_a_pointer",
-                    hint=f"rm {part}, then penstock add {part} takes it out",
+                    hint=f"rm {shlex.quote(part)}, then penstock add {shlex.quote(part)} takes it out",
                 )
             changed += adding.remove_pointer(repo, one.pointer, with_data=with_data)
             repo.state.forget_outputs([repo.relative(one.output.path)])

@@ -42,9 +42,8 @@ def ask_doors(project: Project, connection: sa.Connection, version: ModelVersion
         return Doors(newest, error)
     shut = None
     try:
-        if is_judged:
-            rule.require(connection, version, "go out")
-        else:
+        rule.let_out(connection, version, "go out")
+        if not is_judged:
             require_unbroken(project, connection, version)
     except PenstockError as error:
         shut = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ def choose_endpoint(project: Project, version: ModelVersion | None, named: str |
             raise Invalid(
                 f"{model} is not registered, and an endpoint is of a registered model",
                 code="batch.not_registered",
-                hint=f"penstock model register NAME {model}, or leave out --endpoint",
+                hint=f"penstock model register NAME {shlex.quote(model)}, or leave out --endpoint",
             )
         return Chosen(None, f"nothing is recorded: {model} is not registered")
     name = named or version.model

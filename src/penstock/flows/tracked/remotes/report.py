@@ -95,9 +95,9 @@ def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = F
         f"not everything was {verb}: {told}",
         code="data.object_missing",
         hint=(
-            f"penstock fetch {first} from a remote that has it, or penstock commit what the workspace holds"
+            f"penstock fetch {shlex.quote(first)} from a remote that has it, or penstock commit what the workspace holds"
             if verb == "pushed"
-            else f"penstock push {first} where it was added, or go on without it with penstock pull --allow-missing"
+            else f"penstock push {shlex.quote(first)} where it was added, or go on without it with penstock pull --allow-missing"
         ),
         paths=[path for paths in report.lacking.values() for path in paths],
         failed=len(failed),
