@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -154,6 +155,15 @@ class Git:
             diff = ("diff", "--cached", "--binary", "--no-ext-diff", commit or EMPTY_TREE)
             return self.run_bytes(*diff, *paths, variables={"GIT_INDEX_FILE": str(index)})
 
+    def apply(self, patch: bytes) -> None:
+        """Change the files of the whole tree as a patch of `dirty_patch` says; the index stays.
+
+        Raises:
+            Invalid: it does not fit.
+        """
+        top = Git(Path(self.run("rev-parse", "--show-toplevel")))  # below it git leaves out what is beside
+        top.feed(patch, "apply", "--binary", "--whitespace=nowarn", "-")
+
     def show(self, revision: str, path: str) -> bytes:
         """Return a file's bytes at a revision.
 
@@ -161,6 +171,34 @@ class Git:
             Invalid: the file is not there.
         """
         return self.run_bytes("show", f"{revision}:{path}")
+
+
+def changed_paths(patch: bytes) -> list[str]:
+    r"""Return the paths that a patch of git changes, both of a renamed file, sorted; a head as it is where it names none.
+
+    Example:
+        >>> changed_paths(b'diff --git "a/\\303\\274 \\"" "b/\\303\\274 \\""\ndiff --git a/b c b/b c\n')
+        ['b c', 'ü "']
+    """
+    found: set[str] = set()
+    for head in re.findall(rb"^diff --git (.*)$", patch, re.MULTILINE):
+        text = head.decode(errors="replace")
+        named = re.fullmatch(r'("?)a/(.*?)"? ("?)b/(.*?)"?', text)
+        if named is None:
+            found.add(text)
+            continue
+        found |= {_unquoted(named[at + 1]) if named[at] else named[at + 1] for at in (1, 3)}
+    return sorted(found)
+
+
+def _unquoted(text: str) -> str:
+    """Return a path without the escapes of C that git writes between quotes."""
+    return (
+        text.encode("ascii", "backslashreplace")
+        .decode("unicode_escape")
+        .encode("latin-1")
+        .decode(errors="replace")
+    )
 
 
 def find_git_root(start: Path) -> Path | None:

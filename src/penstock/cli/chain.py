@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.base.numbers import counted
-from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.flows.chain.restoring import Restored
+    from penstock.project.project import Project
 
 FEATURES_MAX = 8
 """Features of a prediction that the terminal shows."""
@@ -81,25 +85,68 @@ def _short(value: object) -> str:
 )
 @json_option
 @pass_session
-def restore(session: Session, subject: str, into: Path) -> None:
-    """Bring back the code, data and model a subject stands on."""
+@click.pass_context
+def restore(context: click.Context, session: Session, subject: str, into: Path) -> None:
+    """Bring back the code, data and model a subject stands on.
+
+    SUBJECT is what `penstock why` takes, or an experiment. Of a run and a model version, what was not committed is
+    brought back too. What cannot be brought back is told, and the exit code is 1; the rest is there.
+    """
+    from penstock.base.errors import NotFound
     from penstock.flows.chain.restoring import restore as restore_subject
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    done = restore_subject(project, _from_root(session, project.root, subject), session.directory / into)
+    place = session.directory / into
+    try:
+        done = restore_subject(project, _from_root(session, project.root, subject), place)
+    except NotFound as error:
+        commit = _commit_of_experiment(project, subject) if error.code == "chain.no_subject" else None
+        if commit is None:
+            raise
+        done = restore_subject(project, commit, place)
     document = {
         "root": str(done.root),
         "commit": done.commit,
         "version": done.version,
         "outputs": done.output_count,
+        "model": done.model,
+        "uncommitted": done.uncommitted,
+        "notes": done.notes,
+        "missing": [{"what": one.what, "hint": one.hint} for one in done.lacks],
     }
+    session.emit(document, lambda: _render(done))
+    if done.lacks:
+        context.exit(EXIT_FAILED)
+
+
+def _commit_of_experiment(project: Project, name: str) -> str | None:
+    from penstock.base.errors import PenstockError
+    from penstock.flows.experiments.references import find_experiment
+
+    try:
+        return find_experiment(project.git, name).commit
+    except PenstockError:
+        return None
+
+
+def _render(done: Restored) -> str:
+    from penstock.cli.printing import one_line
+
     what = f"{done.version} at " if done.version else ""
-    session.emit(
-        document,
-        f"{what}commit {done.commit[:10]} with {done.output_count} tracked paths is in {done.root}\n"
-        f"Next: penstock -C {done.root} repro",
+    lines = [f"{what}commit {done.commit[:10]} with {done.output_count} tracked paths is in {done.root}"]
+    if done.model is not None:
+        lines.append(f"model        {done.model}")
+    if done.uncommitted:
+        lines.append(f"uncommitted  {', '.join(done.uncommitted)}: as kept in the artifact store")
+    lines += [f"note         {note}" for note in done.notes]
+    for lack in done.lacks:
+        lines += [f"missing      {lack.what}", *([f"{'':13}{lack.hint}"] if lack.hint else [])]
+    lines.append(
+        "Files that git ignored are not kept: a stage that reads some it does not name needs them again."
     )
+    lines.append(f"Next: penstock -C {done.root} repro")
+    return "\n".join(map(one_line, lines))
 
 
 @click.command()

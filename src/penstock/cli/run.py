@@ -12,6 +12,7 @@ from penstock.cli.run_export import run_export
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
+    from penstock.project.project import Project
     from penstock.tracking.entities import Run
 
 
@@ -71,7 +72,8 @@ def run_show(session: Session, run_id: str) -> None:
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         found = get_run(connection, run_id)
-    session.emit(msgspec.to_builtins(found), lambda: _render(found))
+    changed = _uncommitted(project, found)
+    session.emit({**msgspec.to_builtins(found), "uncommitted": changed}, lambda: _render(found, changed))
 
 
 @run.command("compare")
@@ -158,7 +160,20 @@ def _chosen(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
     return [(name, value) for name, value in sorted(metrics.items()) if not name.startswith("system/")][:4]
 
 
-def _render(found: Run) -> str:
+def _uncommitted(project: Project, found: Run) -> list[str] | None:
+    """Return the files that were not as committed; None where what was kept of them is gone."""
+    from penstock.base.errors import PenstockError
+    from penstock.base.git import changed_paths
+
+    if found.dirty_digest is None:
+        return []
+    try:
+        return changed_paths(project.artifacts.get(found.dirty_digest))
+    except PenstockError:
+        return None
+
+
+def _render(found: Run, changed: list[str] | None) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
     from penstock.cli.printing import one_line
@@ -167,6 +182,8 @@ def _render(found: Run) -> str:
         f"run      {found.id}",
         f"status   {found.status.lower()}, started {format_ms(found.start_ms)}",
         f"commit   {found.commit or 'none'}{' with uncommitted changes' if found.dirty_digest else ''}",
+        *(f"changed  {path}" for path in changed or ()),
+        *(["changed  what was not committed is not in the artifact store"] if changed is None else []),
         *(f"stage    {stage.name} {stage.action} in {stage.seconds:.1f} s" for stage in found.stages),
         *(f"input    {path} {digest}" for path, digest in found.inputs.items()),
         *(f"param    {key} = {value}" for key, value in found.params.items()),

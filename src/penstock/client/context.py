@@ -15,6 +15,7 @@ from penstock.base.git import Git
 from penstock.client.sink import COMMIT_TAG, RunDraft
 from penstock.flows.models.provenance import capture_code, data_digests
 from penstock.project.project import Project
+from penstock.tracking.entities import CLEAN, TREE_TAG
 from penstock.tracking.run_names import new_run_name
 
 DIRTY_TAG, LOCK_TAG = "penstock.dirty_digest", "penstock.lock_digest"
@@ -44,6 +45,8 @@ def draft_run(
         own[COMMIT_TAG] = commit
     if dirty:
         own[DIRTY_TAG] = dirty
+    elif commit:
+        own[TREE_TAG] = CLEAN
     if lock:
         own[LOCK_TAG] = lock
     project = around.project.settings.project if around.project else DEFAULT_EXPERIMENT

@@ -24,25 +24,37 @@ from penstock.pipeline.executors.role import Task
 from penstock.pipeline.lockfile import LOCK_FILE, LockedPath, LockEntry
 from penstock.pipeline.outputs import parse_outputs, stage_outputs
 from penstock.pipeline.parameters import require_values
-from penstock.pipeline.runcache import find_run, is_cacheable, restore_run, save_run
+from penstock.pipeline.runcache import find_run, is_cacheable, is_stored, restore_run, save_run
 from penstock.pipeline.stage import Stage, StageOutput
 from penstock.pipeline.status import command_of
 
 Bring = Callable[[Sequence[Output]], None]
+IsSeen = Callable[[LockEntry], bool]
 
 
 @dataclass(frozen=True)
 class Work:
-    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing."""
+    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing.
+
+    `is_seen` says which results of earlier runs may be taken; None: all.
+    """
 
     repo: DataRepository
     root: Path
     stage: Stage
     commit: bool = True
     bring: Bring | None = None
+    is_seen: IsSeen | None = None
 
 
-def begin(repo: DataRepository, stage: Stage, *, commit: bool = True, bring: Bring | None = None) -> Work:
+def begin(
+    repo: DataRepository,
+    stage: Stage,
+    *,
+    commit: bool = True,
+    bring: Bring | None = None,
+    is_seen: IsSeen | None = None,
+) -> Work:
     """Return a stage as work to be done; one whose outputs are not its own is refused untouched.
 
     Raises:
@@ -54,7 +66,7 @@ def begin(repo: DataRepository, stage: Stage, *, commit: bool = True, bring: Bri
     for output in stage.outputs:
         if output.is_cached:
             check_not_tracked(repo, repo.root / stage.place(output.path))
-    return Work(repo, repo.root, stage, commit, bring)
+    return Work(repo, repo.root, stage, commit, bring, is_seen)
 
 
 def check_out(work: Work, entry: LockEntry) -> bool:
@@ -78,13 +90,23 @@ def store(work: Work, entry: LockEntry) -> bool:
     return True
 
 
-def restore(work: Work) -> LockEntry | None:
-    """Take the result of an earlier run with these inputs, if there is one, and return its entry."""
+def restore(work: Work, locked: LockEntry | None = None) -> LockEntry | None:
+    """Take the result of an earlier run with these inputs, if there is one, and return its entry.
+
+    Args:
+        locked: what the lock says where its inputs are these: it alone is taken then, whatever else ran, or nothing.
+
+    Source: dvc/stage/cache.py (3.67), `StageCache.restore`.
+    """
     stage = work.stage
     if not is_cacheable(stage):
         return None
-    paths = sorted(output.path for output in stage.outputs)
-    entry = find_run(work.repo, LockEntry(command_of(stage), *_inputs(work)), paths, _bringer(work))
+    if locked is not None:
+        entry = locked if is_stored(work.repo, locked, _bringer(work)) else None
+    else:
+        paths = sorted(output.path for output in stage.outputs)
+        wanted = LockEntry(command_of(stage), *_inputs(work))
+        entry = find_run(work.repo, wanted, paths, _bringer(work), work.is_seen)
     if entry is None:
         return None
     restore_run(work.repo, work.root, stage, entry)
@@ -180,14 +202,14 @@ def finish(started: Started) -> LockEntry:
 def record(work: Work) -> LockEntry:
     """Keep a stage's outputs as they are and return what is to be locked, as if its commands had just run.
 
+    The run cache is not told: what it has is taken for what commands made.
+
     Raises:
         NotFound: a dependency does not exist.
         Invalid: an output does not.
     """
     dependencies, parameters = _inputs(work)
-    entry = LockEntry(command_of(work.stage), dependencies, parameters, _keep_all(work))
-    save_run(work.repo, work.root, work.stage, entry)
-    return entry
+    return LockEntry(command_of(work.stage), dependencies, parameters, _keep_all(work))
 
 
 def record_frozen(work: Work, entry: LockEntry | None) -> LockEntry:

@@ -60,6 +60,7 @@ def find_run(
     wanted: LockEntry,
     output_paths: list[str],
     bring: Callable[[LockEntry], None] | None = None,
+    is_seen: Callable[[LockEntry], bool] | None = None,
 ) -> LockEntry | None:
     """Return the newest remembered result of these inputs whose outputs are all stored, or None.
 
@@ -67,16 +68,24 @@ def find_run(
         wanted: command, dependencies and parameters; its outputs do not count.
         output_paths: the paths of the outputs, in the lock's order.
         bring: tries to bring what a result names into the cache.
+        is_seen: says which results count, where not all do.
     """
     document = wanted.to_document() | {"outs": [{"path": path} for path in output_paths]}
     for path in _newest_first(_folder(repo, document)):
         with suppress(Invalid, OSError):
             entry = parse_entry(path.read_text(encoding="utf-8"), str(path))
-            if bring is not None:
-                bring(entry)
-            if all(has(repo, item.hash) for item in entry.outputs):
+            if (is_seen is None or is_seen(entry)) and is_stored(repo, entry, bring):
                 return entry
     return None
+
+
+def is_stored(
+    repo: DataRepository, entry: LockEntry, bring: Callable[[LockEntry], None] | None = None
+) -> bool:
+    """Say whether the cache has all outputs of a result, those that git holds too; what it lacks is brought first."""
+    if bring is not None:
+        bring(entry)
+    return all(has(repo, item.hash) for item in entry.outputs)
 
 
 def restore_run(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry) -> None:

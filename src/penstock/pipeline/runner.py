@@ -13,6 +13,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,6 +41,8 @@ from penstock.pipeline.running.scheduling import Due, Schedule
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.status import MISSING, Seen, StageStatus, stage_status
 from penstock.pipeline.targets import choose
+
+NOT_SEEN = "no recorded run made what is locked"
 
 
 def reproduce(
@@ -209,12 +212,17 @@ class _Reproduction:
         pending = options.dry and not stage.is_frozen and any(path in self.changed for path in stage.reads)
         if stage.is_frozen and entry is not None and not status.outputs:
             return StageResult(stage.address, "frozen", 0.0, entry)
-        if not (status.is_changed or force or pending):
+        unseen = entry is not None and options.is_seen is not None and not options.is_seen(entry)
+        unseen = unseen and not stage.is_frozen
+        if not (status.is_changed or force or pending or unseen):
             return StageResult(stage.address, "frozen" if stage.is_frozen else "up to date", 0.0, entry)
-        reasons = tuple(status.reasons()) or (("an input will change",) if pending else ("forced",))
+        reasons = tuple(status.reasons()) or (
+            ("an input will change",) if pending else (NOT_SEEN,) if unseen and not force else ("forced",)
+        )
         if options.dry:
             return StageResult(stage.address, self._would(stage, entry), 0.0, entry, reasons)
-        if not force and options.bring is not None and not present.is_changed and self._bring_outputs(stage):
+        is_taken = not force and not unseen
+        if is_taken and options.bring is not None and not present.is_changed and self._bring_outputs(stage):
             return StageResult(stage.address, "pulled", time.monotonic() - began, entry, reasons)
         if options.confirm is not None and not options.confirm(stage.address):
             raise Refused(
@@ -222,8 +230,8 @@ class _Reproduction:
                 code="pipeline.not_confirmed",
                 stage=stage.address,
             )
-        work = begin(self.repo, stage, commit=options.commit, bring=options.bring)
-        taken = self._taken(work, entry, status, force=force)
+        work = begin(self.repo, stage, commit=options.commit, bring=options.bring, is_seen=options.is_seen)
+        taken = self._taken(work, None if unseen else entry, status, force=force)
         if taken is None:
             return Due(stage, work, reasons, began)
         action, made = taken
@@ -250,7 +258,8 @@ class _Reproduction:
             return "stored", entry
         if not force and options.bring is not None:
             self._bring_inputs(stage, options.bring)
-        remembered = restore(work) if options.run_cache and not force else None
+        as_locked = entry if not replace(status, outputs={}).is_changed else None
+        remembered = restore(work, as_locked) if options.run_cache and not force else None
         return ("restored", remembered) if remembered is not None else None
 
     def _bring_outputs(self, stage: Stage) -> bool:

@@ -34,8 +34,12 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     `commit` with `dirty_digest` (None when the tree was clean) is the code, `lock_digest` the pipeline
     state (its text is an artifact), `data` the digests of every input by path, `output` the model
-    folder's own digest in DVC's format. `statement` is the signed statement of all that (an artifact), None where it
-    was made before origins were signed.
+    folder's own digest in DVC's format, None where no stage made it. `statement` is the signed statement of all that (an
+    artifact), None where it was made before origins were signed.
+
+    `tree` says whether the commit was all of the code, None where that was not recorded yet. `stale` is what differed then
+    from what the lock says the model was made from: it was made before `commit`. `unseen` names the stages whose result
+    no recorded run made. What of it is not known, and in which words: `registry.origins`.
     """
 
     commit: str | None = None
@@ -46,6 +50,9 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, str] = {}
     environment: dict[str, str] = {}
     statement: str | None = None
+    tree: Literal["clean", "changed", "unknown"] | None = None
+    stale: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):

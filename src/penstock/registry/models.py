@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Conflict, NotFound
+from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.store.database import upsert
 from penstock.base.store.events import record_event
 from penstock.records.limits import check_key
@@ -206,6 +206,52 @@ def delete_model(connection: sa.Connection, name: str, actor: str) -> None:
         .values(deleted_ms=time_ms, updated_ms=time_ms, description=None)
     )
     record_event(connection, "model.deleted", f"model:{name}", actor, f"{name} was deleted")
+
+
+def restore_model(connection: sa.Connection, name: str, actor: str) -> list[int]:
+    """Bring a model back that was taken away, with the versions that were so with it; return their numbers.
+
+    Its tags, description and aliases stay away, and versions that were taken away before.
+
+    Raises:
+        NotFound: there is none, or it has another name now.
+        Invalid: it was not taken away.
+    """
+    row = connection.execute(sa.select(models).where(models.c.name == check_name(name))).first()
+    if row is None or row.moved_to is not None:
+        raise no_model(name)
+    if row.deleted_ms is None:
+        raise Invalid(
+            f"the model {name} is not deleted",
+            code="registry.not_deleted",
+            hint=f"penstock model restore {name}/N brings a version back",
+            model=name,
+        )
+    time_ms = now_ms()
+    back = (
+        versions.update()
+        .where(versions.c.model == name, versions.c.deleted_ms == row.deleted_ms)
+        .values(deleted_ms=None, updated_ms=time_ms)
+        .returning(versions.c.number)
+    )
+    numbers = sorted(connection.execute(back).scalars())
+    revive(connection, name, time_ms)
+    record_event(
+        connection,
+        "model.restored",
+        f"model:{name}",
+        actor,
+        f"{name} was restored",
+        after={"versions": numbers},
+    )
+    return numbers
+
+
+def revive(connection: sa.Connection, name: str, time_ms: int) -> None:
+    """Note that something of a model changed, and that the model is there."""
+    connection.execute(
+        models.update().where(models.c.name == name).values(updated_ms=time_ms, deleted_ms=None)
+    )
 
 
 def set_model_tag(connection: sa.Connection, name: str, key: str, value: str, actor: str) -> None:

@@ -18,12 +18,12 @@ from penstock.registry.versions import find_newest, get_version
 
 
 def resolve_version(
-    connection: sa.Connection, reference: str, default_alias: str = "champion"
+    connection: sa.Connection, reference: str, default_alias: str = "champion", *, deleted: bool = False
 ) -> ModelVersion:
     """Return the version a reference means: `name/3`, `name@alias`, `name` (its champion), `name/latest`.
 
     `name@alias@TIME` is what the alias meant at a time (see `parse_time`), also when that version was
-    deleted since.
+    deleted since. With `deleted`, a number also means a version that was.
 
     Raises:
         NotFound: no such version or alias.
@@ -39,7 +39,7 @@ def resolve_version(
                 code="registry.bad_reference",
                 hint="write NAME/3, NAME/latest or NAME@champion",
             )
-        return get_version(connection, name, int(number))
+        return get_version(connection, name, int(number), deleted=deleted)
     name, _, tail = reference.partition("@")
     alias, _, time = tail.partition("@")
     alias = alias or default_alias

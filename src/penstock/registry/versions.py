@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.clock import now_ms
-from penstock.base.store.events import record_event
+from penstock.base.clock import format_ms, now_ms
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.store.events import events, record_event
 from penstock.registry.cards import no_version, tags_of
 from penstock.registry.entities import Manifest, ModelVersion, VersionCard
-from penstock.registry.models import ensure_model, follow_name, get_model, take_number, touch
+from penstock.registry.models import ensure_model, follow_name, get_model, revive, take_number, touch
 from penstock.registry.names import check_tag
 from penstock.registry.notes import write_tags
+from penstock.registry.origins import is_of_commit
 from penstock.registry.tables import version_inputs, versions
 from penstock.registry.webhooks import announce
 
@@ -62,8 +64,13 @@ def add_version(connection: sa.Connection, draft: ModelVersion, *, reuse: bool =
         "model.registered",
         f"model:{version.ref}",
         version.actor,
-        f"{version.ref} registered from "
-        + (f"commit {origin.commit[:7]}" if origin.commit else version.source or "no commit"),
+        f"{version.ref} registered "
+        + (
+            f"{'from' if is_of_commit(version) else 'at'} commit {origin.commit[:7]}"
+            f"{', made before it' if origin.stale else ''}"
+            if origin.commit
+            else f"from {version.source or 'no commit'}"
+        ),
         cause={"run": origin.run_id, "commit": origin.commit, "lock": origin.lock_digest},
         after={"digest": version.digest, "metrics": version.metrics},
     )
@@ -91,12 +98,22 @@ def get_version(connection: sa.Connection, model: str, number: int, *, deleted: 
         NotFound: there is none.
     """
     version = _find(connection, model, number, deleted=deleted)
-    if version is None:
-        now = follow_name(connection, model, number)
-        version = _find(connection, now, number, deleted=deleted) if now != model else None
-    if version is None:
+    if version is not None:
+        return version
+    now = follow_name(connection, model, number)
+    version = _find(connection, now, number, deleted=deleted) if now != model else None
+    if version is not None:
+        return version
+    gone = find_deletions(connection, [(now, number)]).get((now, number))
+    if gone is None:
         raise no_version(model, number)
-    return version
+    raise NotFound(
+        f"there is no model version {model}/{number}: it was {gone.sentence}",
+        code="registry.no_version",
+        hint=f"penstock model restore {now}/{number}",
+        model=model,
+        version=number,
+    )
 
 
 def load_versions(connection: sa.Connection, keys: Collection[tuple[str, int]]) -> list[ModelVersion]:
@@ -210,6 +227,74 @@ def delete_version(connection: sa.Connection, card: VersionCard, actor: str) -> 
     )
 
 
+class Deletion(NamedTuple):
+    """When a version was taken away, and by whom; empty where that was under another name of its model."""
+
+    time_ms: int
+    actor: str
+
+    @property
+    def sentence(self) -> str:
+        """What happened to the version."""
+        return f"deleted {format_ms(self.time_ms)}" + (f" by {self.actor}" if self.actor else "")
+
+
+def find_deletions(
+    connection: sa.Connection, keys: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], Deletion]:
+    """Return when which of these versions were taken away; those that are there are left out."""
+    named = sa.tuple_(versions.c.model, versions.c.number).in_(sorted(set(keys)))
+    query = sa.select(versions.c.model, versions.c.number, versions.c.deleted_ms)
+    rows = connection.execute(query.where(named, versions.c.deleted_ms.is_not(None))).all() if keys else []
+    return {
+        (row.model, row.number): Deletion(
+            row.deleted_ms, _who_deleted(connection, row.model, row.number, row.deleted_ms)
+        )
+        for row in rows
+    }
+
+
+def _who_deleted(connection: sa.Connection, model: str, number: int, deleted_ms: int) -> str:
+    """Return the actor of the event that took a version away, alone or with its model."""
+    alone = (events.c.kind == "model.version_deleted") & (events.c.subject == f"model:{model}/{number}")
+    with_model = (events.c.kind == "model.deleted") & (events.c.subject == f"model:{model}")
+    query = sa.select(events.c.actor).where(alone | with_model, events.c.time_ms >= deleted_ms)
+    return connection.execute(query.order_by(events.c.id).limit(1)).scalar() or ""
+
+
+def restore_version(connection: sa.Connection, model: str, number: int, actor: str) -> None:
+    """Bring a version back that was taken away, and its model; its aliases stay away.
+
+    Raises:
+        NotFound: there is none, or it was purged.
+        Invalid: it was not taken away.
+    """
+    found = get_version(connection, model, number, deleted=True)
+    if (found.model, number) not in find_deletions(connection, [(found.model, number)]):
+        raise Invalid(
+            f"{found.ref} is not deleted",
+            code="registry.not_deleted",
+            hint=f"penstock model show {found.ref}",
+            model=found.model,
+            version=number,
+        )
+    time_ms = now_ms()
+    connection.execute(
+        versions.update()
+        .where(versions.c.model == found.model, versions.c.number == number)
+        .values(deleted_ms=None, updated_ms=time_ms)
+    )
+    revive(connection, found.model, time_ms)
+    record_event(
+        connection,
+        "model.version_restored",
+        f"model:{found.ref}",
+        actor,
+        f"{found.ref} was restored",
+        after={"digest": found.digest},
+    )
+
+
 def find_manifest(connection: sa.Connection, digest: str) -> Manifest | None:
     """Return the manifest of a digest that a version which is not deleted has, or None."""
     if not digest:
@@ -232,8 +317,15 @@ def _find_same(connection: sa.Connection, draft: ModelVersion) -> ModelVersion |
         versions.c.commit == draft.provenance.commit,
         _LIVE,
     )
-    found = _load(connection, query.order_by(versions.c.number).limit(1))
-    return found[0] if found else None
+    wanted = _made(draft)
+    same = (one for one in _load(connection, query.order_by(versions.c.number)) if _made(one) == wanted)
+    return next(same, None)
+
+
+def _made(version: ModelVersion) -> tuple[object, ...]:
+    """Return what is doubtful in how a version was made: of the same content, that may be known better later."""
+    origin = version.provenance
+    return origin.stale, origin.unseen, origin.output
 
 
 def _find(connection: sa.Connection, model: str, number: int, *, deleted: bool) -> ModelVersion | None:

@@ -7,11 +7,11 @@ import statistics
 import msgspec
 import sqlalchemy as sa
 
+from penstock.tracking.entities import RAN
 from penstock.tracking.tables import run_stages, runs
 
 ROWS = 2_000
 """So many of the newest records of stages are looked at."""
-RAN = "ran"
 
 
 class Took(msgspec.Struct, frozen=True, kw_only=True):

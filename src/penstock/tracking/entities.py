@@ -13,6 +13,10 @@ PARENT_TAG = "mlflow.parentRunId"
 """The tag that names the run which a run is part of."""
 NAME_TAG = "mlflow.runName"
 """The tag that a run's name is kept equal to."""
+TREE_TAG, CLEAN = "penstock.tree", "clean"
+"""What a client says of a tree without uncommitted changes; MLflow's own clients do not look."""
+SOURCE_TAG = "penstock.source"
+"""The tag that says what Penstock made a run for: a reproduction, an experiment."""
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +41,10 @@ class MetricPoint(msgspec.Struct, frozen=True):
     model_id: str | None = None
     dataset_name: str | None = None
     dataset_digest: str | None = None
+
+
+RAN = "ran"
+"""What was done with a stage whose commands ran."""
 
 
 class StageRecord(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ nothing until it is restored.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from penstock.base.errors import Invalid, NotFound
 from penstock.records.limits import invalid_value
 from penstock.tracking.entities import (
     NAME_TAG,
+    RAN,
     RUN_STATUSES,
     MetricPoint,
     Run,
@@ -259,6 +260,23 @@ def find_run_of_lock(connection: sa.Connection, lock_digest: str) -> Run | None:
     )
     found = connection.execute(query).scalar()
     return load_runs(connection, [found])[0] if found else None
+
+
+def list_makers(connection: sa.Connection, results: Collection[str]) -> dict[str, str]:
+    """Return the newest run that ran a stage with each of these results, by the digest of its lock entry.
+
+    Only commands that ran count: what was taken from the lock or the run cache was made by another run, or by none.
+    """
+    found: dict[str, str] = {}
+    for part in in_parts(list(results)):
+        query = (
+            sa.select(run_stages.c.digest, run_stages.c.run_id)
+            .join(runs, runs.c.id == run_stages.c.run_id)
+            .where(run_stages.c.digest.in_(part), run_stages.c.action == RAN, runs.c.deleted_ms.is_(None))
+            .order_by(runs.c.start_ms)
+        )
+        found |= {str(row.digest): str(row.run_id) for row in connection.execute(query)}
+    return found
 
 
 def list_runs(connection: sa.Connection, *, experiment: str | None = None, limit: int = 50) -> list[Run]:

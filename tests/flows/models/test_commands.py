@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from penstock.base.errors import NotFound
+from penstock.base.errors import Invalid, NotFound
 from penstock.cli.main import cli
 from servers.registry_api import run_api
 
@@ -78,3 +78,35 @@ def test_versions_are_listed_verified_downloaded_and_deleted(root: Path, tmp_pat
     assert [(one["model"], one["number"]) for one in listed] == [("n", 3), ("n", 1)]
     penstock(root, "model", "delete", "n", "--force")
     assert json.loads(penstock(root, "model", "list", "--json")) == []
+
+
+def test_a_deleted_version_is_explained_and_comes_back(root: Path) -> None:
+    penstock(root, "alias", "set", "m@challenger", "2")
+    assert "penstock model restore m/2 undoes it" in penstock(root, "model", "delete", "m/2", "--force")
+    told = penstock(root, "why", "m/2")
+    assert "m/2  deleted " in told and " by person:ada, sha256 " in told, told
+    with pytest.raises(NotFound, match=r"no model version m/2: it was deleted .* by person:ada") as caught:
+        CliRunner().invoke(cli, ["-C", str(root), "model", "show", "m/2"], catch_exceptions=False)
+    assert caught.value.hint == "penstock model restore m/2"
+    assert penstock(root, "model", "restore", "m/2") == "m/2 is back.\n"
+    assert [one["number"] for one in json.loads(penstock(root, "model", "list", "--json"))] == [3, 2, 1]
+    assert "deleted" not in penstock(root, "why", "m/2")
+    assert json.loads(penstock(root, "alias", "list", "--json")) == []
+    for reference in ("m/2", "m"):
+        with pytest.raises(Invalid, match=f"{reference} is not deleted"):
+            CliRunner().invoke(cli, ["-C", str(root), "model", "restore", reference], catch_exceptions=False)
+
+
+def test_a_deleted_model_comes_back_with_the_versions_that_went_with_it(root: Path) -> None:
+    penstock(root, "model", "delete", "m/2", "--force")
+    penstock(root, "model", "delete", "m", "--force")
+    assert "m/1  deleted " in penstock(root, "why", "m/1")
+    assert penstock(root, "model", "restore", "m") == "m is back with 2 versions.\n"
+    assert [one["number"] for one in json.loads(penstock(root, "model", "list", "--json"))] == [3, 1]
+    penstock(root, "model", "delete", "m", "--force")
+    penstock(root, "model", "restore", "m/2")
+    assert [one["number"] for one in json.loads(penstock(root, "model", "list", "--json"))] == [2]
+    events = json.loads(penstock(root, "log", "--json"))
+    assert [one["kind"] for one in events[-4:]] == [
+        "model.deleted", "model.restored", "model.deleted", "model.version_restored"
+    ]  # fmt: skip

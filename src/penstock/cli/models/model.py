@@ -9,6 +9,7 @@ import click
 
 from penstock.base.numbers import counted
 from penstock.cli.models.documents import model_export, model_verify
+from penstock.cli.models.removing import model_delete, model_restore
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.places import from_root
 from penstock.cli.tables import render_table
@@ -39,6 +40,7 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
 
     from penstock.flows.models.registering import (
         describe_version,
+        origin_note,
         reference_note,
         register_model,
         serving_note,
@@ -52,6 +54,7 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
         [one.name for one in project.settings.all_models] if name is None and path is None else []
     )
     done = [register_model(project, one, path) for one in names or [name]]
+    origins = [origin_note(version) for version, _ in done]
     notes = [serving_note(project, version) for version, _ in done]
     references = [reference_note(project, version) for version, _ in done]
     document = [
@@ -63,7 +66,7 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
         for version, is_new in done
     ]
     session.emit(document[0] if len(document) == 1 else document, "\n".join(lines))
-    for note in (*notes, *references):
+    for note in (*origins, *notes, *references):
         if note is not None:
             click.echo(f"warning: {note}", err=True)
 
@@ -100,7 +103,7 @@ def model_list(session: Session, name: str | None) -> None:
                 "rolled back" if (item.model, item.number) in back else "",
                 item.digest[:12],
                 format_ms(item.created_ms),
-                (item.provenance.commit or "-")[:7],
+                ("before " if item.provenance.stale else "") + (item.provenance.commit or "-")[:7],
                 ", ".join(f"{key} {format_number(value)}" for key, value in sorted(item.metrics.items())[:3]),
             )
             for item in versions
@@ -158,32 +161,6 @@ def model_download(session: Session, reference: str, out: Path | None) -> None:
         raise Conflict(f"{folder} exists", code="model.exists", hint="name another folder with -o")
     write_model(project, version, folder)
     session.emit({"version": version.ref, "path": str(folder)}, f"{version.ref} is in {folder}")
-
-
-@model.command("delete")
-@click.argument("reference", metavar="MODEL[/VERSION]")
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@json_option
-@pass_session
-def model_delete(session: Session, reference: str, force: bool) -> None:
-    """Take a version, or a whole model, away; numbers are not given again, files stay until a purge."""
-    from penstock.flows.models.aliases import AliasPolicy
-    from penstock.flows.models.removing import delete_model, delete_version
-    from penstock.registry.names import parse_number
-    from penstock.workspace import open_workspace
-
-    name, slash, number = reference.partition("/")
-    project = open_workspace(session.directory)
-    if not force:
-        question = f"Delete {reference}{'' if slash else ' and all its versions'}?"
-        click.confirm(question, abort=True, err=True)
-    policy = AliasPolicy.of(project)
-    with project.database.write() as connection:
-        if slash:
-            delete_version(connection, policy, name, parse_number(number), project.actor)
-        else:
-            delete_model(connection, policy, name, project.actor)
-    session.emit({"deleted": reference}, f"{reference} was deleted.")
 
 
 @model.command("rename")
@@ -368,6 +345,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
     from penstock.cli.printing import one_line
+    from penstock.registry.origins import by_reason, commit_words, unknowns
 
     origin = version.provenance
     lines = [
@@ -376,7 +354,8 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
         if version.digest
         else f"source    {version.source}, not kept here",
         *([f"state     {_state_words(version, back)}"] if back else []),
-        f"commit    {origin.commit or 'none'}{' with uncommitted changes' if origin.dirty_digest else ''}",
+        f"commit    {commit_words(version) if origin.commit else ''}{origin.commit or 'none'}{' with uncommitted changes' if origin.dirty_digest else ''}",
+        *(f"unknown   {sentence}" for sentence in by_reason(unknowns(version))),
         f"run       {origin.run_id or 'none'}",
         f"lock      {origin.lock_digest or 'none'}",
         *(f"data      {path} {digest}" for path, digest in origin.data.items()),
@@ -389,5 +368,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
     return "\n".join(map(one_line, lines))
 
 
+model.add_command(model_delete)
 model.add_command(model_export)
+model.add_command(model_restore)
 model.add_command(model_verify)

@@ -21,6 +21,7 @@ from penstock.base.numbers import counted, format_number
 from penstock.flows.chain.outings import Outing
 from penstock.flows.models.views import VersionView
 from penstock.records.signature import Column, Signature
+from penstock.registry.origins import by_reason, commit_words, unknowns
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 
@@ -80,11 +81,13 @@ def make_card(found: VersionView, signature: Signature | None, outing: Outing, t
         lines += [f"## Gates: {'passed' if found.verdict.passed else 'refused'}", ""]
         lines += [f"- {one.status}: {escape(one.sentence)}" for one in found.verdict.checks]
         lines += ["", f"Verdict `{found.verdict.id}`, {format_ms(found.verdict.created_ms)}.", ""]
-    made = [("run", origin.run_id), ("commit", origin.commit), ("pipeline", origin.lock_digest)]
+    commit = f"{commit_words(version)}commit"
+    made = [("run", origin.run_id), (commit, origin.commit), ("pipeline", origin.lock_digest)]
     lines += ["## Made from", "", *(f"- {name} `{value}`" for name, value in made if value)]
     if origin.dirty_digest:
         lines.append("- with changes that were not committed")
     lines += [f"- {escape(path)} `{digest}`" for path, digest in sorted(origin.data.items())]
+    lines += [f"- not known: {escape(sentence)}" for sentence in by_reason(unknowns(version))]
     return ModelCard(_front_matter(found, task), "\n".join(lines).rstrip() + "\n")
 
 

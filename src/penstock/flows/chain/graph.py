@@ -12,6 +12,7 @@ from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
+from penstock.registry.origins import is_of_commit
 from penstock.registry.versions import load_versions
 from penstock.serving.deployments import Revision, find_revision
 from penstock.tracking import runs as tracking
@@ -95,7 +96,7 @@ def build_graph(project: Project, chain: Explanation) -> ChainGraph:
             _add_sources(
                 graph, None, {str(link.details.get("path") or link.text.partition(" ")[0]): link.key}
             )
-        elif link.kind == "commit":
+        elif link.kind == "commit" and link.details.get("made", True):
             graph.add(Node("commit", link.key, link.key[:10]))
     return graph
 
@@ -131,9 +132,10 @@ def _add_version(
 ) -> str:
     origin = version.provenance
     before: list[str] = []
+    commit = origin.commit if is_of_commit(version) else None
     if origin.run_id is not None:
         before.append(_add_run(connection, graph, origin.run_id, is_version=True))
-    sources = _add_sources(graph, origin.commit, origin.data)
+    sources = _add_sources(graph, commit, origin.data)
     for source in sources:
         graph.edges |= {(source, target): None for target in before}
     out = outcomes.rolled_back(version)

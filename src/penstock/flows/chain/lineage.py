@@ -16,6 +16,7 @@ from penstock.base.clock import format_ms
 from penstock.base.errors import NotFound
 from penstock.base.numbers import counted, format_number
 from penstock.base.store.events import list_events
+from penstock.flows.chain.origins import Link, origin_links, run_links, unknown
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
@@ -55,15 +56,6 @@ from penstock.tracking import runs as tracking
 NOT_KEPT = (
     "no record of it is kept (not written yet, older than what is kept, or never answered); its id names"
 )
-
-
-class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """One link of the chain: what it is, its key, and what there is to say of it."""
-
-    kind: str
-    key: str
-    text: str
-    details: dict[str, Any] = {}
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,10 +210,10 @@ def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
 
 def _explain_run(connection: sa.Connection, subject: str, run_id: str, most: int | None) -> Explanation:
     versions = list_versions_of_run(connection, run_id, most)
-    links = [*_run_links(connection, run_id)]
+    links = [*run_links(connection, run_id)]
     outcomes = Outcomes(connection, versions)
     for version in versions:
-        links += [_version_link(version), *_served_links(outcomes, version)]
+        links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
     return _explanation(
         subject, "run", links, versions[-1] if versions else None, tracking.get_run(connection, run_id).commit
     )
@@ -231,12 +223,12 @@ def _explain_commit(connection: sa.Connection, subject: str, commit: str, most: 
     links = [Link(kind="commit", key=commit, text=commit[:10])]
     found = {version.ref: version for version in list_versions_of_commit(connection, commit, most)}
     for run_id in tracking.list_runs_of_commit(connection, commit)[-most if most else None :]:
-        links.append(_run_links(connection, run_id)[0])
+        links.append(run_links(connection, run_id)[0])
         found |= {version.ref: version for version in list_versions_of_run(connection, run_id, most)}
     told = list(found.values())[-most if most else None :]
     outcomes = Outcomes(connection, told)
     for version in told:
-        links += [_version_link(version), *_served_links(outcomes, version)]
+        links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
     newest = max(found.values(), key=lambda version: version.created_ms, default=None)
     return _explanation(subject, "commit", links, newest, commit)
 
@@ -271,7 +263,7 @@ def _explain_data(connection: sa.Connection, subject: str, path: str, most: int 
         )
         for version in versions:
             if version.provenance.data[path] == digest:
-                links += [_version_link(version), *_served_links(outcomes, version)]
+                links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
     return _explanation(subject, "data", links, versions[0] if versions else None)
 
 
@@ -288,7 +280,7 @@ def _version_links(
         with_state: whether a rollback is told here; `_served_links` tells it behind the deployments.
     """
     outcomes = Outcomes(connection, [version])
-    links = [_version_link(version), *(_state_links(outcomes, version) if with_state else [])]
+    links = [_version_link(outcomes, version), *(_state_links(outcomes, version) if with_state else [])]
     verdict = (
         outcomes.verdict(version)
         if revision is None
@@ -304,27 +296,9 @@ def _version_links(
                 details={"checks": [f"{check.status}: {check.sentence}" for check in verdict.checks]},
             )
         )
-    origin = version.provenance
-    if origin.run_id is not None:
-        try:
-            links += _run_links(connection, origin.run_id)
-        except NotFound:  # a client may name a run of another server
-            links.append(Link(kind="run", key=origin.run_id, text="not kept here"))
-    if origin.commit is not None:
-        dirty = "with uncommitted changes kept as an artifact" if origin.dirty_digest else "clean"
-        links.append(
-            Link(
-                kind="commit",
-                key=origin.commit,
-                text=f"{origin.commit[:10]}, {dirty}",
-                details={"patch": origin.dirty_digest},
-            )
-        )
-    links += [
-        Link(kind="data", key=digest, text=f"{path} {digest[:16]}", details={"path": path})
-        for path, digest in origin.data.items()
-    ]
-    return links
+    elif version.digest:
+        links.append(unknown("verdict: no gate judged it"))
+    return [*links, *origin_links(connection, version)]
 
 
 def _state_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
@@ -336,14 +310,15 @@ def _state_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
     return [Link(kind="rollback", key=one.ref, text=text, details={"cause": one.cause}) for one, text in told]
 
 
-def _version_link(version: ModelVersion) -> Link:
+def _version_link(outcomes: Outcomes, version: ModelVersion) -> Link:
     metrics = ", ".join(
         f"{name} {format_number(value)}" for name, value in sorted(version.metrics.items())[:4]
     )
+    told = (outcomes.deleted(version), f"sha256 {version.digest[:12]}", metrics and f"offline {metrics}")
     return Link(
         kind="model version",
         key=version.ref,
-        text=f"sha256 {version.digest[:12]}" + (f", offline {metrics}" if metrics else ""),
+        text=", ".join(filter(None, told)),
         details={
             "digest": version.digest,
             "metrics": version.metrics,
@@ -351,25 +326,6 @@ def _version_link(version: ModelVersion) -> Link:
             "actor": version.actor,
         },
     )
-
-
-def _run_links(connection: sa.Connection, run_id: str) -> list[Link]:
-    run = tracking.get_run(connection, run_id)
-    stages = ", ".join(f"{stage.name} {stage.action}" for stage in run.stages)
-    params = ", ".join(f"{key}={value}" for key, value in run.params.items())
-    links = [
-        Link(
-            kind="run",
-            key=run.id,
-            text=f"{format_ms(run.start_ms)}, {run.status.lower()}: {stages}",
-            details={"metrics": run.metrics},
-        )
-    ]
-    if params:
-        links.append(
-            Link(kind="parameters", key=run.lock_digest or "", text=params, details=dict(run.params))
-        )
-    return links
 
 
 def _served_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:

@@ -11,6 +11,7 @@ from penstock.flows.models.evidence.standing import went_out_ms
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.states import VersionState, list_rolled_back, same_rolled_back
 from penstock.registry.verdicts import Asked, glance_verdicts
+from penstock.registry.versions import Deletion, find_deletions
 from penstock.serving.deployments import Revision, list_revisions_of_versions
 
 
@@ -35,6 +36,15 @@ class Outcomes:
         if version.model not in self._rolled_back:
             self._rolled_back[version.model] = list_rolled_back(self._connection, version.model)
         return same_rolled_back(self._rolled_back[version.model], version)
+
+    def deleted(self, version: ModelVersion) -> str:
+        """Say that a version was deleted, when and by whom; empty where it was not."""
+        found = self._deletions.get((version.model, version.number))
+        return found.sentence if found is not None else ""
+
+    @cached_property
+    def _deletions(self) -> dict[tuple[str, int], Deletion]:
+        return find_deletions(self._connection, [(one.model, one.number) for one in self._versions])
 
     @cached_property
     def _revisions(self) -> dict[tuple[str, int], list[Revision]]:

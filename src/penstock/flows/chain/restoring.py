@@ -1,60 +1,90 @@
-"""Bring back what a subject stood on: its code, data and model, in a directory of their own."""
+"""Bring back what a subject stood on: its code, data and model, in a directory of their own.
+
+What cannot be brought back does not keep the rest from it: it is told with what helps.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
-from penstock.base.errors import Conflict, Corrupt, NotFound
+from penstock.base.errors import Conflict, NotFound, PenstockError
 from penstock.base.files import write_atomic
-from penstock.base.git import Git
-from penstock.flows.chain.lineage import explain
-from penstock.flows.models.folders import write_model
+from penstock.base.git import Git, changed_paths
+from penstock.data.cache.hashing import hash_path
+from penstock.flows.chain.lineage import Explanation, explain
+from penstock.flows.chain.placing import place_model
 from penstock.flows.models.provenance import uncached_outputs, write_locks
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_what_there_is, listed, paths_of
+from penstock.pipeline.definition import load_all_stages
 from penstock.project.places import Places
 from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
+from penstock.project.submodules import bring_submodules
 from penstock.project.worktree import require_git
 from penstock.registry.entities import ModelVersion
-from penstock.registry.package import digest_manifest, scan_model
 from penstock.registry.references import resolve_version
+from penstock.registry.versions import find_deletions
+from penstock.tracking.runs import get_run
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something that is not there, or not as it was, and what helps."""
+
+    what: str
+    hint: str
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What stands in the directory now; `root` is the project's root in it."""
+    """What stands in the directory now; `root` is the project's root in it.
+
+    `model` is where the version's model lies, relative to the root, `uncommitted` the files that are as they were and
+    not as committed, `notes` what else is to know.
+    """
 
     root: Path
     commit: str
     version: str | None
-    output_count: int
+    output_count: int = 0
+    model: str | None = None
+    uncommitted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    lacks: tuple[Lack, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a subject stood on; digests name artifacts."""
+
+    commit: str
+    dirty_digest: str | None = None
+    lock_digest: str | None = None
+    version: ModelVersion | None = None
+    notes: tuple[str, ...] = ()
 
 
 def restore(project: Project, subject: str, into: Path) -> Restored:
-    """Restore a subject's code, data and model as they were.
+    """Restore a subject's code, data and model as they were: of a run and a version with what was not committed.
 
     The directory shares this repository's cache, so nothing is copied twice; objects that are missing
-    are fetched from the remote. A failure leaves no directory behind.
+    are fetched from where they come from. A failure leaves no directory behind; nothing outside of it is written.
 
     Raises:
-        NotFound: the subject leads to no commit.
+        NotFound: the subject leads to no commit, or to one that this repository does not have.
         Conflict: `into` exists and is not empty.
-        Corrupt: the restored model is not the registered one.
     """
     explanation = explain(project, subject)
-    if explanation.commit is None:
-        raise NotFound(
-            f"{subject} leads to no commit, so its code cannot be restored",
-            code="chain.no_commit",
-            hint=f"penstock why {subject}",
-        )
-    version = None
-    if explanation.version is not None:
-        with project.database.read() as connection:
-            version = resolve_version(connection, explanation.version)
+    origin = _origin_of(project, explanation)
+    _require_commit(project, subject, origin)
     into = Path(os.path.abspath(into))
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise Conflict(
@@ -64,7 +94,7 @@ def restore(project: Project, subject: str, into: Path) -> Restored:
         )
     existed = into.exists()
     try:
-        return _restore(project, version, explanation.commit, into)
+        return _Restoring(project, origin, into).run()
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         if existed:
@@ -72,64 +102,164 @@ def restore(project: Project, subject: str, into: Path) -> Restored:
         raise
 
 
-def _restore(project: Project, version: ModelVersion | None, commit: str, into: Path) -> Restored:
-    git_root = require_git(project)
-    root = into / project.root.relative_to(git_root)
-    Git(git_root).run("clone", "--quiet", "--no-checkout", str(git_root), str(into))
-    git = Git(into)
-    git.run("checkout", "--quiet", "--detach", commit)
-    if version is not None:
-        _apply_uncommitted(project, version, git, root)
-    _share_cache(project, root)
-    places = Places(
-        root,
-        root / ".penstock",
-        project.places.store_url,
-        project.places.artifacts_url,
-        project.data.cache.root,
-    )
-    inside = Project(places, load_project_settings(root), project.actor)
+def _origin_of(project: Project, explanation: Explanation) -> _Origin:
+    """Return what a subject stood on: a run's and a version's own word, and of a commit what is committed."""
+    subject, version = explanation.subject, None
+    with project.database.read() as connection:
+        run = get_run(connection, explanation.links[0].key) if explanation.kind == "run" else None
+        if explanation.version is not None:
+            version = resolve_version(connection, explanation.version, deleted=True)
+        gone = find_deletions(connection, [(version.model, version.number)] if version is not None else [])
+    if explanation.commit is None:
+        raise NotFound(
+            f"{subject} leads to no commit, so its code cannot be restored",
+            code="chain.no_commit",
+            hint=f"penstock why {subject}" if version is None else f"penstock model download {version.ref}",
+        )
+    notes = tuple(f"{explanation.version} was {one.sentence}" for one in gone.values())
+    origin = _Origin(explanation.commit, version=version, notes=notes)
+    if run is not None:
+        return replace(origin, dirty_digest=run.dirty_digest, lock_digest=run.lock_digest)
+    if version is None:
+        return origin
+    made = version.provenance
+    if explanation.kind == "commit" and (made.commit != origin.commit or made.dirty_digest is not None):
+        note = f"{version.ref} was made with changes that are not in the commit: penstock restore {version.ref} has them"
+        return _Origin(origin.commit, notes=(note,))
+    return replace(origin, dirty_digest=made.dirty_digest, lock_digest=made.lock_digest)
+
+
+def _require_commit(project: Project, subject: str, origin: _Origin) -> None:
+    git = Git(require_git(project))
     try:
-        brought = bring_outputs(inside, project.data)
-        _place_uncached(inside)
-        if version is not None:
-            _check_model(project, version, root)
-    finally:
-        inside.data.close()
-    return Restored(root, commit, version.ref if version else None, brought.output_count)
+        git.resolve(origin.commit)
+        return
+    except NotFound:
+        pass
+    is_shallow = git.run("rev-parse", "--is-shallow-repository", check=False) == "true"
+    remote = next(iter(git.run("remote", check=False).splitlines()), "URL")
+    how = f"git fetch --unshallow {remote}" if is_shallow else f"git fetch {remote} {origin.commit}"
+    model = f"; the model alone: penstock model download {origin.version.ref}" if origin.version else ""
+    raise NotFound(
+        f"this repository does not have commit {origin.commit[:10]}, which {subject} leads to",
+        code="chain.commit_missing",
+        hint=f"{how}, or fetch it from a clone that has it{model}",
+        commit=origin.commit,
+    )
 
 
-def _apply_uncommitted(project: Project, version: ModelVersion, git: Git, root: Path) -> None:
-    origin = version.provenance
-    if origin.dirty_digest is not None:
-        patch = root / ".penstock-patch"
-        write_atomic(patch, project.artifacts.get(origin.dirty_digest))
-        git.run("apply", "--binary", str(patch))
-        patch.unlink()
-    if origin.lock_digest is not None:
-        write_locks(root, project.artifacts.get(origin.lock_digest))
+@dataclass
+class _Restoring:
+    """A directory that is being filled, and what was found on the way."""
+
+    project: Project
+    origin: _Origin
+    into: Path
+    lacks: list[Lack] = field(default_factory=list)
+    uncommitted: tuple[str, ...] = ()
+
+    def run(self) -> Restored:
+        project, version, commit = self.project, self.origin.version, self.origin.commit
+        git_root = require_git(project)
+        root = self.into / project.root.relative_to(git_root)
+        Git(git_root).run("clone", "--quiet", "--no-checkout", str(git_root), str(self.into))
+        git = Git(self.into)
+        git.run("checkout", "--quiet", "--detach", commit)
+        self._try(lambda: bring_submodules(self.into, git_root))
+        self._try(lambda: self._apply_uncommitted(git))
+        self._try(lambda: self._write_locks(root))
+        _share_cache(project, root)
+        places = Places(
+            root,
+            root / ".penstock",
+            project.places.store_url,
+            project.places.artifacts_url,
+            project.data.cache.root,
+        )
+        inside = Project(places, load_project_settings(root), project.actor)
+        model = None
+        try:
+            brought = bring_what_there_is(inside, project.data)
+            if version is not None:
+                model = self._try(lambda: place_model(project, version, root))
+            self.lacks += _uncached_lacks(inside)
+            self.lacks += [Lack(one.message, one.hint or "") for one in brought.lost]
+            for where in dict.fromkeys(brought.absent.values()):
+                paths = [path for path, one in brought.absent.items() if one == where]
+                absent = [path for path in paths if not (root / path).exists()]
+                self.lacks += [Lack(f"{listed(absent)} {where}", _again(root))] if absent else []
+            told = {*brought.absent, *(path for one in brought.lost for path in paths_of(one))}
+            self.lacks += _unkept(inside, told)
+        finally:
+            inside.data.close()
+        return Restored(
+            root,
+            commit,
+            version.ref if version else None,
+            brought.output_count,
+            model,
+            self.uncommitted,
+            self.origin.notes,
+            tuple(self.lacks),
+        )
+
+    def _try(self, step: Callable[[], T]) -> T | None:
+        """Take a step, and note it where it cannot be taken."""
+        try:
+            return step()
+        except PenstockError as error:
+            self.lacks.append(Lack(error.message, error.hint or ""))
+            return None
+
+    def _apply_uncommitted(self, git: Git) -> None:
+        digest = self.origin.dirty_digest
+        if digest is None:
+            return
+        try:
+            patch = self.project.artifacts.get(digest)
+            git.apply(patch)
+        except PenstockError as error:
+            error.message = f"the changes that were not committed are not in place: {error.message}"
+            raise
+        self.uncommitted = tuple(changed_paths(patch))
+
+    def _write_locks(self, root: Path) -> None:
+        if self.origin.lock_digest is not None:
+            write_locks(root, self.project.artifacts.get(self.origin.lock_digest))
 
 
-def _place_uncached(inside: Project) -> None:
-    """Write the outputs that git holds as the lock says they were; the run cache keeps their content."""
+def _uncached_lacks(inside: Project) -> Iterator[Lack]:
+    """Write the outputs that git holds as the lock says they were, and yield those whose content is nowhere."""
     for path, info in uncached_outputs(inside.data):
-        stored = inside.data.cache.find(info)
+        place, stored = inside.root / path, inside.data.cache.find(info)
+        is_there = os.path.lexists(place)
+        if is_there and hash_path(inside.data, place).md5 == info.md5:
+            continue
         if stored is not None and not info.is_tree:
-            shutil.copyfile(stored, inside.root / path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(stored, place)
+            continue
+        state = "as committed, not as it was made then" if is_there else "not there"
+        yield Lack(f"{path} is {state}: its content is not in the cache", _again(inside.root))
+
+
+def _unkept(inside: Project, told: set[str]) -> Iterator[Lack]:
+    """Yield what stages read that nothing here has: files that git ignores, for one."""
+    stages = load_all_stages(inside.data)
+    made = {path for stage in stages for path in stage.makes}
+    for stage in stages:
+        for path in stage.reads:
+            is_told = any(path == one or path.startswith(f"{one}/") for one in {*made, *told})
+            if not is_told and not os.path.lexists(inside.root / path):
+                yield Lack(
+                    f"{path}, which stage {stage.name} reads, is kept nowhere: it was neither in git nor tracked",
+                    f"put it to {shlex.quote(str(inside.root / path))}",
+                )
+
+
+def _again(root: Path) -> str:
+    return f"penstock -C {shlex.quote(str(root))} repro makes it again"
 
 
 def _share_cache(project: Project, root: Path) -> None:
     write_atomic(root / ".dvc" / "config.local", f"[cache]\n    dir = {project.data.cache.root}\n".encode())
-
-
-def _check_model(project: Project, version: ModelVersion, root: Path) -> None:
-    folder = root / version.path
-    if not folder.exists():
-        write_model(project, version, folder)
-    digest = digest_manifest(scan_model(folder))
-    if digest != version.digest:
-        raise Corrupt(
-            f"the restored model is sha256 {digest[:12]}, {version.ref} is {version.digest[:12]}",
-            code="chain.model_differs",
-            hint="penstock model verify",
-        )

@@ -30,9 +30,9 @@ def as_revision(connection: sa.Connection, subject: str) -> Revision | None:
 
 
 def as_version(connection: sa.Connection, subject: str) -> ModelVersion | None:
-    """Return the version that `model/3` or `model@alias` names, or None."""
+    """Return the version that `model/3` or `model@alias` names, deleted or not, or None."""
     try:
-        return resolve_version(connection, subject)
+        return resolve_version(connection, subject, deleted=True)
     except (NotFound, Invalid):
         return None
 

@@ -24,7 +24,7 @@ from penstock.data.formats.output import HashInfo, Output
 from penstock.flows.ci.continuous import OnStep, judge_tree
 from penstock.flows.pipelines.execution import Reproduction, reproduce_and_record
 from penstock.flows.pipelines.pulling import bringer
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_outputs
 from penstock.flows.tracked.remotes.run_history import push_runs
 from penstock.flows.tracked.versioning import push, raise_failures, select
 from penstock.pipeline.definition import load_all_stages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -21,17 +22,19 @@ from penstock.flows.ci.plots import draw_plots
 from penstock.flows.ci.releasing import gate_changes, hold, release, why_held
 from penstock.flows.ci.reports import save_report
 from penstock.flows.models.judging import run_gate
+from penstock.flows.models.made import is_seen, unseen_stages
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_outputs
 from penstock.flows.tracked.versioning import push, raise_failures
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.process import run_command
-from penstock.pipeline.running.reproducing import Watcher
+from penstock.pipeline.running.reproducing import MADE, ReproduceOptions, Watcher
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import CheckResult, ModelVersion, Verdict
+from penstock.registry.origins import never_seen
 from penstock.registry.versions import get_version
 
 KEPT_LINES = 40
@@ -125,12 +128,14 @@ def run_ci(
         if new_data:
             run.step("new data", lambda: _Outcome(take_new_data(tree)))
         run.step("tests", lambda: _run_tests(tree))
-        run.step("pipeline", lambda: _reproduce(tree, progress, watcher))
+        lets_out = deploy and tree.settings.ci.deploy != "none"
+        must_see = lets_out or _asks_who_made_it(tree)
+        run.step("pipeline", lambda: _reproduce(tree, progress, watcher, must_see=must_see))
         run.step("gate", lambda: _judge(tree, progress, commit))
         run.step("register", lambda: _register(tree, progress))
         if push_outputs:
             run.step("push", lambda: _push(tree))
-        if deploy and tree.settings.ci.deploy != "none":
+        if lets_out:
             run.step("deploy", lambda: _deploy(tree, progress, commit, pushed))
         plots = draw_plots(project, tree, champion)
         report = msgspec.structs.replace(
@@ -238,8 +243,23 @@ def _run_tests(tree: Project) -> _Outcome:
     return _Outcome(lines[-1].strip("= ") if lines else f"`{command}` passed")
 
 
-def _reproduce(tree: Project, progress: _Progress, watcher: Watcher | None) -> _Outcome:
-    done = reproduce_and_record(tree, watcher=watcher)
+def _asks_who_made_it(tree: Project) -> bool:
+    """Say whether a gate asks for the stage that made a model: what nobody saw run would fail it."""
+    gates = [*tree.settings.gates, *(gate for one in tree.settings.all_models for gate in one.gates or ())]
+    return any(gate.kind == "provenance" and "stage" in gate.settings.require for gate in gates)
+
+
+def _reproduce(
+    tree: Project, progress: _Progress, watcher: Watcher | None, *, must_see: bool = False
+) -> _Outcome:
+    """Bring the pipeline up to date.
+
+    Args:
+        must_see: take no result that no recorded run made, such as one that was committed by hand: its stage runs.
+    """
+    unseen = unseen_stages(tree)
+    options = ReproduceOptions(is_seen=partial(is_seen, tree) if must_see else None)
+    done = reproduce_and_record(tree, options, watcher)
     ran = [item.stage for item in done.results if item.action == "ran"]
     restored = sum(item.action == "restored" for item in done.results)
     kept = len(done.results) - len(ran) - restored
@@ -248,6 +268,10 @@ def _reproduce(tree: Project, progress: _Progress, watcher: Watcher | None) -> _
     words = [f"ran {', '.join(ran)}" if ran else "nothing had to run"]
     words += [f"{restored} restored from earlier runs"] if restored else []
     words += [f"{kept} unchanged"] if kept else []
+    if anew := [item.stage for item in done.results if item.stage in unseen and item.action in MADE]:
+        words.append(f"no recorded run had made what {LOCK_FILE} says of {', '.join(anew)}")
+    if left := unseen_stages(tree):
+        words.append(never_seen(left))
     if not done.is_up_to_date and tree.git.run("status", "--porcelain", "--", f"*{LOCK_FILE}"):
         words.append(
             f"{LOCK_FILE} of the commit is not in step and stays as it is: penstock repro, git commit"

@@ -17,6 +17,7 @@ from penstock.flows.tracked.history import outputs_at
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
+from penstock.registry.origins import is_of_commit
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import get_run
 
@@ -83,7 +84,10 @@ def _experiment(project: Project, subject: str) -> str | None:
 
 def _of_version(project: Project, version: ModelVersion, run: Run | None) -> Side:
     origin = version.provenance
-    side = Side("version", version.ref, origin.commit, origin.dirty_digest, version=version, run=run)
+    commit, dirty_digest = origin.commit, origin.dirty_digest
+    if not is_of_commit(version):  # it was only registered there; its run is what made it
+        commit, dirty_digest = (run.commit, run.dirty_digest) if run is not None else (None, None)
+    side = Side("version", version.ref, commit, dirty_digest, version=version, run=run)
     side = _at_commit(project, side) if run is None else _with_run(project, side, run)
     return replace(side, metrics={**side.metrics, **version.metrics}, data={**side.data, **origin.data})
 

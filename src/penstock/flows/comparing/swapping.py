@@ -13,7 +13,7 @@ from penstock.data.lock import repository_lock
 from penstock.flows.comparing.parts import Part
 from penstock.flows.comparing.sides import Side
 from penstock.flows.pipelines.execution import load_metrics
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_outputs
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.runner import reproduce
@@ -58,10 +58,7 @@ def as_commit_of(project: Project, side: Side) -> str:
         return side.commit
     patch = project.artifacts.get(side.dirty_digest)
     with clean_worktree(project, side.commit, project.actor) as tree:
-        file = tree.root / ".penstock-patch"
-        file.write_bytes(patch)
-        tree.git.run("apply", "--binary", str(file))
-        file.unlink()
+        tree.git.apply(patch)
         tree.git.run("add", "--all", ":/")
         made = tree.git.run("write-tree")
         return (

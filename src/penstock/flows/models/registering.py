@@ -12,7 +12,8 @@ from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.evidence.losses import fit_losses_of
 from penstock.flows.models.evidence.measured import require_measured
 from penstock.flows.models.folders import fetch_model, files_of_folder, keep_stored, store_model
-from penstock.flows.models.provenance import capture_code, data_digests
+from penstock.flows.models.made import made_from
+from penstock.flows.models.provenance import capture_code
 from penstock.monitoring.estimating.losses import keep_losses
 from penstock.monitoring.rowwise.learned import learn
 from penstock.monitoring.rowwise.redaction import is_redacted
@@ -22,6 +23,7 @@ from penstock.project.environment import environment
 from penstock.project.project import Project
 from penstock.registry.documents.slsa import seal_provenance
 from penstock.registry.entities import ModelVersion, Provenance
+from penstock.registry.origins import commit_words, never_seen, not_in_step
 from penstock.registry.package import describe_model, read_flavours
 from penstock.registry.versions import add_version, count_versions
 from penstock.serving.faults import failure_afresh
@@ -47,9 +49,7 @@ def register_model(
     candidate = find_candidate(project, path, name)
     read_flavours(candidate.folder)
     settings = candidate.settings
-    code = capture_code(project)
-    with project.database.read() as connection:
-        run = find_run_of_lock(connection, code.lock_digest) if code.lock_digest else None
+    origin = _origin_of(project, candidate)
     require_measured(project, settings)
     metrics = load_metrics(project.root / settings.metrics) if settings.metrics else {}
     store_model(project, candidate.folder, candidate.manifest)
@@ -61,20 +61,12 @@ def register_model(
         actor=project.actor,
         path=settings.path,
         manifest=candidate.manifest,
-        provenance=Provenance(
-            commit=code.commit,
-            dirty_digest=code.dirty_digest,
-            lock_digest=code.lock_digest,
-            run_id=run.id if run else None,
-            output=f"md5:{candidate.output}" if candidate.output else None,
-            data=data_digests(project),
-            environment=environment(),
-        ),
+        provenance=origin,
         metrics=metrics,
         profile_digest=_reference_profile(project, candidate),
     )
     statement = seal_provenance(draft, project.settings.project, now_ms(), project.keys.signing_key())
-    origin = msgspec.structs.replace(draft.provenance, statement=project.artifacts.put(statement.encode()))
+    origin = msgspec.structs.replace(origin, statement=project.artifacts.put(statement.encode()))
     draft = msgspec.structs.replace(draft, provenance=origin)
     with project.database.write() as connection:
         before = [counted.newest for counted in count_versions(connection, draft.model)]
@@ -109,10 +101,47 @@ def reference_note(project: Project, version: ModelVersion) -> str | None:
     )
 
 
+def origin_note(version: ModelVersion) -> str | None:
+    """Return why a version is not what its commit makes, with what would help; None where it is, as far as anybody knows."""
+    origin = version.provenance
+    if origin.stale:
+        return f"{version.ref} was made before what is here now: {not_in_step(origin.stale)}"
+    return f"{version.ref}: {never_seen(origin.unseen)}" if origin.unseen else None
+
+
 def describe_version(version: ModelVersion) -> str:
     """Say in one line where a version came from."""
-    commit = version.provenance.commit[:7] if version.provenance.commit else "no commit"
-    return f"{version.ref} of {format_ms(version.created_ms)} from {commit}"
+    commit = version.provenance.commit
+    told = f"{commit_words(version) or 'from '}{commit[:7]}" if commit else "from no commit"
+    return f"{version.ref} of {format_ms(version.created_ms)} {told}"
+
+
+def _origin_of(project: Project, candidate: Candidate) -> Provenance:
+    """Return where a candidate came from; the pipeline has part in it where one of its stages made what is there."""
+    code = capture_code(project)
+    origin = Provenance(
+        commit=code.commit,
+        dirty_digest=code.dirty_digest,
+        environment=environment(),
+        tree=None if code.commit is None else "clean" if code.dirty_digest is None else "changed",
+    )
+    made = made_from(project, candidate.settings.path, candidate.settings.metrics)
+    if made is None:
+        return origin
+    run_id = made.run_id
+    if run_id is None and code.lock_digest is not None:
+        with project.database.read() as connection:
+            run = find_run_of_lock(connection, code.lock_digest)
+        run_id = run.id if run is not None else None
+    return msgspec.structs.replace(
+        origin,
+        lock_digest=code.lock_digest,
+        run_id=run_id,
+        output=f"md5:{made.output}",
+        data=dict(made.data),
+        stale=made.stale,
+        unseen=made.unseen,
+    )
 
 
 def _reference_profile(project: Project, candidate: Candidate) -> str | None:

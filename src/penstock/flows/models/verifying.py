@@ -17,6 +17,7 @@ from penstock.flows.models.proving import VerdictRule
 from penstock.project.project import Project
 from penstock.registry.documents.slsa import examine_provenance
 from penstock.registry.entities import ModelVersion
+from penstock.registry.origins import by_reason, unknowns
 from penstock.registry.package import digest_manifest
 from penstock.registry.proof import Proof, ProofState
 from penstock.registry.references import resolve_version
@@ -84,8 +85,15 @@ def _verify(project: Project, rule: VerdictRule, version: ModelVersion) -> Versi
         digest=version.digest,
         verdicts=tuple(states),
         damages=tuple(damages),
-        origin=origin.sentence if origin.state in {"unsigned", "untrusted"} else None,
+        origin="; ".join(_doubts(version, origin)) or None,
     )
+
+
+def _doubts(version: ModelVersion, origin: Proof) -> Iterator[str]:
+    if origin.state in {"unsigned", "untrusted"}:
+        yield origin.sentence
+    if version.provenance.stale or version.provenance.unseen:
+        yield from by_reason(unknowns(version))
 
 
 def _origin(connection: sa.Connection, project: Project, version: ModelVersion) -> Proof:

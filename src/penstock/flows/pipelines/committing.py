@@ -1,7 +1,7 @@
 """Record what stages' dependencies, parameters and outputs are now in `dvc.lock`, without running anything.
 
 Source: dvc/repo/commit.py (3.67). Differs in that a stage that never ran and whose outputs are not all there is left
-out, unless it is named.
+out, unless it is named, and in that the run cache is not told: nothing ran.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.lockwriting import save_lock
 from penstock.pipeline.making import begin, record
-from penstock.pipeline.runcache import save_run
 from penstock.pipeline.status import stage_status
 
 
@@ -39,7 +38,6 @@ def commit_stages(repo: DataRepository, targets: Sequence[str], base: Path) -> t
             if entry is None and not targets and not all(place.exists() for place in places):
                 continue
             if entry is not None and not stage_status(repo, repo.root, stage, entry).is_changed:
-                save_run(repo, repo.root, stage, entry)
                 continue
             check_writable(repo, places)
             save_lock(repo.root / stage.home, {stage.name: record(begin(repo, stage))})

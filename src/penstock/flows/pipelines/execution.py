@@ -28,7 +28,7 @@ from penstock.pipeline.running.reproducing import IDLE, ReproduceOptions, StageR
 from penstock.pipeline.running.survivors import end_survivors
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
-from penstock.tracking.entities import Run, RunStatus, StageRecord
+from penstock.tracking.entities import RAN, SOURCE_TAG, Run, RunStatus, StageRecord
 from penstock.tracking.quick_runs import Ending
 from penstock.tracking.run_names import new_run_id
 
@@ -101,15 +101,17 @@ def carry_out(
     told = watch_run(project, run, watcher)
     if told is not None:
         told.begin(run)
+    noting = _Noting(told or watcher)
     lent = replace(options, unlocked=look.lock.lent)
     try:
-        results = reproduce(project.data, look.stages, lent, told or watcher)
+        results = reproduce(project.data, look.stages, lent, noting)
     except (PenstockError, KeyboardInterrupt) as error:
         if told is not None:
             told.end(run, str(error) or "interrupted")
         status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         tags = {"penstock.error": str(error) or "interrupted"}
-        record_end(project, run, Ending(status=status, tags=tags))
+        ran = _records(look.stages, [one for one in noting.results if one.action == RAN])
+        record_end(project, run, Ending(status=status, tags=tags, stages=ran))
         raise
     look.lock.give()  # what is recorded now and told elsewhere keeps nobody waiting
     if told is not None:
@@ -148,7 +150,7 @@ def _start(project: Project, origin: Origin | None) -> Run:
         dirty_digest=code.dirty_digest,
         tags={
             "penstock.actor": project.actor,
-            "penstock.source": origin.source,
+            SOURCE_TAG: origin.source,
             PROCESS_TAG: process_value(),
             **origin.tags,
         },
@@ -158,18 +160,42 @@ def _start(project: Project, origin: Origin | None) -> Run:
     return run
 
 
-def _finish(project: Project, run: Run, stages: tuple[Stage, ...], results: list[StageResult]) -> Run:
+@dataclass
+class _Noting:
+    """Tells another watcher, and notes what was done: of a reproduction that fails later, too."""
+
+    watcher: Watcher
+    results: list[StageResult] = field(default_factory=list)
+
+    def started(self, stage: Stage, reasons: Sequence[str]) -> None:
+        self.watcher.started(stage, reasons)
+
+    def printed(self, stage: Stage, line: str) -> None:
+        self.watcher.printed(stage, line)
+
+    def retried(self, stage: Stage, why: str, left: int) -> None:
+        self.watcher.retried(stage, why, left)
+
+    def finished(self, result: StageResult) -> None:
+        self.results.append(result)
+        self.watcher.finished(result)
+
+
+def _records(stages: Sequence[Stage], results: Sequence[StageResult]) -> tuple[StageRecord, ...]:
     addresses = {stage.address for stage in stages}
-    records = [
+    return tuple(
         StageRecord(item.stage, item.entry.digest if item.entry else "", item.action, item.seconds)
         for item in results
         if item.stage in addresses
-    ]
+    )
+
+
+def _finish(project: Project, run: Run, stages: tuple[Stage, ...], results: list[StageResult]) -> Run:
     ending = Ending(
         status="FINISHED",
         params=_parameters(project.root, stages),
         metrics=dict(load_metrics(project.root, stages)),
-        stages=tuple(records),
+        stages=_records(stages, results),
         lock_digest=keep_locks(project),
     )
     return record_end(project, run, ending)

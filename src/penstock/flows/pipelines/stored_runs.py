@@ -34,7 +34,7 @@ def end(project: Project, run: Run, ending: Ending) -> Run:
             log_params(connection, run.id, ending.params)
             points = [MetricPoint(key, value, now_ms()) for key, value in ending.metrics.items()]
             log_points(connection, runs.require_writable(connection, run.id), points)
-            runs.log_stages(connection, run.id, ending.stages)
+        runs.log_stages(connection, run.id, ending.stages)
         runs.finish_run(connection, run.id, ending.status, lock_digest=ending.lock_digest)
         return runs.get_run(connection, run.id)
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.flows.chain.graph import Node, build_graph
-from penstock.flows.chain.lineage import Link
+from penstock.flows.chain.origins import Link
 from penstock.http.pages.drawing.chains import draw_chain
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.chains import sentence_of

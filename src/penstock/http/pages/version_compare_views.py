@@ -25,6 +25,7 @@ from penstock.records.signature import Signature
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import ModelVersion
 from penstock.registry.models import get_model
+from penstock.registry.origins import commit_words, tree_of
 from penstock.registry.states import list_rolled_back
 from penstock.tracking import runs as tracking
 
@@ -128,9 +129,16 @@ def compare_versions(
     rows += _each("feature", [_features(one.signature) for one in told])
     rows += _each("parameter", [one.parameters for one in told])
     rows += _each("data", [one.provenance.data for one in versions])
-    rows.append(texts_row("code", "commit", [(one.provenance.commit or ABSENT)[:10] for one in versions]))
-    digests = [one.provenance.dirty_digest for one in versions]
-    changes = ["no" if one is None else f"yes, {short_id(one)}" for one in digests]
+    rows.append(
+        texts_row(
+            "code", "commit", [commit_words(one) + (one.provenance.commit or ABSENT)[:10] for one in versions]
+        )
+    )
+    words = {"clean": "no", "unknown": "not known", "changed": "yes"}
+    changes = [
+        words[tree_of(one)] + (f", {short_id(digest)}" if (digest := one.provenance.dirty_digest) else "")
+        for one in versions
+    ]
     rows.append(texts_row("code", "uncommitted changes", changes))
     sizes = [
         size(sum(file.size for file in one.manifest.files)) if one.manifest.files else ABSENT

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from penstock.pipeline.executors.role import Executor
 from penstock.pipeline.graph import Extent
 from penstock.pipeline.lockfile import LockEntry
-from penstock.pipeline.making import Bring
+from penstock.pipeline.making import Bring, IsSeen
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.targets import Selection
 
@@ -73,6 +73,8 @@ class ReproduceOptions:
     `on_error` stops, goes on with what does not depend on it, or goes on with everything. `confirm` is asked before a
     stage is made. `unlocked` is entered while it waits for commands: others may have the repository then. Up to `jobs`
     stages run at once, by `executor`, or by this machine; what each printed goes to a file in `logs`, if that is given.
+    `is_seen` says of a result whether it was seen to be made by running: no other is taken then, from the lock or the
+    run cache; its stage runs.
     """
 
     selection: Selection | None = field(default_factory=Selection)
@@ -90,3 +92,4 @@ class ReproduceOptions:
     jobs: int = 1
     executor: Executor | None = None
     logs: Path | None = None
+    is_seen: IsSeen | None = None

@@ -12,6 +12,7 @@ import yaml
 from penstock.base.clock import format_ms
 from penstock.base.numbers import format_number
 from penstock.registry.documents.facts import VersionFacts
+from penstock.registry.origins import by_reason, commit_words, unknowns
 
 LIBRARIES = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm", "catboost": "catboost", "onnx": "onnx",
              "pytorch": "pytorch"}  # fmt: skip
@@ -75,10 +76,11 @@ def _origin(facts: VersionFacts) -> list[tuple[str, str]]:
         ("project", _escape(facts.project)),
         ("registered", f"{format_ms(version.created_ms)} by {_escape(version.actor)}"),
         ("content", f"`{version.digest}`"),
-        ("commit", f"`{origin.commit}`" if origin.commit else "not in git"),
+        (f"{commit_words(version)}commit", f"`{origin.commit}`" if origin.commit else "not in git"),
         ("uncommitted changes", f"`{origin.dirty_digest}`" if origin.dirty_digest else ""),
         ("pipeline", f"`{origin.lock_digest}`" if origin.lock_digest else ""),
         ("run", f"`{origin.run_id}`" if origin.run_id else ""),
+        ("not known", "; ".join(map(_escape, by_reason(unknowns(version))))),
         ("aliases", ", ".join(map(_escape, facts.aliases))),
         ("loads with", ", ".join(" ".join(filter(None, one)) for one in facts.flavours.items())),
     ]

@@ -19,6 +19,8 @@ from penstock.registry.proof import STATEMENT, Difference, Proof, examine
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:penstock:pipeline:v1"
 VERSION = "penstock_version"
+LATER = ("tree", "stale", "unseen")
+"""What statements said of an origin only later: left out where there is nothing to say, as the older ones have it."""
 
 
 def seal_provenance(version: ModelVersion, project: str, time_ms: int, key: SigningKey) -> str:
@@ -69,9 +71,9 @@ def dependencies(origin: Provenance) -> list[dict[str, Any]]:
     """Return what a version was made from, as SLSA's resource descriptors."""
     found: list[dict[str, Any]] = []
     if origin.commit:
-        found.append(
-            {"name": "commit", "uri": "urn:penstock:repository", "digest": {"gitCommit": origin.commit}}
-        )
+        commit = {"name": "commit", "uri": "urn:penstock:repository", "digest": {"gitCommit": origin.commit}}
+        told = {"madeBefore": list(origin.stale)} if origin.stale else {}
+        found.append({**commit, **({"annotations": told} if told else {})})
     if origin.dirty_digest:
         found.append({"name": "uncommitted changes", "digest": {"sha256": origin.dirty_digest}})
     if origin.lock_digest:
@@ -127,6 +129,10 @@ def _signed(version: ModelVersion) -> dict[str, Any]:
     """Return what of a version never changes, but its number and times, which are given after it is signed."""
     origin = msgspec.to_builtins(version.provenance)
     del origin["statement"]
+    for name in LATER:
+        value = origin.pop(name)
+        if value:
+            origin[name] = list(value) if isinstance(value, tuple) else value
     return {
         "model": version.model,
         "digest": version.digest,

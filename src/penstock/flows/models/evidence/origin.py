@@ -8,13 +8,13 @@ from penstock.base.clock import now_ms
 from penstock.base.git import find_git_root
 from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.models.candidates import Candidate
-from penstock.flows.models.provenance import data_digests, stage_of_output, uncommitted
+from penstock.flows.models.made import Made, made_from
+from penstock.flows.models.provenance import uncommitted
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import lock_digest
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
-
-WHAT = ("commit", "clean tree", "lock", "stage", "data")
+from penstock.registry.origins import OF_LOCK, WHAT, made_elsewhere, never_seen, not_in_step, unknowns
 
 
 class Origin:
@@ -26,7 +26,7 @@ class Origin:
     def missing_provenance(self) -> dict[str, str]:
         """Return what is not known: commit, clean tree, lock, stage, data. Of a registered version: as it was registered."""
         if self._version is not None:
-            return _missing_of(self._version)
+            return unknowns(self._version)
         project = self._project
         missing = {}
         if find_git_root(project.root) is None or not project.git.head():
@@ -35,14 +35,22 @@ class Origin:
             missing["clean tree"] = "files differ from the commit"
         if lock_digest(project.data) is None:
             missing["lock"] = "there is no dvc.lock"
-        if (
-            self._candidate.output is None
-            or stage_of_output(project.data, self._candidate.settings.path) is None
-        ):
-            missing["stage"] = f"no stage of the pipeline made {self._candidate.settings.path}"
-        if not data_digests(project):
+        made = self._made
+        if made is None:
+            elsewhere = made_elsewhere(self._candidate.settings.path)
+            return missing | dict.fromkeys(("lock", "stage", "data"), elsewhere)
+        if not made.data:
             missing["data"] = "the pipeline reads no tracked data"
+        if made.stale:
+            missing |= dict.fromkeys(OF_LOCK, not_in_step(made.stale))
+        elif made.unseen:
+            missing["stage"] = never_seen(made.unseen)
         return missing
+
+    @cached_property
+    def _made(self) -> Made | None:
+        settings = self._candidate.settings
+        return made_from(self._project, settings.path, settings.metrics)
 
     @cached_property
     def _pointers(self) -> list[str]:
@@ -70,20 +78,3 @@ class Origin:
     def now_ms(self) -> int:
         """Return the time."""
         return now_ms()
-
-
-def _missing_of(version: ModelVersion) -> dict[str, str]:
-    """Return what was not recorded when a version was registered."""
-    origin = version.provenance
-    known = {
-        "commit": origin.commit is not None,
-        "clean tree": origin.commit is not None and origin.dirty_digest is None,
-        "lock": origin.lock_digest is not None,
-        "stage": origin.output is not None,
-        "data": bool(origin.data),
-    }
-    return {
-        key: f"it was not there when {version.ref} was registered"
-        for key, is_known in known.items()
-        if not is_known
-    }

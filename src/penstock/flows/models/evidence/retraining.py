@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from penstock.base.errors import Invalid
+from penstock.base.git import changed_paths
 from penstock.data.lock import repository_lock
 from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.provenance import uncommitted
 from penstock.flows.pipelines.looking import Silent
-from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.sources.bring import bring_outputs
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, load_all_stages
 from penstock.pipeline.parameter_editing import set_values
 from penstock.pipeline.parameters import get_value, load_metrics, load_values
@@ -20,6 +20,7 @@ from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
 from penstock.registry.entities import ModelVersion
+from penstock.registry.origins import is_of_commit
 
 SHOWN = 3
 
@@ -71,9 +72,9 @@ def commit_of(project: Project, version: ModelVersion | None) -> str:
         commit, patch = project.git.head(), uncommitted(project)
     else:
         made = version.provenance
-        commit = made.commit
+        commit = made.commit if is_of_commit(version) else None
         patch = project.artifacts.get(made.dirty_digest) if made.dirty_digest is not None else b""
-    others = _changed(patch)
+    others = set(changed_paths(patch))
     if commit and not any(SETTINGS_FILE in stage.reads for stage in load_all_stages(project.data)):
         others.discard((project.root / SETTINGS_FILE).relative_to(require_git(project)).as_posix())
     if commit and not others:
@@ -84,16 +85,6 @@ def commit_of(project: Project, version: ModelVersion | None) -> str:
         code="gate.no_commit",
         hint="commit, penstock repro, then penstock gate run",
     )
-
-
-def _changed(patch: bytes) -> set[str]:
-    """Return the paths that a patch of git changes, both of a renamed file; a head as it is where it names none."""
-    found: set[str] = set()
-    for head in re.findall(rb"^diff --git (.*)$", patch, re.MULTILINE):
-        text = head.decode(errors="replace")
-        named = re.fullmatch(r'"?a/(.*?)"? "?b/(.*?)"?', text)
-        found |= set(named.groups()) if named else {text}
-    return found
 
 
 def _set_seed(tree: Project, seed: str, more: int) -> None:

@@ -6,8 +6,7 @@ import msgspec
 
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
-
-WHAT = ("commit", "clean tree", "lock", "stage", "data")
+from penstock.registry.origins import WHAT, by_reason
 
 
 class ProvenanceGate(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +28,7 @@ def check_provenance(gate: ProvenanceGate, evidence: Evidence) -> Outcome:
     if evidence.facts is None:
         return Outcome("error", "nobody can say where the model came from", expected=", ".join(gate.require))
     missing = {key: why for key, why in evidence.facts.missing_provenance().items() if key in gate.require}
-    sentence = "; ".join(f"{key}: {why}" for key, why in missing.items())
+    sentence = "; ".join(by_reason(missing))
     return Outcome(
         "fail" if missing else "pass",
         sentence or f"known: {', '.join(gate.require)}",

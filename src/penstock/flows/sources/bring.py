@@ -1,0 +1,206 @@
+"""Bring a tree's tracked data and pipeline outputs into place: from the cache, the remotes, imports from their sources."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from penstock.base.errors import NotFound, PenstockError
+from penstock.data.cache.presence import has
+from penstock.data.pointers.pointer import Pointer
+from penstock.data.repository import DataRepository
+from penstock.flows.sources.imports import fetch_import
+from penstock.flows.tracked.remotes.transferring import DEFAULTS, fetch_chosen
+from penstock.flows.tracked.versioning import Chosen, checkout, select
+from penstock.project.project import Project
+
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Brought:
+    """How many tracked paths are in place, how many objects came from elsewhere, what could not be had.
+
+    `absent` says of what stages made, and can make again, where it is not; `lost` why the rest is not here.
+    """
+
+    output_count: int
+    fetched_count: int
+    absent: Mapping[str, str]
+    lost: tuple[PenstockError, ...] = ()
+
+
+def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
+    """Check out every tracked path of `tree`, fetching what the cache lacks; nothing is lost in what is returned.
+
+    Args:
+        tree: the project whose working tree is filled.
+        remotes: the repository whose configuration names the remotes; relative URLs are relative to it.
+
+    Raises:
+        NotFound: data that a pointer names is neither in the cache nor where it should come from.
+        Unavailable: a remote does not answer.
+    """
+    brought = bring_what_there_is(tree, remotes)
+    if not brought.lost:
+        return brought
+    first, *others = brought.lost
+    if not others:
+        raise first
+    raise NotFound(
+        "; ".join(one.message for one in brought.lost),
+        code=first.code,
+        hint="; ".join(one.hint for one in brought.lost if one.hint),
+        paths=[path for one in brought.lost for path in paths_of(one)],
+    )
+
+
+def bring_what_there_is(tree: Project, remotes: DataRepository) -> Brought:
+    """Do as `bring_outputs`, and go on where something cannot be had: each error in `lost` names its `paths`."""
+    bringing = _Bringing(tree.data, remotes)
+    chosen = [one for one in select(tree.data) if one.output.cached and (one.output.hash or _is_import(one))]
+    ready = [bringing.bring(one) for one in chosen if _is_import(one)]
+    others = [one for one in chosen if not _is_import(one)]
+    bringing.fetch([one for one in others if not bringing.is_here(one)])
+    present = [one for one in [*ready, *others] if one is not None and bringing.is_here(one)]
+    if present:
+        checkout(tree.data, present)
+    return Brought(len(present), bringing.fetched_count, bringing.absent, tuple(bringing.lost))
+
+
+def paths_of(error: PenstockError) -> tuple[str, ...]:
+    """Return the paths that an error is about."""
+    paths = error.fields.get("paths")
+    return tuple(map(str, paths)) if isinstance(paths, list) else ()
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Name the first of some paths, with the verb that fits."""
+    return (
+        f"{', '.join(paths[:SHOWN])}{' …' if len(paths) > SHOWN else ''} {'is' if len(paths) == 1 else 'are'}"
+    )
+
+
+class _Bringing:
+    """What was fetched so far and what could not be."""
+
+    def __init__(self, repo: DataRepository, remotes: DataRepository) -> None:
+        self.repo, self.remotes = repo, remotes
+        self.fetched_count = 0
+        self.absent: dict[str, str] = {}
+        self.lost: list[PenstockError] = []
+
+    def is_here(self, one: Chosen) -> bool:
+        return one.output.hash is not None and has(self.repo, one.output.hash)
+
+    def bring(self, one: Chosen) -> Chosen | None:
+        """Fetch an import from its source unless it is here; return it with what came."""
+        if self.is_here(one) or one.pointer is None:
+            return one
+        path = self.repo.relative(one.output.path)
+        try:
+            found = fetch_import(self.remotes, self._seen_from_remotes(one.pointer))
+        except PenstockError as error:
+            self._lose(error, [path])
+            return None
+        if found is None:
+            return None
+        self.fetched_count += 1
+        if one.output.hash is not None and not self.is_here(one):
+            self._lose(
+                NotFound(
+                    f"{path} is not in the cache, and its source has another content at the locked commit now",
+                    code="data.source_changed",
+                    hint=f"penstock update {shlex.quote(path)}, where it was imported",
+                ),
+                [path],
+            )
+            return None
+        return replace(one, output=replace(one.output, hash=found))
+
+    def fetch(self, absent: Sequence[Chosen]) -> None:
+        """Fetch from the remote of each; what stages made may be nowhere."""
+        by_remote: dict[str | None, list[Chosen]] = {}
+        for one in absent:
+            by_remote.setdefault(one.output.remote, []).append(one)
+        for name, parts in by_remote.items():
+            problem, reasons = self._fetch(name, parts)
+            rest = [one for one in parts if not self.is_here(one)]
+            made = [one for one in rest if one.pointer is None and isinstance(problem, NotFound | None)]
+            lost = [one for one in rest if one not in made]
+            paths = self._paths(lost)
+            if lost and problem is not None and not isinstance(problem, NotFound):
+                self._lose(problem, paths)
+                continue
+            where = _where(problem, self._place(name)) if rest else ""
+            self.absent |= dict.fromkeys(self._paths(made), where)
+            if lost:
+                damage = next((reasons[md5] for md5 in _names(lost) if md5 in reasons), "")
+                self._lose(_not_found(paths, f"{where}: {damage}" if damage else where), paths)
+
+    def _fetch(
+        self, name: str | None, parts: Sequence[Chosen]
+    ) -> tuple[PenstockError | None, Mapping[str, str]]:
+        """Return why nothing could be fetched, if so, and what is wrong with single objects that are on the remote."""
+        moved = [
+            replace(one, output=replace(one.output, path=self._place_of(one.output.path)), pointer=None)
+            for one in parts
+        ]
+        try:
+            report = fetch_chosen(self.remotes, moved, DEFAULTS, None)
+        except PenstockError as error:
+            return error, {}
+        self.fetched_count += report.done
+        return None, {md5: why for md5, why in report.failed.items() if md5 not in report.missing}
+
+    def _place(self, name: str | None) -> tuple[str, bool]:
+        """Return how a remote is called, and whether it is there."""
+        try:
+            name = self.remotes.remote_name(name)
+            with closing(self.remotes.remote(name)) as backend:
+                return f"{name!r} ({backend.url})", backend.has_place()
+        except PenstockError:
+            return repr(name), True
+
+    def _lose(self, error: PenstockError, paths: list[str]) -> None:
+        error.fields |= {"path": paths[0], "paths": paths}
+        self.lost.append(error)
+
+    def _paths(self, chosen: Iterable[Chosen]) -> list[str]:
+        return [self.repo.relative(one.output.path) for one in chosen]
+
+    def _seen_from_remotes(self, pointer: Pointer) -> Pointer:
+        return replace(pointer, path=self._place_of(pointer.path))
+
+    def _place_of(self, path: Path) -> Path:
+        return self.remotes.root / self.repo.relative(path)
+
+
+def _where(problem: PenstockError | None, place: tuple[str, bool]) -> str:
+    """Say where content is not."""
+    called, is_there = place
+    if problem is not None:
+        return f"neither in the cache nor on the remote: {problem.message}"
+    if not is_there:
+        return f"not in the cache, and the remote {called} does not exist"
+    return f"neither in the cache nor on the remote {called}"
+
+
+def _not_found(paths: list[str], where: str) -> NotFound:
+    return NotFound(
+        f"{listed(paths)} {where}",
+        code="data.object_missing",
+        hint=f"penstock push {shlex.join(paths)}, where {'it was' if len(paths) == 1 else 'they were'} added",
+    )
+
+
+def _names(chosen: Iterable[Chosen]) -> list[str]:
+    return [one.output.hash.md5 for one in chosen if one.output.hash is not None]
+
+
+def _is_import(one: Chosen) -> bool:
+    """Say whether content comes from a repository: no remote has it."""
+    return one.pointer is not None and one.output.is_import
