@@ -10,6 +10,8 @@ RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 RUN_STATUSES: tuple[RunStatus, ...] = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 
 PARENT_TAG = "mlflow.parentRunId"
+EXPERIMENT_TAG = "penstock.experiment"
+"""Names the experiment that a run made."""
 """The tag that names the run which a run is part of."""
 NAME_TAG = "mlflow.runName"
 """The tag that a run's name is kept equal to."""

@@ -11,6 +11,7 @@ from penstock.flows.chain.graph import ChainGraph, Node
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("made from", ("commit", "data")),
     ("run", ("run",)),
+    ("output", ("output",)),
     ("model version", ("model version",)),
     ("verdict", ("verdict",)),
     ("deployment", ("deployment",)),
