@@ -81,6 +81,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str] = {}
     stages: tuple[StageRecord, ...] = ()
 
+    @property
+    def tree(self) -> Literal["clean", "changed", "unknown"]:
+        """Whether `commit` was all of the code: reproductions and Penstock's client look, others do not."""
+        if self.dirty_digest is not None:
+            return "changed"
+        return "clean" if self.tags.get(TREE_TAG) == CLEAN or SOURCE_TAG in self.tags else "unknown"
+
 
 class RunRow(msgspec.Struct, frozen=True):
     """A run's own row, without what was logged to it; the fields are the table's."""

@@ -173,9 +173,12 @@ def test_the_chain_is_walked_both_ways(released: Sample) -> None:
     commit = released.git.resolve("HEAD~1")
     assert [link.kind for link in explain(released.project, commit[:9]).links] == [
         "commit",
+        "change",
         "run",
         "model version",
         "deployment",
+        "verdict",
+        "none",
     ]
     for subject in ("late/1", "late@champion"):
         assert explain(released.project, subject).version == "late/1"

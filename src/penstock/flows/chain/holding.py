@@ -17,6 +17,7 @@ from penstock.data.verbs.status import legacy_matches
 from penstock.flows.chain.links import Link, unknown
 from penstock.flows.chain.tree import Tree
 from penstock.flows.tracked.selection import Chosen
+from penstock.flows.tracked.timeline import Change
 from penstock.storage.resolve import without_password
 
 
@@ -35,13 +36,7 @@ def held_contents(tree: Tree, path: str) -> list[Held]:
     changes, now = tree.changes.get(path, ()), tree.md5_now(path)
     newest = changes[0] if changes else None
     if now is not None:
-        is_committed = newest is not None and newest.info is not None and newest.info.md5 == now
-        since = (
-            f"now, since commit {newest.commit.id[:10]} of {format_ms(newest.commit.time_ms)}"
-            if newest
-            else ""
-        )
-        found[now] = Held(now, since if is_committed else "now, not committed", "now")
+        found[now] = Held(now, _since(tree.now[path].output, newest), "now")
     other = _disk_md5(tree, path)
     if other is not None:
         found.setdefault(other, Held(other, f"on disk, {_how_to_take(tree.now[path])}", "on disk"))
@@ -51,6 +46,15 @@ def held_contents(tree: Tree, path: str) -> list[Held]:
             when = f"until commit {ended}" if ended else f"as committed in {one.commit.id[:10]}"
             found.setdefault(one.info.md5, Held(one.info.md5, when, "earlier"))
     return list(found.values())
+
+
+def _since(output: Output, newest: Change | None) -> str:
+    """Say since when a path holds what its pointer or lock says; of what git holds itself no commit's pointer speaks."""
+    if not output.cached:
+        return "now"
+    if newest is None or not (output.hash and output.hash.same_content(newest.info)):
+        return "now, not committed"
+    return f"now, since commit {newest.commit.id[:10]} of {format_ms(newest.commit.time_ms)}"
 
 
 def path_links(tree: Tree, path: str, contents: Sequence[str], subject: str) -> list[Link]:

@@ -14,7 +14,7 @@ from penstock.flows.chain.links import Link, unknown
 from penstock.registry.entities import ModelVersion
 from penstock.registry.origins import by_reason, commit_words, is_of_commit, tree_of, unknowns
 from penstock.tracking import runs as tracking
-from penstock.tracking.entities import CLEAN, TREE_TAG, Run
+from penstock.tracking.entities import Run
 
 _TREE = {
     "clean": "clean",
@@ -45,9 +45,7 @@ def run_origin_links(git: Git, run: Run) -> list[Link]:
     """Return what a run was made from, with what of it is not known."""
     links = []
     if run.commit is not None:
-        is_clean = run.lock_digest is not None or run.tags.get(TREE_TAG) == CLEAN
-        tree = "changed" if run.dirty_digest is not None else "clean" if is_clean else "unknown"
-        text = f"{run.commit[:10]}, {_TREE[tree]}"
+        text = f"{run.commit[:10]}, {_TREE[run.tree]}"
         links.append(commit_link(git, run.commit, text, {"patch": run.dirty_digest}))
     links += _data_links(run.inputs)
     missing = {"commit": run.commit, "data": run.inputs}
