@@ -17,7 +17,7 @@ class Lacking(NamedTuple):
     @property
     def sentence(self) -> str:
         """Both."""
-        return f"{self.what}: {self.hint}" if self.hint else self.what
+        return f"{self.what}: {self.hint}, or fetch it from a clone that has it" if self.hint else self.what
 
 
 def why_lacking(git: Git, commit: str) -> Lacking | None:
@@ -33,9 +33,5 @@ def why_lacking(git: Git, commit: str) -> Lacking | None:
         return Lacking("no git repository is here that could have it", "")
     remote = next(iter(git.run("remote", check=False).splitlines()), "URL")
     if git.is_shallow():
-        how = f"git fetch --unshallow {remote}"
-        return Lacking(
-            "this clone is shallow and does not have it", f"{how}, or fetch it from a clone that has it"
-        )
-    how = f"git fetch {remote} {commit}, or fetch it from a clone that has it"
-    return Lacking("this repository does not have it", how)
+        return Lacking("this clone is shallow and does not have it", f"git fetch --unshallow {remote}")
+    return Lacking("this repository does not have it", f"git fetch {remote} {commit}")

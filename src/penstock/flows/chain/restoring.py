@@ -141,7 +141,7 @@ def _require_commit(project: Project, subject: str, origin: _Origin) -> None:
     raise NotFound(
         f"this repository does not have commit {origin.commit[:10]}, which {subject} leads to",
         code="chain.commit_missing",
-        hint=f"{lacking.hint}{model}",
+        hint=f"{lacking.hint}, or fetch it from a clone that has it{model}",
         commit=origin.commit,
     )
 

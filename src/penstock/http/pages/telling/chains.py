@@ -23,9 +23,10 @@ def sentence_of(chain: Explanation, graph: ChainGraph) -> str:
         told += _told_of_contents(chain)
         told.append(f"{_names(versions)} came of it" if versions else "It made no version")
     elif kind in {"commit", "experiment"}:
-        used = f"It went into {_count(len(runs), 'run')}"
+        told += [one.text for one in chain.links[:1] if "lacking" in one.details]
+        used = f"It went into {_count(len(runs), 'run')}" if runs else "No run was recorded at it"
         told.append(
-            f"{used}, which made {_names(versions)}" if versions else f"{used}, which made no version"
+            f"{used}, and {_names(versions)} came of it" if versions else f"{used}, and no version came of it"
         )
     elif versions:
         origin = f"run {_names(runs)}" if runs else ""
@@ -52,7 +53,11 @@ def sentence_of(chain: Explanation, graph: ChainGraph) -> str:
 def _told_of_contents(chain: Explanation) -> list[str]:
     """Say what is to know of a path, and how often what it holds, and what it held, was used or made."""
     contents = [one for one in chain.links if one.kind == "data"]
-    told = [one.text for one in chain.links if one.kind == "path" or (one.kind == "unknown" and not contents)]
+    told = [
+        one.text
+        for one in chain.links
+        if one.kind in {"path", "source"} or (one.kind == "unknown" and not contents)
+    ]
     told += [f"Stage {one.key} makes it" for one in chain.links if one.kind == "stage"]
     if not contents:
         return told
@@ -67,7 +72,10 @@ def _told_of_contents(chain: Explanation) -> list[str]:
         told.append("The disk holds another content")
     if earlier and not is_content:
         runs = {run for one in earlier for run in one.details["runs"]}
-        told.append(f"{_count(len(earlier), 'earlier content')} {verb} {_count(len(runs), 'run')}")
+        used = (
+            f"{'was in' if verb == 'is in' else verb} {_count(len(runs), 'run')}" if runs else "no run used"
+        )
+        told.append(f"{_count(len(earlier), 'earlier content')} {used}")
     return told
 
 
