@@ -126,8 +126,7 @@ class Git:
             "".join(f"{one}^{{commit}}\n" for one in commits).encode(),
         )[1]
         lines = told.decode(errors="replace").splitlines()
-        have = {one for one, line in zip(commits, lines, strict=False) if line.endswith(" missing") is False}
-        return set(commits) - have
+        return set(commits) - {one for one, line in zip(commits, lines, strict=False) if " commit " in line}
 
     def is_shallow(self) -> bool:
         """Whether the history of this clone was cut off."""

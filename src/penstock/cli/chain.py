@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,19 @@ def why(session: Session, subject: str) -> None:
     """
     import msgspec
 
+    from penstock.base.errors import NotFound
     from penstock.cli.printing import one_line
     from penstock.flows.chain.lineage import explain
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    found = explain(project, _from_root(session, project.root, subject))
+    try:
+        found = explain(project, _from_root(session, project.root, subject))
+    except NotFound:
+        below = Path(os.path.normpath(session.directory / subject))  # of what is gone nothing is there
+        if session.directory == project.root or not below.is_relative_to(project.root):
+            raise
+        found = explain(project, below.relative_to(project.root).as_posix())
 
     def text() -> str:
         width = max(len(link.kind) for link in found.links)

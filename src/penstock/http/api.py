@@ -163,7 +163,7 @@ class _Api:
             return list_events(connection, after_id=after_id, limit=limit)
 
     def lineage(self, request: Request) -> Any:
-        """The chain of a prediction id, version, endpoint, run, commit or tracked file."""
+        """The chain of whatever `penstock why` explains."""
         return explain_subject(self._project, request.path_params["subject"])
 
     def models(self, _request: Request) -> Any:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from penstock.base.errors import Unavailable
 from penstock.flows.chain.links import Explanation, Link
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.project.project import Project
@@ -134,8 +135,12 @@ def _add_outputs(graph: ChainGraph, chain: Explanation) -> None:
 
 def _mark_lacking(project: Project, graph: ChainGraph) -> None:
     """Note the commits that this repository does not have."""
-    commits = [one.key for one in graph.nodes.values() if one.kind == "commit"]
-    for commit in project.git.lacking(commits) if commits else ():
+    commits = [one.key for one in graph.nodes.values() if one.kind == "commit" and one.key.isalnum()]
+    try:
+        lacking = project.git.lacking(commits) if commits else set()
+    except Unavailable:  # without the program nobody knows
+        return
+    for commit in lacking:
         node = graph.nodes[f"commit:{commit}"]
         graph.nodes[node.id] = replace(node, note=LACKING)
 

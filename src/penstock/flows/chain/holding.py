@@ -103,7 +103,7 @@ def _gone_links(tree: Tree, path: str) -> Iterator[Link]:
         )
     else:
         yield _said(path, f"{path} is tracked no more in the working tree, which is not committed")
-    if tree.repo is not None and os.path.lexists(tree.repo.root / path):
+    if changes and tree.repo is not None and os.path.lexists(tree.repo.root / path):
         yield _said(path, f"what is at {path} on disk is not tracked; next: penstock add {shlex.quote(path)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 from penstock.base.errors import NotFound, PenstockError
@@ -34,4 +35,4 @@ def why_lacking(git: Git, commit: str) -> Lacking | None:
     remote = next(iter(git.run("remote", check=False).splitlines()), "URL")
     if git.is_shallow():
         return Lacking("this clone is shallow and does not have it", f"git fetch --unshallow {remote}")
-    return Lacking("this repository does not have it", f"git fetch {remote} {commit}")
+    return Lacking("this repository does not have it", f"git fetch {remote} {shlex.quote(commit)}")
