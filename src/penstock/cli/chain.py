@@ -38,11 +38,14 @@ def why(session: Session, subject: str) -> None:
     project = open_workspace(session.directory)
     try:
         found = explain(project, _from_root(session, project.root, subject))
-    except NotFound:
+    except NotFound as error:
         below = Path(os.path.normpath(session.directory / subject))  # of what is gone nothing is there
         if session.directory == project.root or not below.is_relative_to(project.root):
             raise
-        found = explain(project, below.relative_to(project.root).as_posix())
+        try:
+            found = explain(project, below.relative_to(project.root).as_posix())
+        except NotFound:
+            raise error from None
 
     def text() -> str:
         width = max(len(link.kind) for link in found.links)
