@@ -180,7 +180,7 @@ class _Data:
         text = ", ".join(filter(None, (f"{path} {digest[:16]}", *words)))
         links = [Link(kind="data", key=digest, text=text, details=details)]
         if stage is not None and state == "now":
-            links += _stage_links(stage, entry)
+            links += _stage_links(tree, stage, entry)
         maker = next((one for one in makings if one.action == RAN), None)
         if maker is not None:
             links += run_links(self._connection, maker.run_id)[:1]
@@ -205,7 +205,7 @@ class _Data:
         return list({one.ref: one for one in found}.values())
 
 
-def _stage_links(stage: Stage, entry: LockEntry | None) -> Iterator[Link]:
+def _stage_links(tree: Tree, stage: Stage, entry: LockEntry | None) -> Iterator[Link]:
     """Yield the stage that makes a path, with what it was made from as the lock says."""
     commands = "; ".join(stage.commands)
     yield Link(
@@ -223,7 +223,8 @@ def _stage_links(stage: Stage, entry: LockEntry | None) -> Iterator[Link]:
         yield Link(kind="parameters", key="", text=text, details=params)
     for read in entry.dependencies:
         digest, place = f"{MD5}{read.hash.md5}", stage.place(read.path)
-        yield Link(kind="dependency", key=digest, text=f"{place} {digest[:16]}", details={"path": place})
+        details = {"path": place, "is_tracked": tree.knows(place)}
+        yield Link(kind="dependency", key=digest, text=f"{place} {digest[:16]}", details=details)
 
 
 def _made(makings: Sequence[Making]) -> str:

@@ -19,7 +19,16 @@ from penstock.serving.deployments import Revision, find_revision
 from penstock.tracking import runs as tracking
 
 NodeKind = Literal[
-    "data", "commit", "run", "output", "model version", "verdict", "deployment", "rollback", "prediction"
+    "data",
+    "file",
+    "commit",
+    "run",
+    "output",
+    "model version",
+    "verdict",
+    "deployment",
+    "rollback",
+    "prediction",
 ]
 VERSIONS = 12
 """So many versions of a subject are followed, the newest first: data may have reached hundreds."""
@@ -126,9 +135,10 @@ def _add_outputs(graph: ChainGraph, chain: Explanation) -> None:
             at = graph.add(Node("output", f"{path} {link.key}", path, link.key[:16], path=path))
             _connect(graph, _run_ids(link), [at])
         elif link.kind == "dependency":
-            sources = _add_sources(graph, None, {path: link.key})
+            kind: NodeKind = "data" if link.details["is_tracked"] else "file"
+            source = graph.add(Node(kind, f"{path} {link.key}", path, link.key[:16], path=path))
             runs = [one for one, other in graph.edges if other == at and one.startswith("run:")]
-            _connect(graph, sources, runs or [at])
+            _connect(graph, [source], runs or [at])
         elif link.kind == "model version":
             _connect(graph, [at], [f"model version:{link.key}"])
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from penstock.base.errors import NotARepository, PenstockError
 from penstock.base.git import Git
@@ -35,6 +36,10 @@ class Tree:
         """Return what the pointer or lock says that a path holds; None where nothing is tracked there or it never ran."""
         info = self.now[path].output.hash if path in self.now else None
         return info.md5 if info is not None else None
+
+    def knows(self, path: str) -> bool:
+        """Say whether a path, or a directory that it lies in, is tracked or made by a stage now."""
+        return any(place in self.now for place in (path, *(one.as_posix() for one in Path(path).parents)))
 
     def paths_now(self, md5: str) -> list[str]:
         """Return the paths that hold some content now."""

@@ -62,6 +62,8 @@ def link_address(link: Link) -> str | None:
         return f"/events#event-{path(link.key)}"
     if link.kind == "commit":
         return f"/why/{path(link.key)}"
+    if link.kind == "dependency" and not link.details.get("is_tracked"):
+        return None
     if link.kind in {"data", "dependency", "change", "path"} and isinstance(link.details.get("path"), str):
         return f"/why/{path(link.details['path'])}"
     if link.kind == "ci run":
@@ -70,11 +72,13 @@ def link_address(link: Link) -> str | None:
 
 
 def node_address(node: Node) -> str | None:
-    """Return where a node of the graph leads; a run that is not kept here leads nowhere."""
+    """Return where a node of the graph leads; a run that is not kept here leads nowhere, nor does a file of git."""
     if node.kind in {"model version", "rollback", "verdict"}:
         return f"/models/{path(node.path or node.key)}{'#verdict' if node.kind == 'verdict' else ''}"
     if node.kind == "deployment":
         return f"/why/{path(node.key)}"
+    if node.kind == "file":
+        return None
     if node.kind == "run":
         return None if node.note == "not kept here" else f"/runs/{path(node.key)}"
     if node.kind in {"data", "output", "prediction"}:
