@@ -236,7 +236,10 @@ def list_input_digests(connection: sa.Connection, begin: str) -> list[tuple[str,
     """Return path and digest of what versions were made from whose digest begins so."""
     used = version_inputs.c
     query = sa.select(used.path, used.digest).where(used.digest.startswith(begin, autoescape=True))
-    return [(row.path, row.digest) for row in connection.execute(query.distinct())]
+    return [
+        (row.path, row.digest)
+        for row in connection.execute(query.distinct().order_by(*query.selected_columns))
+    ]
 
 
 def find_commits(connection: sa.Connection, begin: str) -> list[str]:

@@ -41,7 +41,10 @@ def list_digests(connection: sa.Connection, begin: str) -> list[tuple[str, str]]
     """Return path and digest of what runs used whose digest begins so."""
     columns = run_inputs.c
     query = sa.select(columns.path, columns.digest).where(columns.digest.startswith(begin, autoescape=True))
-    return [(row.path, row.digest) for row in connection.execute(query.distinct())]
+    return [
+        (row.path, row.digest)
+        for row in connection.execute(query.distinct().order_by(*query.selected_columns))
+    ]
 
 
 def count_runs_by_input(connection: sa.Connection) -> dict[str, int]:
