@@ -27,6 +27,22 @@ def office(released: Sample, tmp_path: Path) -> Office:
     return Office.open(released, tmp_path)
 
 
+def test_numbers_that_were_written_by_hand_reach_no_champion(office: Office) -> None:
+    true = json.loads((office.at_work.root / "metrics.json").read_text())
+    assert CliRunner().invoke(cli, ["-C", str(office.at_work.root), "pull"]).exit_code == 0
+    settings = office.at_work.root / "penstock.yaml"
+    settings.write_text(settings.read_text().replace("deploy: rollout", "deploy: promote"))
+    office.at_work.write("metrics.json", '{"roc_auc": 0.999}')
+    done = CliRunner().invoke(cli, ["-C", str(office.at_work.root), "commit", "-f", "train"])
+    assert done.exit_code == 0, done.output
+    shown = office.push("Better numbers")
+    assert "no recorded run had made what dvc.lock says of train" in shown, shown
+    office.accept_and_run()
+    version = json.loads(office.penstock("--json", "model", "show", f"late/{office.champion()}"))
+    assert version["metrics"]["roc_auc"] == pytest.approx(true["roc_auc"])
+    assert version["provenance"]["unseen"] == []
+
+
 def test_a_push_with_bad_data_changes_nothing_and_a_good_one_is_live(office: Office) -> None:
     office.data(rows(1200, seed=3, wind_unit=40.0))
     shown = office.push("Wind in other units")

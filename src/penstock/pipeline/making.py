@@ -202,7 +202,7 @@ def finish(started: Started) -> LockEntry:
 def record(work: Work) -> LockEntry:
     """Keep a stage's outputs as they are and return what is to be locked, as if its commands had just run.
 
-    The run cache is not told: what it has is taken for what commands made.
+    The run cache is not told: what it has is taken for what commands made. Who knows that they did tells it.
 
     Raises:
         NotFound: a dependency does not exist.

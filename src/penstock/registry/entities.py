@@ -39,7 +39,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     `tree` says whether the commit was all of the code, None where that was not recorded yet. `stale` is what differed then
     from what the lock says the model was made from: it was made before `commit`. `unseen` names the stages whose result
-    no recorded run made. What of it is not known, and in which words: `registry.origins`.
+    no recorded run made. What of it is not known, and in which words: `registry.documents.origins`.
     """
 
     commit: str | None = None

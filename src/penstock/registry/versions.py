@@ -16,11 +16,11 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import events, record_event
 from penstock.registry.cards import no_version, tags_of
+from penstock.registry.documents.origins import is_of_commit
 from penstock.registry.entities import Manifest, ModelVersion, VersionCard
 from penstock.registry.models import ensure_model, follow_name, get_model, revive, take_number, touch
 from penstock.registry.names import check_tag
 from penstock.registry.notes import write_tags
-from penstock.registry.origins import is_of_commit
 from penstock.registry.tables import version_inputs, versions
 from penstock.registry.webhooks import announce
 

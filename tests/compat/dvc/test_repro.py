@@ -146,7 +146,22 @@ def what_the_lock_keeps_and_commands_see(side: Side) -> object:
     return runs, found, ran(side, "c")
 
 
+def what_was_committed_by_hand_and_taken_back(side: Side) -> object:
+    """The lock's word counts where its inputs are these; of what `commit` tells the run cache the two differ."""
+    side.put(FILES)
+    runs = [ran(side)]
+    side.commit_all()
+    side.put({"m.json": '{"acc": 99}', "b.out": "99"})
+    side("commit", "-f", "b")
+    side.git("checkout", "-q", "dvc.lock")
+    (side.root / "m.json").unlink()
+    runs += [ran(side, "b"), (side.root / "m.json").read_text(), (side.root / "b.out").read_text()]
+    shutil.rmtree(side.root / ".dvc/cache")
+    return runs
+
+
 SCENARIOS: list[Scenario] = [
+    what_was_committed_by_hand_and_taken_back,
     what_is_forced_and_where_it_starts,
     what_is_frozen,
     what_fails,

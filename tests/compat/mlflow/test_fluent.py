@@ -3,13 +3,52 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from servers.tracking import QUIET, Tracking, mlflow_client
+from penstock.base.git import Git
+from penstock.flows.chain.lineage import explain
+from penstock.registry.documents.origins import unknowns
+from penstock.registry.versions import get_version
+from penstock.workspace import open_workspace
+from servers.tracking import QUIET, Tracking, mlflow_client, mlflow_python
 
 pytestmark = pytest.mark.slow
+
+
+def test_nobody_knows_whether_the_tree_of_a_run_was_clean(tracking: Tracking, tmp_path: Path) -> None:
+    """MLflow's client names the commit alone, whatever differs from it."""
+    git = Git(tmp_path)
+    git.run("init", "--quiet", "--initial-branch", "main")
+    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
+        git.run("config", key, value)
+    script = tmp_path / "train.py"
+    script.write_text("import mlflow\n")
+    git.run("add", "--all")
+    git.run("commit", "--quiet", "--message", "one")
+    script.write_text(
+        "import mlflow, numpy\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        "with mlflow.start_run():\n"
+        "    model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])\n"
+        "    mlflow.sklearn.log_model(model, name='line', pip_requirements=[], registered_model_name='dirty')\n"
+    )
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": tracking.url}
+    subprocess.run(
+        [mlflow_python(), str(script)], cwd=tmp_path, env=environment, check=True, capture_output=True
+    )
+    project = open_workspace(tracking.root, {"USER": "ada", "PENSTOCK_STORE": tracking.store})
+    with project.database.read() as connection:
+        version = get_version(connection, "dirty", 1)
+    assert (version.provenance.commit, version.provenance.tree) == (git.head(), "unknown")
+    missing = unknowns(version)
+    assert missing["clean tree"] == "whether the tree was clean is not known"
+    texts = [one.text for one in explain(project, "dirty/1").links if one.kind in {"commit", "unknown"}]
+    assert f"{(git.head() or '')[:10]}, whether the tree was clean is not known" in texts
+    assert "stage: a client uploaded it" in " ".join(texts)
+    project.close()
 
 
 def test_a_run_with_everything_comes_back(tracking: Tracking) -> None:

@@ -72,7 +72,10 @@ def test_every_gate_passes_a_sound_model_and_says_on_what(released: Sample) -> N
         type(project.settings)(project="p", model=project.settings.model, gates=gates("  - provenance: {}"))
     )
     (check,) = run_gate(project).checks
-    assert check.sentence == "clean tree: files differ from the commit"
+    assert check.sentence == (
+        "clean tree: files differ from the commit; "
+        "commit, lock, stage, data: dvc.lock is not in step with train.py; next: penstock repro"
+    )
     project.close()
 
 

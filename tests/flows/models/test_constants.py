@@ -34,7 +34,7 @@ def judged(
     settings = ModelSettings(name="m", path="m", test="test.parquet", label="y", reference="train.parquet")
     held_out = HeldOutTable(
         root,
-        Candidate(settings, root / "m", Manifest(()), None),
+        Candidate(settings, root / "m", Manifest(())),
         files_of_folder(root / "m", "m", 0, "d1"),
         None,
     )

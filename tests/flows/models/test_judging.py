@@ -42,7 +42,7 @@ def test_many_checks_read_and_score_the_held_out_rows_once(
     settings = ModelSettings(name="m", path="new", test="test.csv", label="late")
     held_out = HeldOutTable(
         tmp_path,
-        Candidate(settings, tmp_path / "new", Manifest(()), None),
+        Candidate(settings, tmp_path / "new", Manifest(())),
         files_of_folder(tmp_path / "new", "m", 0, "d1"),
         files_of_folder(tmp_path / "old", "m", 1, "d0"),
     )
@@ -71,7 +71,7 @@ def test_rows_without_a_label_are_not_judged(tmp_path: Path) -> None:
         part.write_parquet(tmp_path / "test.parquet")
         held_out = HeldOutTable(
             tmp_path,
-            Candidate(settings, tmp_path / "new", Manifest(()), None),
+            Candidate(settings, tmp_path / "new", Manifest(())),
             files_of_folder(tmp_path / "new", "m", 0, "d1"),
             None,
         )
@@ -88,7 +88,7 @@ def test_a_champion_check_without_a_champion_asks_for_what_it_names(tmp_path: Pa
 
     def judge(group: str | None, champion: ModelFiles | None, label: str | None, test: str | None) -> Outcome:
         settings = ModelSettings(name="m", path="new", test=test, label=label)
-        candidate = Candidate(settings, tmp_path / "new", Manifest(()), None)
+        candidate = Candidate(settings, tmp_path / "new", Manifest(()))
         held_out = HeldOutTable(tmp_path, candidate, files, champion)
         gate = ChampionGate(metric="log_loss", mode="not_worse", group=group)
         return check_champion(gate, Evidence(tmp_path, {}, held_out))
@@ -135,7 +135,7 @@ def test_checks_of_the_candidate_alone_need_no_champion_that_loads(tmp_path: Pat
     (tmp_path / "old" / "model.skops").write_bytes(b"")
     settings = ModelSettings(name="m", path="new", test="test.parquet", label="late")
     files = [files_of_folder(tmp_path / name, "m", 0, name) for name in ("new", "old")]
-    held_out = HeldOutTable(tmp_path, Candidate(settings, tmp_path / "new", Manifest(()), None), *files)
+    held_out = HeldOutTable(tmp_path, Candidate(settings, tmp_path / "new", Manifest(())), *files)
     named = Named(label="late", test="test.parquet", reference="train.parquet")
     evidence = Evidence(tmp_path, {}, held_out, named=named)
     for check, status in (
@@ -165,7 +165,7 @@ def test_classes_are_compared_by_their_names_and_many_by_their_log_loss(tmp_path
         settings = ModelSettings(name="m", path=new, test="test.csv", label="kind")
         return HeldOutTable(
             tmp_path,
-            Candidate(settings, tmp_path / new, Manifest(()), None),
+            Candidate(settings, tmp_path / new, Manifest(())),
             files_of_folder(tmp_path / new, "m", 0, new),
             files_of_folder(tmp_path / old, "m", 1, old),
         )
@@ -208,7 +208,6 @@ def test_labels_that_two_classes_do_not_have_are_an_error_in_every_comparison(
                 ModelSettings(name="m", path="new", test="test.csv", label="y"),
                 tmp_path / "new",
                 Manifest(()),
-                None,
             ),
             files_of_folder(tmp_path / "new", "m", 0, "d1"),
             files_of_folder(tmp_path / "old", "m", 1, "d0"),
@@ -235,7 +234,7 @@ def test_a_metric_or_kind_of_two_classes_says_so_of_the_check_that_asked(tmp_pat
     penstock.save_model(model, str(tmp_path / "new"), frame.select("x"))
     settings = ModelSettings(name="m", path="new", test="test.parquet", label="kind")
     files = files_of_folder(tmp_path / "new", "m", 0, "d")
-    held_out = HeldOutTable(tmp_path, Candidate(settings, tmp_path / "new", Manifest(()), None), files, None)
+    held_out = HeldOutTable(tmp_path, Candidate(settings, tmp_path / "new", Manifest(())), files, None)
     named = Named(label="kind", test="test.parquet", reference="train.parquet")
     evidence = Evidence(tmp_path, {}, held_out, named=named)
     with pytest.raises(Invalid, match="brier does not judge a classifier of 3 classes") as told:

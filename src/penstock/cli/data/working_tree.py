@@ -302,9 +302,12 @@ def _commit_stages(
 
     if not find_definitions(repo):
         return [], set()
+    from penstock.flows.models.evidence.made import seen_by
     from penstock.flows.pipelines.committing import commit_stages
+    from penstock.workspace import open_workspace
 
-    return commit_stages(repo, targets, session.directory)
+    seen = seen_by(lambda: open_workspace(session.directory))
+    return commit_stages(repo, targets, session.directory, seen)
 
 
 @click.command(cls=ManyValues)

@@ -345,7 +345,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
     from penstock.cli.printing import one_line
-    from penstock.registry.origins import by_reason, commit_words, unknowns
+    from penstock.registry.documents.origins import by_reason, commit_words, unknowns
 
     origin = version.provenance
     lines = [

@@ -21,7 +21,7 @@ from penstock.base.numbers import counted, format_number
 from penstock.flows.chain.outings import Outing
 from penstock.flows.models.views import VersionView
 from penstock.records.signature import Column, Signature
-from penstock.registry.origins import by_reason, commit_words, unknowns
+from penstock.registry.documents.origins import by_reason, commit_words, unknowns
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 

@@ -12,8 +12,8 @@ from penstock.base.errors import Unavailable
 from penstock.flows.chain.links import Explanation, Link
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.project.project import Project
+from penstock.registry.documents.origins import is_of_commit
 from penstock.registry.entities import ModelVersion
-from penstock.registry.origins import is_of_commit
 from penstock.registry.versions import load_versions
 from penstock.serving.deployments import Revision, find_revision
 from penstock.tracking import runs as tracking

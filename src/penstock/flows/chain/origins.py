@@ -11,8 +11,8 @@ from penstock.base.errors import NotFound
 from penstock.base.git import Git
 from penstock.flows.chain.kept import why_lacking
 from penstock.flows.chain.links import Link, unknown
+from penstock.registry.documents.origins import by_reason, commit_words, is_of_commit, tree_of, unknowns
 from penstock.registry.entities import ModelVersion
-from penstock.registry.origins import by_reason, commit_words, is_of_commit, tree_of, unknowns
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
 

@@ -20,8 +20,8 @@ from penstock.flows.ci.changes import changes_of
 from penstock.flows.ci.new_data import take_new_data
 from penstock.flows.ci.plots import draw_plots
 from penstock.flows.ci.releasing import gate_changes, hold, release, why_held
+from penstock.flows.models.evidence.made import is_seen, unseen_stages
 from penstock.flows.models.judging import run_gate
-from penstock.flows.models.made import is_seen, unseen_stages
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.sources.bring import bring_outputs
@@ -33,8 +33,8 @@ from penstock.project.ci_reports import save_report
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
 from penstock.registry.aliases import find_alias
+from penstock.registry.documents.origins import never_seen
 from penstock.registry.entities import CheckResult, ModelVersion, Verdict
-from penstock.registry.origins import never_seen
 from penstock.registry.versions import get_version
 
 KEPT_LINES = 40

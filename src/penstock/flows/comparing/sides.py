@@ -16,8 +16,8 @@ from penstock.flows.pipelines.snapshot import at_revision
 from penstock.flows.tracked.history import outputs_at
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE
 from penstock.project.project import Project
+from penstock.registry.documents.origins import is_of_commit
 from penstock.registry.entities import ModelVersion
-from penstock.registry.origins import is_of_commit
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import get_run
 

@@ -6,6 +6,7 @@ Source: dvc/repo/experiments/executor/base.py, `save` and `commit` (3.67).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from penstock.base.clock import now_ms
@@ -18,6 +19,7 @@ from penstock.data.repository import DataRepository
 from penstock.flows.experiments.reading import remember
 from penstock.flows.experiments.references import check_free, check_name, save_reference
 from penstock.flows.experiments.trees import commit_tree, write_tree
+from penstock.flows.models.evidence.made import is_seen
 from penstock.flows.pipelines.committing import commit_stages
 from penstock.flows.pipelines.measures import named_files
 from penstock.flows.tracked.working_tree import commit as commit_pointers
@@ -107,7 +109,8 @@ def save_workspace(
     baseline = baseline_of(project)
     name = name_experiment(project.git, baseline, name, force=force)
     base = base or project.root
-    known = commit_stages(project.data, targets, base)[1] if find_definitions(project.data) else set()
+    seen = partial(is_seen, project)
+    known = commit_stages(project.data, targets, base, seen)[1] if find_definitions(project.data) else set()
     rest = [target for target in targets if target not in known]
     if rest or not targets:
         commit_pointers(project.data, rest, base=base)

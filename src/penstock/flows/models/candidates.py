@@ -25,7 +25,6 @@ class Candidate:
     settings: ModelSettings
     folder: Path
     manifest: Manifest
-    output: str | None
 
     @property
     def digest(self) -> str:
@@ -44,12 +43,11 @@ def find_candidate(project: Project, path: str | None = None, name: str | None =
     place = project.root / settings.path
     if not place.exists():
         raise _nothing_there(project, settings.path, place)
-    output = require_as_made(project, settings.path)
-    for belonging in (settings.metrics, settings.test, settings.reference):
+    for belonging in (settings.path, settings.metrics, settings.test, settings.reference):
         if belonging is not None:
             require_as_made(project, belonging)
     folder = wrap_file(project.home / "wrapped", place) if place.is_file() else place
-    return Candidate(settings, folder, scan_model(folder), output)
+    return Candidate(settings, folder, scan_model(folder))
 
 
 def choose_model(project: Project, path: str | None, name: str | None) -> ModelSettings:
@@ -95,15 +93,15 @@ def _nothing_there(project: Project, relative: str, folder: Path) -> PenstockErr
     )
 
 
-def require_as_made(project: Project, relative: str) -> str | None:
-    """Check that a path is what the stage that makes it locked; return its md5, None if no stage makes it.
+def require_as_made(project: Project, relative: str) -> None:
+    """Check that a path is what the stage that makes it locked, if one makes it.
 
     Raises:
         Invalid: it was changed, or is gone, since the stage ran.
     """
     made = stage_of_output(project.data, relative)
     if made is None:
-        return None
+        return
     stage, locked = made
     try:
         actual = hash_path(project.data, project.root / relative).md5
@@ -116,4 +114,3 @@ def require_as_made(project: Project, relative: str) -> str | None:
             hint="penstock repro, then try again",
             path=relative,
         )
-    return actual

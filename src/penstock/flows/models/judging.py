@@ -80,7 +80,7 @@ def run_gate_on(project: Project, reference: str) -> Verdict:
         if name is not None:
             require_as_made(project, name)
     named = msgspec.structs.replace(settings, name=version.model)
-    candidate = Candidate(named, fetch_model(project, version), version.manifest, None)
+    candidate = Candidate(named, fetch_model(project, version), version.manifest)
     told = f"what {version.ref} was registered with"
     return _judge(project, candidate, version.metrics, told, version)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
-from penstock.data.formats.output import HashInfo
+from penstock.data.cache.hashing import hash_path
+from penstock.data.formats.output import HashInfo, Output
 from penstock.data.pointers.pointer import list_pointers
 from penstock.data.repository import DataRepository
 from penstock.pipeline.definition import load_all_stages
@@ -79,20 +81,23 @@ def uncached_outputs(repo: DataRepository) -> list[tuple[str, HashInfo]]:
     ]
 
 
-def data_digests(project: Project) -> dict[str, str]:
+def data_digests(project: Project, renewed: Collection[str] = ()) -> dict[str, str]:
     """Return the digests (`md5:…`) of all tracked data the pipeline reads, by path.
 
     Tracked data is what a pointer declares; what a stage makes is not an input.
+
+    Args:
+        renewed: the pointers that a reproduction is about to record anew: what lies there is what stages will read.
     """
     root = project.root
     stages = load_all_stages(project.data)
     if not stages:
         return {}
     pointers = [
-        (output.path.relative_to(root).as_posix(), output.hash)
+        (output.path.relative_to(root).as_posix(), info)
         for pointer in list_pointers(project.data)
         for output in pointer.outputs
-        if output.hash is not None
+        if (info := _now(project.data, output, is_renewed=project.data.relative(pointer.path) in renewed))
     ]
     reads = {path for stage in stages for path in stage.reads}
     return {
@@ -100,6 +105,10 @@ def data_digests(project: Project) -> dict[str, str]:
         for path, info in sorted(pointers, key=lambda item: item[0])
         if any(_related(path, read) for read in reads)
     }
+
+
+def _now(repo: DataRepository, output: Output, *, is_renewed: bool) -> HashInfo | None:
+    return hash_path(repo, output.path) if is_renewed and output.path.exists() else output.hash
 
 
 def stage_of_output(repo: DataRepository, path: str) -> tuple[str, HashInfo] | None:

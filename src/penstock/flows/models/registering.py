@@ -10,9 +10,9 @@ from penstock.base.errors import Invalid, Refused, Unavailable
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.evidence.losses import fit_losses_of
+from penstock.flows.models.evidence.made import made_from
 from penstock.flows.models.evidence.measured import require_measured
 from penstock.flows.models.folders import fetch_model, files_of_folder, keep_stored, store_model
-from penstock.flows.models.made import made_from
 from penstock.flows.models.provenance import capture_code
 from penstock.monitoring.estimating.losses import keep_losses
 from penstock.monitoring.rowwise.learned import learn
@@ -21,9 +21,9 @@ from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.parameters import load_metrics
 from penstock.project.environment import environment
 from penstock.project.project import Project
+from penstock.registry.documents.origins import commit_words, never_seen, not_in_step
 from penstock.registry.documents.slsa import seal_provenance
 from penstock.registry.entities import ModelVersion, Provenance
-from penstock.registry.origins import commit_words, never_seen, not_in_step
 from penstock.registry.package import describe_model, read_flavours
 from penstock.registry.versions import add_version, count_versions
 from penstock.serving.faults import failure_afresh

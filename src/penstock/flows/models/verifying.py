@@ -15,9 +15,9 @@ from penstock.base.errors import NotFound, PenstockError
 from penstock.flows.models.documents import load_statement
 from penstock.flows.models.proving import VerdictRule
 from penstock.project.project import Project
+from penstock.registry.documents.origins import by_reason, unknowns
 from penstock.registry.documents.slsa import examine_provenance
 from penstock.registry.entities import ModelVersion
-from penstock.registry.origins import by_reason, unknowns
 from penstock.registry.package import digest_manifest
 from penstock.registry.proof import Proof, ProofState
 from penstock.registry.references import resolve_version

@@ -1,7 +1,7 @@
 """Record what stages' dependencies, parameters and outputs are now in `dvc.lock`, without running anything.
 
 Source: dvc/repo/commit.py (3.67). Differs in that a stage that never ran and whose outputs are not all there is left
-out, unless it is named, and in that the run cache is not told: nothing ran.
+out, unless it is named, and in what the run cache is told: DVC tells it of everything.
 """
 
 from __future__ import annotations
@@ -16,12 +16,19 @@ from penstock.flows.pipelines.status import meant_stages, shown_address
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.lockwriting import save_lock
-from penstock.pipeline.making import begin, record
+from penstock.pipeline.making import IsSeen, begin, record
+from penstock.pipeline.runcache import save_run
 from penstock.pipeline.status import stage_status
 
 
-def commit_stages(repo: DataRepository, targets: Sequence[str], base: Path) -> tuple[list[str], set[str]]:
+def commit_stages(
+    repo: DataRepository, targets: Sequence[str], base: Path, is_seen: IsSeen
+) -> tuple[list[str], set[str]]:
     """Return which stages were recorded, named as seen from `base`, and which of the targets meant stages.
+
+    Args:
+        is_seen: says of a result whether it was seen to be made by running, as by `repro --no-commit`: only that enters
+            the run cache.
 
     Raises:
         NotFound, Invalid: a dependency or an output is missing.
@@ -38,8 +45,13 @@ def commit_stages(repo: DataRepository, targets: Sequence[str], base: Path) -> t
             if entry is None and not targets and not all(place.exists() for place in places):
                 continue
             if entry is not None and not stage_status(repo, repo.root, stage, entry).is_changed:
+                if is_seen(entry):
+                    save_run(repo, repo.root, stage, entry)
                 continue
             check_writable(repo, places)
-            save_lock(repo.root / stage.home, {stage.name: record(begin(repo, stage))})
+            made = record(begin(repo, stage))
+            if is_seen(made):
+                save_run(repo, repo.root, stage, made)
+            save_lock(repo.root / stage.home, {stage.name: made})
             done.append(shown_address(repo, stage, base))
     return done, known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,8 @@ def carry_out(
         for item in look.planned:
             watcher.finished(item)
         return Reproduction(look.planned, known, True)
-    run = _start(project, origin)
+    renewed = {item.stage for item in look.planned if item.action == "would record"}
+    run = _start(project, origin, renewed)
     told = watch_run(project, run, watcher)
     if told is not None:
         told.begin(run)
@@ -136,7 +137,7 @@ def _run_of_lock(project: Project) -> Run | None:
     return None if digest is None else find_run_of_lock(project, digest)
 
 
-def _start(project: Project, origin: Origin | None) -> Run:
+def _start(project: Project, origin: Origin | None, renewed: Collection[str]) -> Run:
     code = capture_code(project)
     name = f"repro-{code.commit[:7] if code.commit else 'uncommitted'}"
     origin = origin or Origin("repro", name)
@@ -154,7 +155,7 @@ def _start(project: Project, origin: Origin | None) -> Run:
             PROCESS_TAG: process_value(),
             **origin.tags,
         },
-        inputs=data_digests(project),
+        inputs=data_digests(project, renewed),
     )
     record_begin(project, run)
     return run

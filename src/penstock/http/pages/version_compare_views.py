@@ -23,9 +23,9 @@ from penstock.http.subjects import named_version
 from penstock.project.project import Project
 from penstock.records.signature import Signature
 from penstock.registry.aliases import find_alias
+from penstock.registry.documents.origins import commit_words, tree_of
 from penstock.registry.entities import ModelVersion
 from penstock.registry.models import get_model
-from penstock.registry.origins import commit_words, tree_of
 from penstock.registry.states import list_rolled_back
 from penstock.tracking import runs as tracking
 

@@ -12,7 +12,7 @@ import yaml
 from penstock.base.clock import format_ms
 from penstock.base.numbers import format_number
 from penstock.registry.documents.facts import VersionFacts
-from penstock.registry.origins import by_reason, commit_words, unknowns
+from penstock.registry.documents.origins import by_reason, commit_words, unknowns
 
 LIBRARIES = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm", "catboost": "catboost", "onnx": "onnx",
              "pytorch": "pytorch"}  # fmt: skip

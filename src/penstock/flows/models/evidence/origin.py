@@ -8,13 +8,20 @@ from penstock.base.clock import now_ms
 from penstock.base.git import find_git_root
 from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.models.candidates import Candidate
-from penstock.flows.models.made import Made, made_from
+from penstock.flows.models.evidence.made import Made, made_from
 from penstock.flows.models.provenance import uncommitted
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import lock_digest
 from penstock.project.project import Project
+from penstock.registry.documents.origins import (
+    OF_LOCK,
+    WHAT,
+    made_elsewhere,
+    never_seen,
+    not_in_step,
+    unknowns,
+)
 from penstock.registry.entities import ModelVersion
-from penstock.registry.origins import OF_LOCK, WHAT, made_elsewhere, never_seen, not_in_step, unknowns
 
 
 class Origin:

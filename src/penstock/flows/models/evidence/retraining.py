@@ -19,8 +19,8 @@ from penstock.pipeline.running.reproducing import ReproduceOptions
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
+from penstock.registry.documents.origins import is_of_commit
 from penstock.registry.entities import ModelVersion
-from penstock.registry.origins import is_of_commit
 
 SHOWN = 3
 

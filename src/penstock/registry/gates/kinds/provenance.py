@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.registry.documents.origins import WHAT, by_reason
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
-from penstock.registry.origins import WHAT, by_reason
 
 
 class ProvenanceGate(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,10 @@ that result is known of recorded runs alone: `commit`, of DVC too, locks what li
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from penstock.base.errors import PenstockError
@@ -19,6 +21,7 @@ from penstock.data.pointers.pointer import list_pointers
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import upstream_of
 from penstock.pipeline.lockfile import LockEntry, load_entries
+from penstock.pipeline.making import IsSeen
 from penstock.pipeline.outputs import stage_outputs
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.status import StageStatus, stage_status
@@ -77,6 +80,18 @@ def is_seen(project: Project, entry: LockEntry) -> bool:
     """Say whether a recorded run ran a stage with exactly this result."""
     with project.database.read() as connection:
         return bool(list_makers(connection, [entry.digest]))
+
+
+def seen_by(open_project: Callable[[], Project]) -> IsSeen:
+    """Return `is_seen` of a project that is opened when first asked; a store that does not answer has seen nothing."""
+    opened = cache(open_project)
+
+    def was_seen(entry: LockEntry) -> bool:
+        with suppress(PenstockError):
+            return is_seen(opened(), entry)
+        return False
+
+    return was_seen
 
 
 def unseen_stages(project: Project) -> tuple[str, ...]:

@@ -28,7 +28,8 @@ def tree_of(version: ModelVersion) -> Tree:
 def is_of_commit(version: ModelVersion) -> bool:
     """Say whether a version's commit is what it was made from, as far as that is known; else it was only registered there."""
     origin = version.provenance
-    return not origin.stale and (origin.output is not None or version.source is not None)
+    is_uploaded = version.source is not None and origin.run_id is not None
+    return not origin.stale and (origin.output is not None or is_uploaded)
 
 
 def commit_words(version: ModelVersion) -> str:
