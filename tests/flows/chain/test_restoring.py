@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import skops.io
 from click.testing import CliRunner
+from sklearn.linear_model import LogisticRegression
 
 import penstock as client
 from penstock.base.errors import NotFound
@@ -119,6 +121,7 @@ def test_a_model_from_elsewhere_is_put_into_the_tree_and_told(
     outer.mkdir()
     told = restored(trained, "net/1", outer / "r")
     assert told["model"] == {"bm": "bm", "models/late": "models/late"}.get(where, "net-1")
+    assert (told["model"] == "net-1") == bool(told["notes"]), told["notes"]
     names = {file.path for file in version.manifest.files}
     assert files(outer / "r" / told["model"]) == names
     assert [path.name for path in outer.iterdir()] == ["r"]
@@ -151,7 +154,21 @@ def test_a_taken_path_keeps_what_the_commit_has(trained: Sample, tmp_path: Path)
         )
     told = restored(trained, "net/1", tmp_path / "r")
     assert told["model"] == "net-1"
+    assert told["notes"] == ["bm, from which net/1 was registered, is another model here"]
     assert (tmp_path / "r/bm/notes.txt").exists()
+
+
+def test_a_model_that_is_a_file_is_a_file_again(trained: Sample, tmp_path: Path) -> None:
+    lone = trained.root / "lone.skops"
+    skops.io.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), lone)
+    trained.write(".gitignore", "lone.skops\n")
+    trained.commit("Ignore it")
+    register_model(trained.project, "net", "lone.skops")
+    content = lone.read_bytes()
+    lone.unlink()
+    told = restored(trained, "net/1", tmp_path / "r")
+    assert (told["model"], told["notes"]) == ("lone.skops", [])
+    assert (tmp_path / "r/lone.skops").read_bytes() == content
 
 
 def test_a_deleted_version_is_restored_and_told_to_be_deleted(released: Sample, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.package import digest_manifest, scan_model
 
 
-def place_model(project: Project, version: ModelVersion, root: Path) -> str:
-    """Make sure that a version's files are below `root`, and nowhere else; return where, relative to it.
+def place_model(project: Project, version: ModelVersion, root: Path) -> tuple[str, str]:
+    """Make sure that a version's files are below `root`, and nowhere else; return where, relative to it, and why there.
 
-    They stand where they were registered from. Where that is outside of the project, no path of a tree (an upload) or
-    taken by other content, they are put into `MODEL-VERSION`, which git is told to leave alone.
+    They stand where they were registered from, of which nothing is said. Where that is outside of the project, no path of
+    a tree (an upload) or taken by other content, they are put into `MODEL-VERSION`, which git is told to leave alone.
 
     Raises:
         Refused: the version's files are not kept here.
@@ -29,8 +29,15 @@ def place_model(project: Project, version: ModelVersion, root: Path) -> str:
     require_files(version)
     place = _registered_place(root, version)
     if place is not None and _holds(place, version):
-        return place.relative_to(root).as_posix()
-    if place is None or version.source is not None or os.path.lexists(place):
+        return place.relative_to(root).as_posix(), ""
+    why = ""
+    if version.source is not None:
+        why = f"{version.ref} was registered from {version.source}"
+    elif place is None:
+        why = f"{version.ref} was registered from {version.path}, which is not in the project"
+    elif os.path.lexists(place):
+        why = f"{version.path}, from which {version.ref} was registered, is another model here"
+    if place is None or why:
         place = _own_place(root, version)
         _hide(place)
         write_model(project, version, place)
@@ -38,7 +45,7 @@ def place_model(project: Project, version: ModelVersion, root: Path) -> str:
         project.artifacts.fetch(alone, place)
     else:
         write_model(project, version, place)
-    return place.relative_to(root).as_posix()
+    return place.relative_to(root).as_posix(), why
 
 
 def _hide(place: Path) -> None:

@@ -175,11 +175,11 @@ class _Restoring:
             project.data.cache.root,
         )
         inside = Project(places, load_project_settings(root), project.actor)
-        model = None
+        model, why = None, ""
         try:
             brought = bring_what_there_is(inside, project.data)
             if version is not None:
-                model = self._try(lambda: place_model(project, version, root))
+                model, why = self._try(lambda: place_model(project, version, root)) or (None, "")
             self.lacks += _uncached_lacks(inside)
             self.lacks += [Lack(one.message, one.hint or "") for one in brought.lost]
             for where in dict.fromkeys(brought.absent.values()):
@@ -197,7 +197,7 @@ class _Restoring:
             brought.output_count,
             model,
             self.uncommitted,
-            self.origin.notes,
+            (*self.origin.notes, *([why] if why else [])),
             tuple(self.lacks),
         )
 
