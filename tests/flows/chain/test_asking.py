@@ -121,7 +121,8 @@ def test_both_stores_find_versions_by_content_output_and_commit(project: Project
         assert list_input_digests(connection, "md5:40") == digests
         assert sorted(find_commits(connection, "0" * 7)) == [f"{number:040x}" for number in (0, 1)]
     found = explain(project, "0" * 39 + "1", 12)
-    assert found.kind == "commit" and "not" in found.links[0].text
+    assert (found.kind, found.links[0].kind) == ("commit", "commit")
+    assert "no git repository is here" in found.links[0].text
     assert len([link for link in found.links if link.kind == "model version"]) == 12
 
 
