@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from penstock.ci.report import CiReport
 from penstock.flows.ci.branches import Pushed
 from penstock.flows.ci.continuous import run_ci
-from penstock.flows.ci.reports import find_report
+from penstock.project.ci_reports import find_report
 from penstock.registry.aliases import list_last_moves
 from penstock.registry.tables import alias_moves, versions
 from penstock.serving.deployments import get_revision, list_revisions

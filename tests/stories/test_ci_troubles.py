@@ -17,7 +17,7 @@ from penstock.ci.report import CiReport
 from penstock.flows.ci.accepting import accept_commit
 from penstock.flows.ci.continuous import run_ci
 from penstock.flows.ci.hook import plan_hook, receive_push
-from penstock.flows.ci.reports import list_reports
+from penstock.project.ci_reports import list_reports
 from penstock.serving.deployments import get_revision
 from penstock.workspace import open_workspace
 from projects import Sample

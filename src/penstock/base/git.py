@@ -119,6 +119,19 @@ class Git:
             )
         return sha
 
+    def lacking(self, commits: Sequence[str]) -> set[str]:
+        """Return those of full commit ids that this repository does not have, by one process; all where it is none."""
+        told = self._call(
+            ["git", "-C", str(self.root), "cat-file", "--batch-check"],
+            "".join(f"{one}^{{commit}}\n" for one in commits).encode(),
+        )[1]
+        lines = told.decode(errors="replace").splitlines()
+        return set(commits) - {one for one, line in zip(commits, lines, strict=False) if " commit " in line}
+
+    def is_shallow(self) -> bool:
+        """Whether the history of this clone was cut off."""
+        return self.run("rev-parse", "--is-shallow-repository", check=False) == "true"
+
     def head(self) -> str | None:
         """Return the commit that is checked out, or None where there is none yet."""
         return self.run("rev-parse", "--verify", "--quiet", "HEAD", check=False) or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from penstock.flows.chain.restoring import Restored
-    from penstock.project.project import Project
 
 FEATURES_MAX = 8
 """Features of a prediction that the terminal shows."""
@@ -24,15 +24,29 @@ FEATURES_MAX = 8
 @json_option
 @pass_session
 def why(session: Session, subject: str) -> None:
-    """Explain a prediction, MODEL/VERSION, endpoint, run, data file or commit."""
+    """Explain whatever SUBJECT names, with what led to it and what came of it.
+
+    A prediction id, MODEL/VERSION or MODEL@ALIAS, an endpoint or ENDPOINT#REVISION, a run, a commit or an experiment; a path
+    that is or was tracked or that a stage makes, or an md5, or the beginning of one.
+    """
     import msgspec
 
+    from penstock.base.errors import NotFound
     from penstock.cli.printing import one_line
     from penstock.flows.chain.lineage import explain
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    found = explain(project, _from_root(session, project.root, subject))
+    try:
+        found = explain(project, _from_root(session, project.root, subject))
+    except NotFound as error:
+        below = Path(os.path.normpath(session.directory / subject))  # of what is gone nothing is there
+        if session.directory == project.root or not below.is_relative_to(project.root):
+            raise
+        try:
+            found = explain(project, below.relative_to(project.root).as_posix())
+        except NotFound:
+            raise error from None
 
     def text() -> str:
         width = max(len(link.kind) for link in found.links)
@@ -40,7 +54,7 @@ def why(session: Session, subject: str) -> None:
         for link in found.links:
             key = (
                 link.key
-                if link.kind in {"model version", "run", "verdict", "deployment", "prediction"}
+                if link.kind in {"model version", "run", "verdict", "deployment", "prediction", "stage"}
                 else ""
             )
             lines.append(f"{link.kind:{width}}  {key + '  ' if key else ''}{link.text}")
@@ -90,22 +104,14 @@ def _short(value: object) -> str:
 def restore(context: click.Context, session: Session, subject: str, into: Path) -> None:
     """Bring back the code, data and model a subject stands on.
 
-    SUBJECT is what `penstock why` takes, or an experiment. Of a run and a model version, what was not committed is
+    SUBJECT is what `penstock why` takes. Of a run and a model version, what was not committed is
     brought back too. What cannot be brought back is told, and the exit code is 1; the rest is there.
     """
-    from penstock.base.errors import NotFound
     from penstock.flows.chain.restoring import restore as restore_subject
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    place = session.directory / into
-    try:
-        done = restore_subject(project, _from_root(session, project.root, subject), place)
-    except NotFound as error:
-        commit = _commit_of_experiment(project, subject) if error.code == "chain.no_subject" else None
-        if commit is None:
-            raise
-        done = restore_subject(project, commit, place)
+    done = restore_subject(project, _from_root(session, project.root, subject), session.directory / into)
     document = {
         "root": str(done.root),
         "commit": done.commit,
@@ -119,16 +125,6 @@ def restore(context: click.Context, session: Session, subject: str, into: Path) 
     session.emit(document, lambda: _render(done))
     if done.lacks:
         context.exit(EXIT_FAILED)
-
-
-def _commit_of_experiment(project: Project, name: str) -> str | None:
-    from penstock.base.errors import PenstockError
-    from penstock.flows.experiments.references import find_experiment
-
-    try:
-        return find_experiment(project.git, name).commit
-    except PenstockError:
-        return None
 
 
 def _render(done: Restored) -> str:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from penstock.access.admission import Admission
 from penstock.base.errors import Invalid
 from penstock.base.store.events import Event, list_events
-from penstock.flows.chain.lineage import Explanation
+from penstock.flows.chain.links import Explanation
 from penstock.flows.models.evidence.approving import decide_approval
 from penstock.flows.models.views import ModelView, VersionView, view_models
 from penstock.flows.production.overview import EndpointView, overview
@@ -163,7 +163,7 @@ class _Api:
             return list_events(connection, after_id=after_id, limit=limit)
 
     def lineage(self, request: Request) -> Any:
-        """The chain of a prediction id, version, endpoint, run, commit or tracked file."""
+        """The chain of whatever `penstock why` explains."""
         return explain_subject(self._project, request.path_params["subject"])
 
     def models(self, _request: Request) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from penstock.base.errors import Invalid
-from penstock.flows.chain.lineage import Explanation, explain
+from penstock.flows.chain.lineage import NAMED, explain
+from penstock.flows.chain.links import Explanation
 from penstock.flows.models.views import VersionView, view_version
 from penstock.project.project import Project
 from penstock.registry.cards import no_version
@@ -23,7 +24,7 @@ def explain_subject(project: Project, subject: str, most: int | None = None) -> 
         raise Invalid(
             f"a subject is 1 to {MAX_SUBJECT} printable characters",
             code="http.bad_subject",
-            hint="name a prediction id, MODEL/VERSION, an endpoint, a run id, a tracked file or a commit",
+            hint=f"name {NAMED}",
         )
     return explain(project, subject, most)
 

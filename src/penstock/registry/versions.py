@@ -174,7 +174,14 @@ def list_versions_of_run(
     connection: sa.Connection, run_id: str, limit: int | None = None
 ) -> list[ModelVersion]:
     """Return the versions a run made, deleted ones too; of more than `limit` the newest."""
-    query = sa.select(versions).where(versions.c.run_id == run_id)
+    return list_versions_of_runs(connection, [run_id], limit)
+
+
+def list_versions_of_runs(
+    connection: sa.Connection, run_ids: Collection[str], limit: int | None = None
+) -> list[ModelVersion]:
+    """Return the versions that any of these runs made, as `list_versions_of_run`."""
+    query = sa.select(versions).where(versions.c.run_id.in_(list(run_ids)))
     found = _load(connection, query.order_by(versions.c.model.desc(), versions.c.number.desc()).limit(limit))
     return found[::-1]
 
@@ -206,6 +213,39 @@ def list_versions_of_input(
     )
     newest = query.where(used.path == path).order_by(versions.c.model, versions.c.number.desc())
     return _load(connection, newest.limit(limit))
+
+
+def list_versions_of_content(
+    connection: sa.Connection, digests: Collection[str], limit: int | None = None
+) -> list[ModelVersion]:
+    """Return the versions that were made from data of one of these digests at any path, as `list_versions_of_input`."""
+    used = version_inputs.c
+    at = (used.model == versions.c.model) & (used.number == versions.c.number)
+    query = sa.select(versions).where(sa.select(used.path).where(at, used.digest.in_(list(digests))).exists())
+    return _load(connection, query.order_by(versions.c.model, versions.c.number.desc()).limit(limit))
+
+
+def list_versions_of_output(connection: sa.Connection, path: str, md5: str) -> list[ModelVersion]:
+    """Return the versions registered from a path that had this md5 then, newest first, deleted ones too."""
+    made = versions.c.provenance["output"].as_string() == md5
+    query = sa.select(versions).where(versions.c.path == path, made)
+    return _load(connection, query.order_by(versions.c.model, versions.c.number.desc()))
+
+
+def list_input_digests(connection: sa.Connection, begin: str) -> list[tuple[str, str]]:
+    """Return path and digest of what versions were made from whose digest begins so."""
+    used = version_inputs.c
+    query = sa.select(used.path, used.digest).where(used.digest.startswith(begin, autoescape=True))
+    return [
+        (row.path, row.digest)
+        for row in connection.execute(query.distinct().order_by(*query.selected_columns))
+    ]
+
+
+def find_commits(connection: sa.Connection, begin: str) -> list[str]:
+    """Return the commits that begin so of all from which versions were registered."""
+    query = sa.select(versions.c.commit).where(versions.c.commit.startswith(begin, autoescape=True))
+    return list(connection.execute(query.distinct().limit(2)).scalars())
 
 
 def delete_version(connection: sa.Connection, card: VersionCard, actor: str) -> None:

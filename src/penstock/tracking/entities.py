@@ -10,6 +10,8 @@ RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 RUN_STATUSES: tuple[RunStatus, ...] = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 
 PARENT_TAG = "mlflow.parentRunId"
+EXPERIMENT_TAG = "penstock.experiment"
+"""Names the experiment that a run made."""
 """The tag that names the run which a run is part of."""
 NAME_TAG = "mlflow.runName"
 """The tag that a run's name is kept equal to."""
@@ -78,6 +80,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     inputs: dict[str, str] = {}
     stages: tuple[StageRecord, ...] = ()
+
+    @property
+    def tree(self) -> Literal["clean", "changed", "unknown"]:
+        """Whether `commit` was all of the code: reproductions and Penstock's client look, others do not."""
+        if self.dirty_digest is not None:
+            return "changed"
+        return "clean" if self.tags.get(TREE_TAG) == CLEAN or SOURCE_TAG in self.tags else "unknown"
 
 
 class RunRow(msgspec.Struct, frozen=True):

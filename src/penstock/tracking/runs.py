@@ -288,19 +288,6 @@ def list_runs(connection: sa.Connection, *, experiment: str | None = None, limit
     return load_runs(connection, list(connection.execute(query).scalars()))
 
 
-def list_inputs_of_path(connection: sa.Connection, path: str) -> list[tuple[str, str]]:
-    """Return (run id, digest) of every run that used data at this path."""
-    query = sa.select(run_inputs.c.run_id, run_inputs.c.digest).where(run_inputs.c.path == path)
-    return [(row.run_id, row.digest) for row in connection.execute(query)]
-
-
-def count_runs_by_input(connection: sa.Connection) -> dict[str, int]:
-    """Return how many runs used data at each path."""
-    columns = run_inputs.c
-    query = sa.select(columns.path, sa.func.count(sa.distinct(columns.run_id))).group_by(columns.path)
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
 def list_runs_of_commit(connection: sa.Connection, commit: str) -> list[str]:
     """Return the ids of every run made at this commit, oldest first."""
     query = sa.select(runs.c.id).where(runs.c.commit == commit).order_by(runs.c.start_ms)

@@ -18,7 +18,14 @@ from penstock.project.settings import ProjectSettings
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.models import rename_model
 from penstock.registry.tables import versions
-from penstock.registry.versions import add_version, list_versions_of_input
+from penstock.registry.versions import (
+    add_version,
+    find_commits,
+    list_input_digests,
+    list_versions_of_content,
+    list_versions_of_input,
+    list_versions_of_output,
+)
 from penstock.serving.deployments import Canary, RevisionDraft, append_revision
 
 COUNT = 400
@@ -37,7 +44,8 @@ def project(either_store: Database, tmp_path: Any) -> Iterator[Project]:
                 connection,
                 ModelVersion(
                     model="m", number=0, digest=f"{number:064x}", created_ms=0, actor="ci", path="m",
-                    manifest=Manifest(()), provenance=Provenance(data=data), metrics={}, profile_digest=None,
+                    manifest=Manifest(()), metrics={}, profile_digest=None,
+                    provenance=Provenance(data=data, output=f"{number % 7}.dir", commit=f"{number % 2:040x}"),
                 ),
             )  # fmt: skip
         before = None
@@ -98,6 +106,24 @@ def test_both_stores_find_the_versions_of_a_path_by_an_index(project: Project) -
         for table in ("model_version_inputs", "run_inputs"):
             plan = connection.exec_driver_sql(f"{explaining}SELECT * FROM {table} WHERE path = 'x'").all()
             assert f"ix_{table}_path" in str(plan)
+
+
+def test_both_stores_find_versions_by_content_output_and_commit(project: Project) -> None:
+    with project.database.read() as connection:
+        assert [one.ref for one in list_versions_of_content(connection, ["md5:400", "md5:12"])] == [
+            "m/400",
+            "m/12",
+        ]
+        made = [one.number for one in list_versions_of_output(connection, "m", "3.dir")]
+        assert made == [number for number in range(COUNT, 0, -1) if number % 7 == 3]
+        assert list_versions_of_output(connection, "elsewhere", "3.dir") == []
+        digests = [("data/rare.csv", "md5:400"), ("data/raw.csv", "md5:40")]
+        assert list_input_digests(connection, "md5:40") == digests
+        assert sorted(find_commits(connection, "0" * 7)) == [f"{number:040x}" for number in (0, 1)]
+    found = explain(project, "0" * 39 + "1", 12)
+    assert (found.kind, found.links[0].kind) == ("commit", "commit")
+    assert "no git repository is here" in found.links[0].text
+    assert len([link for link in found.links if link.kind == "model version"]) == 12
 
 
 def test_a_renamed_model_keeps_what_its_versions_were_made_of(project: Project) -> None:

@@ -16,7 +16,6 @@ from penstock.flows.chain.lineage import explain
 from penstock.flows.chain.restoring import restore
 from penstock.flows.ci import continuous
 from penstock.flows.ci.continuous import run_ci
-from penstock.flows.ci.reports import load_report
 from penstock.flows.models.aliases import apply_promotion, delete_alias, plan_promotion
 from penstock.flows.models.folders import fetch_model
 from penstock.flows.models.judging import run_gate
@@ -29,6 +28,7 @@ from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.pages.telling.chains import sentence_of
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.learned import rows_of
+from penstock.project.ci_reports import load_report
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.predictions.ids import PredictionId
@@ -173,9 +173,12 @@ def test_the_chain_is_walked_both_ways(released: Sample) -> None:
     commit = released.git.resolve("HEAD~1")
     assert [link.kind for link in explain(released.project, commit[:9]).links] == [
         "commit",
+        "change",
         "run",
         "model version",
         "deployment",
+        "verdict",
+        "none",
     ]
     for subject in ("late/1", "late@champion"):
         assert explain(released.project, subject).version == "late/1"
@@ -200,7 +203,7 @@ def test_what_is_explained_is_the_verdict_that_a_revision_went_out_on(released: 
     found = explain(released.project, never)
     assert found.links[0].text.startswith("no record of it is kept"), found.links[0].text
     graph = build_graph(released.project, found)
-    assert sentence_of(found.kind, graph).startswith("No record of it is kept; its id alone names late/1")
+    assert sentence_of(found, graph).startswith("No record of it is kept; its id alone names late/1")
     assert verdict_of(never) == first
 
 

@@ -10,11 +10,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from penstock.ci.report import CheckReport, CiReport, StepReport
-from penstock.flows.ci.reports import save_report
 from penstock.flows.tracked.catalogue import Tracked
 from penstock.http.app import build_server_app
 from penstock.http.pages.data_views import answer_of
 from penstock.processes.controller import ControllerLoop
+from penstock.project.ci_reports import save_report
 from penstock.project.opening import open_server_project
 from projects import Sample, rows
 

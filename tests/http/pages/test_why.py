@@ -59,11 +59,12 @@ def test_everything_that_why_explains_has_a_page_with_a_sentence_and_a_graph(
         run_id = get_version(connection, "late", 2).provenance.run_id
         endpoint_id = get_revision(connection, "delay").endpoint_id
     assert run_id is not None
+    content = explain(project, "data/raw.csv").links[0].key
     prediction = PredictionId(1_700_000_000_000, endpoint_id, 2, "canary", 1, 1).encode()
     kinds = {}
     for subject in (
         prediction, "late/2", "late@champion", "delay", "delay#2", run_id, run_id[:8], "data/raw.csv",
-        "data/raw.csv.dvc", project.git.resolve("HEAD"), "HEAD",
+        "data/raw.csv.dvc", project.git.resolve("HEAD"), "HEAD", "models/late", "data/test.csv", content[:9],
     ):  # fmt: skip
         answer = client.get(f"/why/{quote(subject, safe='')}")
         assert answer.status_code == 200, subject
@@ -75,7 +76,17 @@ def test_everything_that_why_explains_has_a_page_with_a_sentence_and_a_graph(
             led = client.get(href)
             assert led.status_code == 200, href
         kinds[explain(project, subject).kind] = sentence
-    assert set(kinds) == {"prediction", "model version", "endpoint", "deployment", "run", "data", "commit"}
+    assert set(kinds) == {
+        "prediction",
+        "model version",
+        "endpoint",
+        "deployment",
+        "run",
+        "data",
+        "commit",
+        "output",
+        "content",
+    }
 
 
 def test_a_rollback_is_told_first_and_red_both_ways(project: Project, client: TestClient) -> None:

@@ -115,7 +115,7 @@ def ci_report(session: Session, junit: Path | None, plots: Path | None) -> None:
     from penstock.ci.junit import render_junit
     from penstock.ci.report import render_markdown
     from penstock.flows.ci.plots import load_plots
-    from penstock.flows.ci.reports import load_report
+    from penstock.project.ci_reports import load_report
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -235,7 +235,7 @@ def ci_log(session: Session, commit: str | None, count: int) -> None:
     from penstock.base.clock import format_ms
     from penstock.ci.report import render_markdown
     from penstock.cli.tables import render_table
-    from penstock.flows.ci.reports import find_report, list_reports
+    from penstock.project.ci_reports import find_report, list_reports
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.store.events import events
 from penstock.data.repository import DataRepository
-from penstock.flows.chain.lineage import Explanation, explain
+from penstock.flows.chain.lineage import explain
+from penstock.flows.chain.links import Explanation
 from penstock.flows.tracked.selection import select
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.project import Project
@@ -51,7 +52,7 @@ def find_anything(project: Project, text: str) -> list[Hit]:
     found += [one for one in _in_tree(project, wanted) if one.kind == "stage" or one.key not in used]
     found.sort(key=lambda one: not one.is_exact)
     if not any(one.is_exact for one in found) and (chain := _chain(project, wanted)) is not None:
-        found.insert(0, Hit(kind="chain", key=wanted, text=f"the chain of a {chain.kind}", is_exact=True))
+        found.insert(0, Hit(kind="chain", key=wanted, text=f"the chain of this {chain.kind}", is_exact=True))
     return list({(one.kind, one.key): one for one in reversed(found)}.values())[::-1]
 
 

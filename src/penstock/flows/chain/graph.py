@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import sqlalchemy as sa
 
-from penstock.flows.chain.lineage import Explanation
+from penstock.base.errors import Unavailable
+from penstock.flows.chain.links import Explanation, Link
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.project.project import Project
 from penstock.registry.documents.origins import is_of_commit
@@ -18,12 +19,22 @@ from penstock.serving.deployments import Revision, find_revision
 from penstock.tracking import runs as tracking
 
 NodeKind = Literal[
-    "data", "commit", "run", "model version", "verdict", "deployment", "rollback", "prediction"
+    "data",
+    "file",
+    "commit",
+    "run",
+    "output",
+    "model version",
+    "verdict",
+    "deployment",
+    "rollback",
+    "prediction",
 ]
 VERSIONS = 12
 """So many versions of a subject are followed, the newest first: data may have reached hundreds."""
 REVISIONS = 4
 NO_RECORD = "no record of it"
+LACKING = "not in this repository"
 RUNS = 24
 
 
@@ -92,13 +103,56 @@ def build_graph(project: Project, chain: Explanation) -> ChainGraph:
             is_recorded = link.details.get("is_recorded", True)
             note = str(link.details.get("route", "")) if is_recorded else NO_RECORD
             graph.add(Node("prediction", link.key, link.key[:12], note), *before)
-        elif link.kind == "data":
-            _add_sources(
-                graph, None, {str(link.details.get("path") or link.text.partition(" ")[0]): link.key}
-            )
+        elif link.kind == "data" and chain.kind != "output":
+            (at,) = _add_sources(graph, None, {str(link.details["path"]): link.key})
+            _connect(graph, [at], _run_ids(link))
         elif link.kind == "commit" and link.details.get("made", True):
             graph.add(Node("commit", link.key, link.key[:10]))
+    if chain.kind == "output":
+        _add_outputs(graph, chain)
+    _mark_lacking(project, graph)
     return graph
+
+
+def _run_ids(link: Link) -> list[str]:
+    return [f"run:{run_id}" for run_id in link.details.get("runs", ())]
+
+
+def _connect(graph: ChainGraph, before: Iterable[str], after: Iterable[str]) -> None:
+    """Lead from each node to each of others, as far as they are there."""
+    nodes = graph.nodes
+    graph.edges |= {
+        (one, other): None for other in after for one in before if one in nodes and other in nodes
+    }
+
+
+def _add_outputs(graph: ChainGraph, chain: Explanation) -> None:
+    """Add the contents of an output, between the runs that made them, or what they were made from, and the versions."""
+    at = ""
+    for link in chain.links:
+        path = str(link.details.get("path", ""))
+        if link.kind == "data":
+            at = graph.add(Node("output", f"{path} {link.key}", path, link.key[:16], path=path))
+            _connect(graph, _run_ids(link), [at])
+        elif link.kind == "dependency":
+            kind: NodeKind = "data" if link.details["is_tracked"] else "file"
+            source = graph.add(Node(kind, f"{path} {link.key}", path, link.key[:16], path=path))
+            runs = [one for one, other in graph.edges if other == at and one.startswith("run:")]
+            _connect(graph, [source], runs or [at])
+        elif link.kind == "model version":
+            _connect(graph, [at], [f"model version:{link.key}"])
+
+
+def _mark_lacking(project: Project, graph: ChainGraph) -> None:
+    """Note the commits that this repository does not have."""
+    commits = [one.key for one in graph.nodes.values() if one.kind == "commit" and one.key.isalnum()]
+    try:
+        lacking = project.git.lacking(commits) if commits else set()
+    except Unavailable:  # without the program nobody knows
+        return
+    for commit in lacking:
+        node = graph.nodes[f"commit:{commit}"]
+        graph.nodes[node.id] = replace(node, note=LACKING)
 
 
 def _versions(connection: sa.Connection, refs: Sequence[str]) -> list[ModelVersion]:
@@ -154,7 +208,8 @@ def _add_run(connection: sa.Connection, graph: ChainGraph, run_id: str, *, is_ve
     row = next(iter(tracking.list_rows(connection, [run_id])), None)
     if row is None:  # a client may name a run of another server
         return graph.add(Node("run", run_id, run_id[:10], "not kept here"))
-    node = Node("run", row.id, row.name if row.name and row.name.strip() else row.id[:10], row.status.lower())
+    label = row.name if row.name and row.name.strip() else row.id[:10]
+    node = Node("run", row.id, label, row.status.lower() if row.deleted_ms is None else "deleted")
     if is_version:
         return graph.add(node)
     run = tracking.get_run(connection, row.id)

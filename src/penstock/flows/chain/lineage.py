@@ -6,7 +6,6 @@ together. Nothing is computed here that is not in the store or in git.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,23 +13,30 @@ import sqlalchemy as sa
 
 from penstock.base.clock import format_ms
 from penstock.base.errors import NotFound
-from penstock.base.numbers import counted, format_number
 from penstock.base.store.events import list_events
-from penstock.flows.chain.origins import Link, origin_links, run_links, unknown
+from penstock.flows.chain.commits import explain_commit, explain_experiment, explain_run
+from penstock.flows.chain.contents import MD5, explain_content, explain_data
+from penstock.flows.chain.links import Explanation, Link, make_explanation, unknown
+from penstock.flows.chain.origins import origin_links
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.flows.chain.outlying import outlier_details
-from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
+from penstock.flows.chain.reached import revision_link, served_links, state_links, verdict_link, version_link
+from penstock.flows.chain.subjects import (
+    as_commit,
+    as_experiment,
+    as_prediction,
+    as_recorded_commit,
+    as_revision,
+    as_run,
+    as_version,
+)
+from penstock.flows.chain.tree import Tree, open_tree
 from penstock.monitoring.ruling import rules_at
 from penstock.monitoring.windows import BATCH
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.verdicts import glance_verdict
-from penstock.registry.versions import (
-    get_version,
-    list_versions_of_commit,
-    list_versions_of_input,
-    list_versions_of_run,
-)
+from penstock.registry.versions import get_version
 from penstock.serving.deployments import (
     Revision,
     find_endpoint_name,
@@ -51,25 +57,19 @@ from penstock.serving.predictions.stored import (
     list_labels,
     list_predictions,
 )
-from penstock.tracking import runs as tracking
 
+NAMED = (
+    "a prediction id, MODEL/VERSION or MODEL@ALIAS, an endpoint or ENDPOINT#REVISION, a run id, a path that is or was "
+    "tracked or that a stage makes, an md5, a commit, or an experiment"
+)
+"""What can be explained, in words."""
 NOT_KEPT = (
     "no record of it is kept (not written yet, older than what is kept, or never answered); its id names"
 )
 
 
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """The chain of one subject, nearest link first. `version` is the model version it leads to."""
-
-    subject: str
-    kind: str
-    links: tuple[Link, ...]
-    version: str | None = None
-    commit: str | None = None
-
-
 def explain(project: Project, subject: str, most: int | None = None) -> Explanation:
-    """Return the chain of a prediction id, `model/version`, `model@alias`, endpoint, run, data file or commit.
+    """Return the chain of whatever a text names: `NAMED` says what can be.
 
     Args:
         most: of so many versions that a run, data or a commit reached, the newest, the rest is told of; None: of all.
@@ -84,30 +84,50 @@ def explain(project: Project, subject: str, most: int | None = None) -> Explanat
         if "/" in subject or "@" in subject:
             version = as_version(connection, subject)
             if version is not None:
-                came_from = _version_links(connection, version, with_state=False)
-                links = [*came_from, *_served_links(Outcomes(connection, [version]), version)]
-                return _explanation(subject, "model version", links, version)
+                came_from = _version_links(project, connection, version, with_state=False)
+                links = [*came_from, *served_links(Outcomes(connection, [version]), version)]
+                return make_explanation(subject, "model version", links, version)
         revision = as_revision(connection, subject)
         if revision is not None:
             version = get_version(connection, revision.model, revision.stable, deleted=True)
-            links = [_revision_link(revision), *_version_links(connection, version, revision)]
-            return _explanation(subject, "deployment", links, version)
+            links = [revision_link(revision), *_version_links(project, connection, version, revision)]
+            return make_explanation(subject, "deployment", links, version)
         if find_revision(connection, subject) is not None:
-            return _explain_endpoint(connection, subject)
+            return _explain_endpoint(project, connection, subject)
         run = as_run(connection, subject)
         if run is not None:
-            return _explain_run(connection, subject, run, most)
-        data = _as_data(connection, subject, most)
-        if data is not None:
-            return data
-        commit = as_commit(project, subject)
-        if commit is not None:
-            return _explain_commit(connection, subject, commit, most)
-    raise NotFound(
-        f"nothing is called {subject!r}",
-        code="chain.no_subject",
-        hint="name a prediction id, MODEL/VERSION, an endpoint, a run id, a tracked file or a commit",
-        subject=subject,
+            return explain_run(project, connection, subject, run, most)
+        with open_tree(project) as tree:
+            found = explain_data(tree, connection, subject, most)
+            if found is None and subject.startswith(MD5):
+                found = explain_content(tree, connection, subject, most)
+            if found is None:
+                found = _explain_of_git(project, connection, tree, subject, most)
+            if found is None:
+                found = explain_content(tree, connection, subject, most)
+            if found is not None:
+                return found
+            raise NotFound(
+                f"nothing is called {subject!r}"
+                + (f" in what can be read: {tree.problem}" if tree.problem else ""),
+                code="chain.no_subject",
+                hint=f"name {NAMED}",
+                subject=subject,
+            )
+
+
+def _explain_of_git(
+    project: Project, connection: sa.Connection, tree: Tree, subject: str, most: int | None
+) -> Explanation | None:
+    """Explain a commit that git or the store knows, or an experiment."""
+    commit = as_commit(project, subject) or as_recorded_commit(connection, subject)
+    if commit is not None:
+        return explain_commit(project, connection, tree, subject, commit, most)
+    experiment = as_experiment(project, subject)
+    return (
+        explain_experiment(project, connection, tree, subject, experiment, most)
+        if experiment is not None
+        else None
     )
 
 
@@ -164,7 +184,7 @@ def _explain_prediction(
         reached = (
             f"{endpoint}#{revision.number}, {'in a batch' if is_of_batch else f'{prediction.route} route'}"
         )
-        links = [_revision_link(revision)]
+        links = [revision_link(revision)]
     version = get_version(connection, revision.model, number, deleted=True)
     details |= outlier_details(project, version, kept)
     first = Link(
@@ -174,8 +194,8 @@ def _explain_prediction(
         details=details,
     )
     deployed = revision if links else None
-    found = [first, *links, *_version_links(connection, version, deployed)]
-    return _explanation(subject, "prediction", found, version)
+    found = [first, *links, *_version_links(project, connection, version, deployed)]
+    return make_explanation(subject, "prediction", found, version)
 
 
 def _made_by(prediction: PredictionId, stored: Prediction) -> PredictionId:
@@ -189,10 +209,10 @@ def _values(packed: bytes) -> dict[str, Any]:
     return {name: array.tolist() for name, array in decode_columns(packed).items()}
 
 
-def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
+def _explain_endpoint(project: Project, connection: sa.Connection, endpoint: str) -> Explanation:
     revision = get_revision(connection, endpoint)
     events = list_events(connection, subject=f"endpoint:{endpoint}", limit=5)
-    links = [_revision_link(revision)]
+    links = [revision_link(revision)]
     links += [
         Link(
             kind="event",
@@ -203,71 +223,13 @@ def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
         for event in reversed(events)
     ]
     version = get_version(connection, revision.model, revision.stable, deleted=True)
-    return _explanation(
-        endpoint, "endpoint", [*links, *_version_links(connection, version, revision)], version
+    return make_explanation(
+        endpoint, "endpoint", [*links, *_version_links(project, connection, version, revision)], version
     )
-
-
-def _explain_run(connection: sa.Connection, subject: str, run_id: str, most: int | None) -> Explanation:
-    versions = list_versions_of_run(connection, run_id, most)
-    links = [*run_links(connection, run_id)]
-    outcomes = Outcomes(connection, versions)
-    for version in versions:
-        links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
-    return _explanation(
-        subject, "run", links, versions[-1] if versions else None, tracking.get_run(connection, run_id).commit
-    )
-
-
-def _explain_commit(connection: sa.Connection, subject: str, commit: str, most: int | None) -> Explanation:
-    links = [Link(kind="commit", key=commit, text=commit[:10])]
-    found = {version.ref: version for version in list_versions_of_commit(connection, commit, most)}
-    for run_id in tracking.list_runs_of_commit(connection, commit)[-most if most else None :]:
-        links.append(run_links(connection, run_id)[0])
-        found |= {version.ref: version for version in list_versions_of_run(connection, run_id, most)}
-    told = list(found.values())[-most if most else None :]
-    outcomes = Outcomes(connection, told)
-    for version in told:
-        links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
-    newest = max(found.values(), key=lambda version: version.created_ms, default=None)
-    return _explanation(subject, "commit", links, newest, commit)
-
-
-def _as_data(connection: sa.Connection, subject: str, most: int | None) -> Explanation | None:
-    """Explain a tracked path, or one inside a tracked directory."""
-    named = Path(subject).as_posix().removesuffix(".dvc")
-    for path in (named, *(parent.as_posix() for parent in Path(named).parents)):
-        found = _explain_data(connection, subject, path, most)
-        if found is not None:
-            return found
-    return None
-
-
-def _explain_data(connection: sa.Connection, subject: str, path: str, most: int | None) -> Explanation | None:
-    versions = list_versions_of_input(connection, path, most)
-    rows = tracking.list_inputs_of_path(connection, path)
-    if not versions and not rows:
-        return None
-    links, outcomes = [], Outcomes(connection, versions)
-    for digest in dict.fromkeys(
-        [used for _, used in rows] + [item.provenance.data[path] for item in versions]
-    ):
-        runs = [run_id for run_id, used in rows if used == digest]
-        links.append(
-            Link(
-                kind="data",
-                key=digest,
-                text=f"{path} {digest[:16]}, used by {counted(len(runs), 'run')}",
-                details={"runs": runs},
-            )
-        )
-        for version in versions:
-            if version.provenance.data[path] == digest:
-                links += [_version_link(outcomes, version), *_served_links(outcomes, version)]
-    return _explanation(subject, "data", links, versions[0] if versions else None)
 
 
 def _version_links(
+    project: Project,
     connection: sa.Connection,
     version: ModelVersion,
     revision: Revision | None = None,
@@ -277,78 +239,17 @@ def _version_links(
     """Return where a version came from, with the verdict that it (of a revision: that revision) went out on.
 
     Args:
-        with_state: whether a rollback is told here; `_served_links` tells it behind the deployments.
+        with_state: whether a rollback is told here; `served_links` tells it behind the deployments.
     """
     outcomes = Outcomes(connection, [version])
-    links = [_version_link(outcomes, version), *(_state_links(outcomes, version) if with_state else [])]
+    links = [version_link(outcomes, version), *(state_links(outcomes, version) if with_state else [])]
     verdict = (
         outcomes.verdict(version)
         if revision is None
         else glance_verdict(connection, version.model, version.digest, until_ms=revision.created_ms)
     )
     if verdict is not None:
-        word = "passed" if verdict.passed else "refused"
-        links.append(
-            Link(
-                kind="verdict",
-                key=verdict.id,
-                text=f"{word}, {format_ms(verdict.created_ms)}",
-                details={"checks": [f"{check.status}: {check.sentence}" for check in verdict.checks]},
-            )
-        )
+        links.append(verdict_link(verdict))
     elif version.digest:
         links.append(unknown("verdict: no gate judged it"))
-    return [*links, *origin_links(connection, version)]
-
-
-def _state_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
-    state = outcomes.rolled_back(version)
-    if state is None:
-        return []
-    whose = "" if state.is_of(version) else f"{version.ref} {state.whose(version)} "
-    told = [(one, f"{whose}{one.sentence}") for one in state.each]
-    return [Link(kind="rollback", key=one.ref, text=text, details={"cause": one.cause}) for one, text in told]
-
-
-def _version_link(outcomes: Outcomes, version: ModelVersion) -> Link:
-    metrics = ", ".join(
-        f"{name} {format_number(value)}" for name, value in sorted(version.metrics.items())[:4]
-    )
-    told = (outcomes.deleted(version), f"sha256 {version.digest[:12]}", metrics and f"offline {metrics}")
-    return Link(
-        kind="model version",
-        key=version.ref,
-        text=", ".join(filter(None, told)),
-        details={
-            "digest": version.digest,
-            "metrics": version.metrics,
-            "registered_ms": version.created_ms,
-            "actor": version.actor,
-        },
-    )
-
-
-def _served_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
-    """Return every deployment of a version, and that it was rolled back where it was: how its story ended."""
-    return [*map(_revision_link, outcomes.revisions(version)), *_state_links(outcomes, version)]
-
-
-def _revision_link(revision: Revision) -> Link:
-    return Link(
-        kind="deployment",
-        key=f"{revision.endpoint}#{revision.number}",
-        text=f"{format_ms(revision.created_ms)} by {revision.actor}: {revision.reason}",
-        details={"cause": revision.cause},
-    )
-
-
-def _explanation(
-    subject: str, kind: str, links: list[Link], version: ModelVersion | None, commit: str | None = None
-) -> Explanation:
-    return Explanation(
-        subject=subject,
-        kind=kind,
-        links=tuple(links),
-        version=version.ref if version else None,
-        commit=commit or (version.provenance.commit if version else None),
-    )
+    return [*links, *origin_links(connection, project.git, version)]

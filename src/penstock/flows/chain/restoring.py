@@ -17,7 +17,9 @@ from penstock.base.errors import Conflict, NotFound, PenstockError
 from penstock.base.files import write_atomic
 from penstock.base.git import Git, changed_paths
 from penstock.data.cache.hashing import hash_path
-from penstock.flows.chain.lineage import Explanation, explain
+from penstock.flows.chain.kept import why_lacking
+from penstock.flows.chain.lineage import explain
+from penstock.flows.chain.links import Explanation
 from penstock.flows.chain.placing import place_model
 from penstock.flows.models.provenance import uncached_outputs, write_locks
 from penstock.flows.sources.bring import bring_what_there_is, listed, paths_of
@@ -125,27 +127,23 @@ def _origin_of(project: Project, explanation: Explanation) -> _Origin:
     if version is None:
         return origin
     made = version.provenance
-    if explanation.kind == "commit" and (made.commit != origin.commit or made.dirty_digest is not None):
+    if explanation.kind in {"commit", "experiment"} and (
+        made.commit != origin.commit or made.dirty_digest is not None
+    ):
         note = f"{version.ref} was made with changes that are not in the commit: penstock restore {version.ref} has them"
         return _Origin(origin.commit, notes=(note,))
     return replace(origin, dirty_digest=made.dirty_digest, lock_digest=made.lock_digest)
 
 
 def _require_commit(project: Project, subject: str, origin: _Origin) -> None:
-    git = Git(require_git(project))
-    try:
-        git.resolve(origin.commit)
+    lacking = why_lacking(Git(require_git(project)), origin.commit)
+    if lacking is None:
         return
-    except NotFound:
-        pass
-    is_shallow = git.run("rev-parse", "--is-shallow-repository", check=False) == "true"
-    remote = next(iter(git.run("remote", check=False).splitlines()), "URL")
-    how = f"git fetch --unshallow {remote}" if is_shallow else f"git fetch {remote} {origin.commit}"
     model = f"; the model alone: penstock model download {origin.version.ref}" if origin.version else ""
     raise NotFound(
         f"this repository does not have commit {origin.commit[:10]}, which {subject} leads to",
         code="chain.commit_missing",
-        hint=f"{how}, or fetch it from a clone that has it{model}",
+        hint=f"{lacking.hint}, or fetch it from a clone that has it{model}",
         commit=origin.commit,
     )
 

@@ -20,7 +20,6 @@ from penstock.flows.ci.changes import changes_of, list_unjudged
 from penstock.flows.ci.new_data import take_new_data
 from penstock.flows.ci.plots import draw_plots
 from penstock.flows.ci.releasing import gate_changes, hold, release, why_held
-from penstock.flows.ci.reports import save_report
 from penstock.flows.models.evidence.made import is_seen, unseen_stages
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
@@ -30,6 +29,7 @@ from penstock.flows.tracked.versioning import push, raise_failures
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.process import run_command
 from penstock.pipeline.running.reproducing import MADE, ReproduceOptions, Watcher
+from penstock.project.ci_reports import save_report
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
 from penstock.registry.aliases import find_alias

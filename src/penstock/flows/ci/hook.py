@@ -22,7 +22,7 @@ from penstock.data.git.hooks import own_program
 from penstock.flows.ci.branches import BRANCH, Pushed
 from penstock.flows.ci.continuous import UNFINISHED, OnStep, run_ci
 from penstock.flows.ci.files import CiFilePlan
-from penstock.flows.ci.reports import save_report
+from penstock.project.ci_reports import save_report
 from penstock.project.project import Project
 from penstock.project.worktree import require_git
 

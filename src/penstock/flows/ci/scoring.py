@@ -12,8 +12,8 @@ from penstock.base.errors import NotFound
 from penstock.base.numbers import counted
 from penstock.ci.report import CiReport
 from penstock.ci.rubric import Group, Rated, State
-from penstock.flows.ci.reports import load_report
 from penstock.monitoring.settings import EndpointSettings
+from penstock.project.ci_reports import load_report
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.settings import ModelSettings, require_model

@@ -23,8 +23,8 @@ from penstock.base.running import name_process
 from penstock.base.store.events import Event, list_events, record_event
 from penstock.ci.cron import parse_cron
 from penstock.flows.ci.new_data import state_of
-from penstock.flows.ci.reports import load_report
 from penstock.monitoring.lease import Lease
+from penstock.project.ci_reports import load_report
 from penstock.project.project import Project
 from penstock.project.settings import TriggerSettings, load_project_settings
 

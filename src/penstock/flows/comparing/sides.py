@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from penstock.base.errors import Invalid, NotFound
+from penstock.data.git.experiments import find_experiment
 from penstock.data.pointers.metafiles import SUFFIX
 from penstock.flows.chain.subjects import as_commit, as_run, as_version
-from penstock.flows.experiments.references import find_experiment
 from penstock.flows.pipelines.comparison import flat_values
 from penstock.flows.pipelines.measures import read_metrics, read_parameters
 from penstock.flows.pipelines.snapshot import at_revision

@@ -10,6 +10,13 @@ from pathlib import Path
 from penstock.base.errors import Conflict, NotFound, PenstockError, Refused
 from penstock.base.git import Git
 from penstock.data.formats.output import Output
+from penstock.data.git.experiments import (
+    Experiment,
+    choose_experiments,
+    find_experiment,
+    list_experiments,
+    unknown,
+)
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.lacking import clear_lacking
 from penstock.flows.experiments.baselines import Baselines, list_baselines
@@ -17,15 +24,10 @@ from penstock.flows.experiments.queueing import STATES, Waiting, drop_waiting, l
 from penstock.flows.experiments.reading import forget
 from penstock.flows.experiments.references import (
     NONE,
-    Experiment,
     check_name,
-    choose_experiments,
     delete_references,
-    find_experiment,
-    list_experiments,
     list_remote,
     taken,
-    unknown,
     update_references,
 )
 from penstock.flows.experiments.trees import commit_tree, write_tree

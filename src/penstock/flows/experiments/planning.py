@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from penstock.data.git.experiments import list_experiments
 from penstock.flows.experiments.queueing import UNDONE, enqueue, list_waiting
-from penstock.flows.experiments.references import check_name, is_free, list_experiments, taken
+from penstock.flows.experiments.references import check_name, is_free, taken
 from penstock.flows.experiments.request import Job, Request
 from penstock.flows.experiments.running import changed_parameters
 from penstock.flows.experiments.saving import baseline_of

@@ -16,10 +16,10 @@ from typing import Any
 
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.files import write_atomic
+from penstock.data.git.experiments import Experiment
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.keeping import kept_workspace
 from penstock.flows.experiments.reading import remember
-from penstock.flows.experiments.references import Experiment
 from penstock.flows.experiments.request import Job, Request
 from penstock.flows.experiments.saving import baseline_of, commit_state
 from penstock.flows.experiments.trees import commit_tree, write_tree
@@ -35,10 +35,9 @@ from penstock.pipeline.running.reproducing import ReproduceOptions, Watcher
 from penstock.pipeline.targets import Selection
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
-from penstock.tracking.entities import PARENT_TAG
+from penstock.tracking.entities import EXPERIMENT_TAG, PARENT_TAG
 
 SOURCE = "experiment"
-EXPERIMENT_TAG = "penstock.experiment"
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,11 @@ from penstock.base.clock import now_ms
 from penstock.base.digest import digest_value
 from penstock.base.errors import Invalid
 from penstock.base.git import Git
+from penstock.data.git.experiments import Experiment, list_experiments
 from penstock.data.pointers.metafiles import find_definitions
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.reading import remember
-from penstock.flows.experiments.references import (
-    Experiment,
-    check_free,
-    check_name,
-    list_experiments,
-    save_reference,
-)
+from penstock.flows.experiments.references import check_free, check_name, save_reference
 from penstock.flows.experiments.trees import commit_tree, write_tree
 from penstock.flows.models.evidence.made import is_seen
 from penstock.flows.pipelines.committing import commit_stages

@@ -15,14 +15,10 @@ from typing import Protocol
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
 from penstock.base.numbers import counted
+from penstock.data.git.experiments import Experiment, choose_experiments, list_experiments
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.baselines import Baselines, list_baselines
-from penstock.flows.experiments.references import (
-    Experiment,
-    choose_experiments,
-    list_experiments,
-    list_remote,
-)
+from penstock.flows.experiments.references import list_remote
 from penstock.flows.tracked.history import Scope
 from penstock.flows.tracked.remotes.report import TransferReport, raise_failures
 from penstock.flows.tracked.remotes.transferring import Progress, TransferOptions, fetch, push

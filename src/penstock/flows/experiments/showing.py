@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from penstock.base.errors import Conflict, NotFound
 from penstock.base.git import Git
+from penstock.data.git.experiments import list_experiments
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.baselines import Baselines, list_baselines, name_commits
 from penstock.flows.experiments.queueing import State, list_waiting
 from penstock.flows.experiments.reading import WORKSPACE, Document, read_commits, read_workspace
-from penstock.flows.experiments.references import list_experiments
 from penstock.pipeline.parameters import flatten
 
 FIXED = ("Experiment", "rev", "typ", "Created", "parent", "State", "Executor")

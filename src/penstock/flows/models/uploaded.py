@@ -25,7 +25,7 @@ from penstock.registry.models import get_model
 from penstock.registry.package import digest_manifest
 from penstock.registry.versions import add_version, find_manifest, get_version
 from penstock.tracking.datasets import list_datasets
-from penstock.tracking.entities import CLEAN, SOURCE_TAG, TREE_TAG, Run
+from penstock.tracking.entities import Run
 from penstock.tracking.logged_models import VERSIONS_TAG, list_model_metrics, list_models, set_model_tags
 from penstock.tracking.runs import get_run, list_rows
 from penstock.tracking.tables import logged_model_tags
@@ -166,16 +166,11 @@ def _provenance(connection: sa.Connection, wanted: Registration, run: Run | None
     return Provenance(
         commit=run.commit or (claimed if _COMMIT.match(claimed) else None),
         dirty_digest=run.dirty_digest,
-        tree="changed" if run.dirty_digest else "clean" if _is_clean(run) else "unknown",
+        tree=run.tree,
         lock_digest=run.lock_digest,
         run_id=run.id,
         data={**used, **run.inputs},
     )
-
-
-def _is_clean(run: Run) -> bool:
-    """Say whether a run without uncommitted changes is known to have had none: reproductions and Penstock's client look."""
-    return run.tags.get(TREE_TAG) == CLEAN or SOURCE_TAG in run.tags
 
 
 def _environment(connection: sa.Connection, wanted: Registration) -> dict[str, str]:

@@ -57,7 +57,19 @@ def list_changes(repo: DataRepository, limit: int = COMMITS) -> list[Change]:
     git = Git(repo.root)
     if repo.git_root() is None or git.head() is None:
         return []
-    touched = _read_log(git, limit)
+    return _read_changes(repo, _read_log(git, limit))
+
+
+def changes_in(repo: DataRepository, commit: str) -> list[Change]:
+    """Return what one commit changed of tracked data, against its first parent.
+
+    Raises:
+        Invalid: git does not have it.
+    """
+    return _read_changes(repo, _read_log(Git(repo.root), 1, f"{commit}^!"))
+
+
+def _read_changes(repo: DataRepository, touched: list[_Touched]) -> list[Change]:
     texts = read_blobs(repo.root, {blob for one in touched for blob in (one.old, one.new) if blob})
     known: dict[tuple[str, str], dict[str, Output]] = {}
 
@@ -95,10 +107,10 @@ def _outputs(repo: DataRepository, name: str, text: bytes) -> dict[str, Output]:
     return {repo.relative(one.path): one for one in found if one.cached}
 
 
-def _read_log(git: Git, limit: int) -> list[_Touched]:
+def _read_log(git: Git, limit: int, revision: str = "HEAD") -> list[_Touched]:
     arguments = ("log", "--first-parent", "-m", "--raw", "-z", "--no-abbrev", "--no-renames", "--relative")
     wanted = ("--", "*.dvc", f"{LOCK}", f"*/{LOCK}")
-    text = git.run(*arguments, f"--max-count={limit}", _FORMAT, "HEAD", *wanted)
+    text = git.run(*arguments, f"--max-count={limit}", _FORMAT, revision, *wanted)
     found: list[_Touched] = []
     for part in text.split("\x01")[1:]:
         fields = part.split("\0")

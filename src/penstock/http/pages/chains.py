@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.flows.chain.graph import Node, build_graph
-from penstock.flows.chain.origins import Link
+from penstock.flows.chain.links import Link
 from penstock.http.pages.drawing.chains import draw_chain
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.chains import sentence_of
@@ -39,7 +39,7 @@ class ChainPages:
                 one.kind == "rollback" and f"model version:{one.path}" in graph.nodes
                 for one in graph.nodes.values()
             ),
-            answer=sentence_of(chain.kind, graph),
+            answer=sentence_of(chain, graph),
             drawing=draw_chain(graph, node_address),
             links=linked(chain.links),
         )
@@ -62,19 +62,25 @@ def link_address(link: Link) -> str | None:
         return f"/events#event-{path(link.key)}"
     if link.kind == "commit":
         return f"/why/{path(link.key)}"
-    if link.kind == "data" and isinstance(link.details.get("path"), str):
+    if link.kind == "dependency" and not link.details.get("is_tracked"):
+        return None
+    if link.kind in {"data", "dependency", "change", "path"} and isinstance(link.details.get("path"), str):
         return f"/why/{path(link.details['path'])}"
+    if link.kind == "ci run":
+        return f"/ci/{path(link.key)}"
     return None
 
 
 def node_address(node: Node) -> str | None:
-    """Return where a node of the graph leads; a run that is not kept here leads nowhere."""
+    """Return where a node of the graph leads; a run that is not kept here leads nowhere, nor does a file of git."""
     if node.kind in {"model version", "rollback", "verdict"}:
         return f"/models/{path(node.path or node.key)}{'#verdict' if node.kind == 'verdict' else ''}"
     if node.kind == "deployment":
         return f"/why/{path(node.key)}"
+    if node.kind == "file":
+        return None
     if node.kind == "run":
         return None if node.note == "not kept here" else f"/runs/{path(node.key)}"
-    if node.kind in {"data", "prediction"}:
+    if node.kind in {"data", "output", "prediction"}:
         return f"/why/{path(node.path or node.key)}"
     return f"/why/{path(node.key)}"

@@ -26,7 +26,7 @@ from penstock.monitoring.reporting.changes import TableReport
 from penstock.project.project import Project
 from penstock.registry.versions import list_uses_of_input
 from penstock.serving.deployments import list_endpoints
-from penstock.tracking.runs import count_runs_by_input, list_inputs_of_path
+from penstock.tracking.uses import count_runs_by_input, list_uses
 
 FILES = 200
 USES = 2_000
@@ -73,13 +73,13 @@ class DataPages:
                     hint="penstock list . --dvc-only -R",
                 )
             with self._project.database.read() as connection:
-                runs = list_inputs_of_path(connection, path)
+                uses = list_uses(connection, path)
                 versions = list_uses_of_input(connection, path, USES)
                 live = {f"{one.model}/{one.stable}" for one in list_endpoints(connection)}
             compared = self._compared(repo, found, query["old"], query["new"])
         by_digest: dict[str, list[str]] = {}
-        for run_id, digest in runs:
-            by_digest.setdefault(digest.removeprefix("md5:"), []).append(run_id)
+        for use in reversed(uses):
+            by_digest.setdefault(use.digest.removeprefix("md5:"), []).append(use.run_id)
         versions = sorted(versions, key=lambda one: one[0] not in live)
         made: dict[str, list[str]] = {}
         for ref, digest in reversed(versions):
@@ -94,7 +94,7 @@ class DataPages:
             "tracked.html",
             found=found,
             changes=found.changes[:SHOWN_CHANGES],
-            answer=answer_of(found, len({run_id for run_id, _ in runs}), [ref for ref, _ in versions]),
+            answer=answer_of(found, len({one.run_id for one in uses}), [ref for ref, _ in versions]),
             chart=history_chart(
                 "Size", [(when, count / bytes_each) for when, count in sizes], unit, is_time=True
             ),

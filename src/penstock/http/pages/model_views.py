@@ -15,7 +15,7 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.comparable import why_incomparable
-from penstock.flows.chain.lineage import Explanation
+from penstock.flows.chain.links import Explanation
 from penstock.flows.chain.outings import view_outings
 from penstock.flows.models.aliases import AliasPolicy, plan_move
 from penstock.flows.models.evidence.approving import (

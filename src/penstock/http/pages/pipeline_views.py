@@ -12,16 +12,16 @@ from penstock.base.errors import NotARepository, PenstockError
 from penstock.base.git import Git
 from penstock.base.numbers import counted
 from penstock.ci.report import CiReport
+from penstock.data.git.experiments import list_experiments
 from penstock.data.repository import DataRepository
-from penstock.flows.ci.reports import find_report, list_reports
 from penstock.flows.experiments.baselines import Baselines
-from penstock.flows.experiments.references import list_experiments
 from penstock.flows.experiments.showing import FIXED, Layout, Shown, collect, tabulate
 from penstock.flows.pipelines.overview import StepView, view_pipeline
 from penstock.http.pages.data_views import opened
 from penstock.http.pages.drawing.pipelines import draw_pipeline
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.measures import beside_each_other
+from penstock.project.ci_reports import find_report, list_reports
 from penstock.project.project import Project
 from penstock.tracking.durations import view_durations
 

@@ -9,8 +9,9 @@ from penstock.base.numbers import counted
 from penstock.flows.chain.graph import ChainGraph, Node
 
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("made from", ("commit", "data")),
+    ("made from", ("commit", "data", "file")),
     ("run", ("run",)),
+    ("output", ("output",)),
     ("model version", ("model version",)),
     ("verdict", ("verdict",)),
     ("deployment", ("deployment",)),

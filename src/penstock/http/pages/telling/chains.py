@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from penstock.base.numbers import counted
 from penstock.flows.chain.graph import NO_RECORD, ChainGraph, Node
+from penstock.flows.chain.links import Explanation, Link
 
 MOST_NAMED = 3
 
 
-def sentence_of(kind: str, graph: ChainGraph) -> str:
-    """Return what a graph tells of its subject, what went wrong first."""
+def sentence_of(chain: Explanation, graph: ChainGraph) -> str:
+    """Return what a chain and its graph tell of the subject, what went wrong first."""
+    kind = chain.kind
     kinds: dict[str, list[Node]] = {}
     for node in graph.nodes.values():
         kinds.setdefault(node.kind, []).append(node)
@@ -17,11 +19,14 @@ def sentence_of(kind: str, graph: ChainGraph) -> str:
     commits, data = kinds.get("commit", []), kinds.get("data", [])
     deployments = kinds.get("deployment", [])
     told = [one.said.rstrip(".") for one in kinds.get("rollback", []) if one.said][-2:]
-    if kind in {"data", "commit"}:
-        what = "It" if kind == "commit" else f"Its {_count(len(data), 'content')}"
-        used = f"{what} went into {_count(len(runs), 'run')}"
+    if kind in {"data", "output", "content"}:
+        told += _told_of_contents(chain)
+        told.append(f"{_names(versions)} came of it" if versions else "It made no version")
+    elif kind in {"commit", "experiment"}:
+        told += [one.text for one in chain.links[:1] if "lacking" in one.details]
+        used = f"It went into {_count(len(runs), 'run')}" if runs else "No run was recorded at it"
         told.append(
-            f"{used}, which made {_names(versions)}" if versions else f"{used}, which made no version"
+            f"{used}, and {_names(versions)} came of it" if versions else f"{used}, and no version came of it"
         )
     elif versions:
         origin = f"run {_names(runs)}" if runs else ""
@@ -43,6 +48,39 @@ def sentence_of(kind: str, graph: ChainGraph) -> str:
         places = list(dict.fromkeys(one.key for one in deployments))
         told.append(f"It went out as {_listed(places)}" if places else "Nothing served it yet")
     return ". ".join(told) + "."
+
+
+def _told_of_contents(chain: Explanation) -> list[str]:
+    """Say what is to know of a path, and how often what it holds, and what it held, was used or made."""
+    contents = [one for one in chain.links if one.kind == "data"]
+    told = [
+        one.text
+        for one in chain.links
+        if one.kind in {"path", "source"} or (one.kind == "unknown" and not contents)
+    ]
+    told += [f"Stage {one.key} makes it" for one in chain.links if one.kind == "stage"]
+    if not contents:
+        return told
+    first, earlier = contents[0], [one for one in contents[1:] if one.details["state"] == "earlier"]
+    is_content, verb = chain.kind == "content", "is in" if chain.kind == "output" else "went into"
+    what = "this content" if is_content else "what it holds now" if _is_now(first) else "what it held last"
+    runs = {run for one in (contents if is_content else [first]) for run in one.details["runs"]}
+    told.append(
+        f"{what[0].upper()}{what[1:]} {verb} {_count(len(runs), 'run')}" if runs else f"No run has {what}"
+    )
+    if any(one.details["state"] == "on disk" for one in contents):
+        told.append("The disk holds another content")
+    if earlier and not is_content:
+        runs = {run for one in earlier for run in one.details["runs"]}
+        used = (
+            f"{'was in' if verb == 'is in' else verb} {_count(len(runs), 'run')}" if runs else "no run used"
+        )
+        told.append(f"{_count(len(earlier), 'earlier content')} {used}")
+    return told
+
+
+def _is_now(link: Link) -> bool:
+    return bool(link.details["state"] == "now")
 
 
 def _count(number: int, word: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from penstock.base.errors import NotFound
 from penstock.ci.report import CiReport
-from penstock.flows.ci.reports import find_report, save_report
+from penstock.project.ci_reports import find_report, save_report
 from projects import Sample
 
 
