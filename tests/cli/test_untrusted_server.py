@@ -55,7 +55,9 @@ def test_feedback_says_that_the_certificate_is_not_trusted_and_how_it_can_be(
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
         told = CliRunner().invoke(cli, words)
         assert isinstance(told.exception, Unavailable)
-        assert "its certificate is not trusted here: unable to get local issuer certificate" in str(told.exception)
+        assert "its certificate is not trusted here: unable to get local issuer certificate" in str(
+            told.exception
+        )
         assert "SSL_CERT_FILE=CA.pem" in str(told.exception.hint)
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
         taken = CliRunner().invoke(cli, words)
