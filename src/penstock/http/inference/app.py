@@ -88,12 +88,14 @@ class _Inference:
         self._metrics = InferenceMetrics(dataplane, penstock.__version__, options.metrics_folder)
         self._answering = Answering(dataplane, self._metrics, options.max_body_bytes)
         self._scoring = Scoring(dataplane, self._answering, options.default)
+        self._is_asking = False
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")
         self._loads = ThreadPoolExecutor(LOADS, thread_name_prefix="penstock-load")
         self._unloads = ThreadPoolExecutor(1, thread_name_prefix="penstock-unload")
 
     def application(self, admission: Admits | None) -> Starlette:
         """Return the application with all routes."""
+        self._is_asking = admission is not None
         get, post = ["GET"], ["POST"]
         model = "/v2/models/{model}"
         routes = [
@@ -172,10 +174,10 @@ class _Inference:
         return json_response({"live": self._dataplane.is_live()})
 
     async def ready(self, _request: Request) -> Response:
-        """Say whether every endpoint serves, and which of them the store does not know."""
+        """Say whether every endpoint serves, and which of them the store does not know, unless that is not for everybody."""
         is_ready = self._dataplane.is_ready()
         told: dict[str, Any] = {"live": True, "ready": is_ready}
-        if self._dataplane.unknown:
+        if self._dataplane.unknown and not self._is_asking:
             told["unknown_to_store"] = dict(self._dataplane.unknown)
         return json_response(told, 200 if is_ready else 503)
 
