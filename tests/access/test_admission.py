@@ -138,3 +138,27 @@ def test_who_was_allowed_something_still_is_while_the_store_is_away_and_nobody_e
         with pytest.raises(Unavailable):
             admission.admit(known, "infer", "delay")
     assert admission.admit(known, "infer", "delay") == "rita"
+
+
+def test_hidden_is_what_none_holds_on_and_stays_so_while_the_store_is_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    admission = Admission(database, {"delay": "late", "hush": "odd"}.get, clock_s=lambda: now[0])
+    with database.write() as connection:
+        set_grant(connection, Grant(user="rita", kind="model", resource="odd", role="none"), "test")
+        set_grant(connection, Grant(user="ada", kind="model", resource="odd", role="none"), "test")
+    given, every = token(database, "rita"), ("delay", "hush", "gone")
+    assert admission.hidden(given, every) == {"hush"}
+    assert admission.hidden(token(database, "ada"), every) == frozenset()
+    with pytest.raises(Denied):
+        admission.hidden("", every)
+
+    def away() -> None:
+        raise Unavailable("the store is away", code="store.unreachable", hint="wait")
+
+    monkeypatch.setattr(database, "read", away)
+    assert admission.hidden(given, ("delay", "hush")) == {"hush"}
+    now[0] += AWAY_S + 1
+    with pytest.raises(Unavailable):
+        admission.hidden(given, every)

@@ -319,6 +319,9 @@ def test_what_another_machine_signed_counts_once_its_key_is_trusted(released: Sa
     row = seal_verdict(replace(newest(project), envelope=None), other)
     write(project, envelope=row.envelope)
     assert set(refusals(project).values()) == {"gate.verdict_untrusted"}
+    told = CliRunner().invoke(cli, ["-C", str(project.root), "model", "verify"])
+    assert told.exit_code == 0, told.output
+    assert told.output.splitlines()[-1] == "1 version is intact; 1 verdict is unsigned or not trusted here."
     with (released.root / "penstock.yaml").open("a") as file:
         file.write(f"trusted_keys: ['{other.public.text} the CI']\n")
     again = open_workspace(released.root, {"USER": "ada"})

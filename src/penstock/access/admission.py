@@ -1,7 +1,8 @@
 """Who may do what with a serve process: a user's role brings scopes, a token may narrow them.
 
 What was allowed is remembered for a second, so that a flood of predictions is not one of look-ups; what is revoked
-counts after that second at the latest. While the store is away nobody can be looked up, and nobody revoked: who was allowed
+counts after that second at the latest. What concerns a process as a whole is told without the endpoints on whose model
+the caller has the role `none`. While the store is away nobody can be looked up, and nobody revoked: who was allowed
 something shortly before still is.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import NamedTuple
 
@@ -37,6 +38,14 @@ class _Allowed(NamedTuple):
     caller: str
 
 
+class _Hidden(NamedTuple):
+    """What was hidden from somebody, of which endpoints, and when it was looked at last."""
+
+    looked_s: float
+    of: frozenset[str]
+    endpoints: frozenset[str]
+
+
 class Admission:
     """See the module. Thread-safe.
 
@@ -60,6 +69,7 @@ class Admission:
         self._authenticator = Authenticator(database)
         self._salt = secrets.token_bytes(16)
         self._allowed: dict[_Key, _Allowed] = {}
+        self._hidden: dict[bytes, _Hidden] = {}
         self._lock = Lock()
 
     def recall(self, authorization: str, scope: Scope, endpoint: str | None) -> str | None:
@@ -113,6 +123,42 @@ class Admission:
         self._count(caller)
         return name
 
+    def hidden(self, authorization: str, endpoints: Iterable[str]) -> frozenset[str]:
+        """Return the endpoints that who was admitted to the process as a whole may not see: `none` holds on their model.
+
+        Raises:
+            Denied: the credentials are missing or wrong.
+            Unavailable: the store is away, and these endpoints were not looked at shortly before.
+        """
+        mark, asked, now_s = self._mark(authorization), frozenset(endpoints), self._clock_s()
+        before = self._hidden.get(mark)
+        try:
+            found = self._look_for_hidden(authorization, asked)
+        except Unavailable:
+            if before is None or before.looked_s + AWAY_S <= now_s or not asked <= before.of:
+                raise
+            return before.endpoints & asked
+        with self._lock:
+            if len(self._hidden) >= REMEMBERED_COUNT:
+                self._hidden.clear()
+            self._hidden[mark] = _Hidden(now_s, asked, found)
+        return found
+
+    def _look_for_hidden(self, authorization: str, asked: frozenset[str]) -> frozenset[str]:
+        user = self._authenticator.identify(authorization).user
+        with self._database.read() as connection:
+            if Access(connection, user).reads_everything():
+                return frozenset()
+        models = {name: self._model_of(name) for name in asked}
+        with self._database.read() as connection:
+            access = Access(connection, user)
+            unseen = {
+                model
+                for model in models.values()
+                if model is not None and not access.allows("model", model, "reader")
+            }
+        return frozenset(name for name, model in models.items() if model in unseen)
+
     def _look(self, authorization: str, scope: Scope, endpoint: str | None) -> tuple[str, str]:
         """Return whose credentials allow this, by the user's name and as what is counted.
 
@@ -144,5 +190,7 @@ class Admission:
         return name, f"token {bearer.token.id}" if bearer.token is not None else f"user {name}"
 
     def _key(self, authorization: str, scope: Scope, endpoint: str | None) -> _Key:
-        mark = hashlib.blake2b(authorization.encode(), key=self._salt, digest_size=16).digest()
-        return mark, scope, endpoint
+        return self._mark(authorization), scope, endpoint
+
+    def _mark(self, authorization: str) -> bytes:
+        return hashlib.blake2b(authorization.encode(), key=self._salt, digest_size=16).digest()

@@ -156,6 +156,20 @@ def require_admin(connection: sa.Connection) -> None:
         )
 
 
+def require_somebody(connection: sa.Connection) -> None:
+    """Check that there is somebody whom a process that asks for credentials can answer.
+
+    Raises:
+        Refused: there is nobody.
+    """
+    if not connection.execute(sa.select(sa.exists().select_from(users))).scalar():
+        raise Refused(
+            "there is no user, so nobody would be answered",
+            code="access.nobody",
+            hint="penstock user add NAME --role admin && penstock token create NAME",
+        )
+
+
 def _require_other_admin(connection: sa.Connection, name: str) -> None:
     others = sa.exists().where(users.c.role == "admin", users.c.name != name)
     if not connection.execute(sa.select(others)).scalar():

@@ -10,6 +10,7 @@ import click
 from penstock.cli.places import GivenPath
 
 if TYPE_CHECKING:
+    from penstock.cli.output import Session
     from penstock.http.listen import Tls
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,8 +37,8 @@ def tls_options(command: F) -> F:
     return command
 
 
-def parse_tls(cert: str | None, key: str | None, client_ca: str | None) -> Tls | None:
-    """Return what TLS needs, None for no TLS.
+def parse_tls(session: Session, cert: str | None, key: str | None, client_ca: str | None) -> Tls | None:
+    """Return what TLS needs, None for no TLS; a certificate that does not hold, or not for long, is told.
 
     Raises:
         click.UsageError: one file is named and not the other.
@@ -51,6 +52,10 @@ def parse_tls(cert: str | None, key: str | None, client_ca: str | None) -> Tls |
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     tls = Tls(cert=cert, key=key, client_ca=client_ca)
     check_tls(tls)
+    from penstock.http.validity import find_doubts
+
+    for doubt in find_doubts(tls):
+        session.note(f"warning: {doubt}")
     return tls
 
 
@@ -66,6 +71,25 @@ def check_openness(host: str, what: str, *, auth: bool, insecure: bool) -> None:
         raise click.UsageError(
             f"{host} can be reached by others, who could {what}; ask for credentials with --auth, or say --insecure"
         )
+
+
+def parse_proxies(text: str) -> tuple[str, ...]:
+    """Return the addresses and networks of a list with commas; `*` alone stands for all.
+
+    Raises:
+        click.UsageError: one is neither.
+    """
+    import ipaddress
+
+    names = split_names(text)
+    for name in names if names != ("*",) else ():
+        try:
+            ipaddress.ip_network(name)
+        except ValueError as error:
+            raise click.UsageError(
+                f"--trusted-proxies: {error}; name addresses or networks, such as 10.0.0.7,10.1.0.0/16"
+            ) from None
+    return names
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from penstock.base.errors import Corrupt, Denied, Invalid, NotFound, PenstockError, Refused, Unavailable
-from penstock.base.web.calls import JSON, WebConnection, parse_server
+from penstock.base.web.calls import JSON, TRUST_IT, UNTRUSTED, WebConnection, parse_server
 
 TIMEOUT_S = 60.0
 """So long each piece of an answer is waited for, and so long a call is tried again."""
@@ -119,7 +119,9 @@ class Rest:
             raise Unavailable(
                 f"the server {self._address.url} did not answer: {error.fields['why']}",
                 code="client.unavailable",
-                hint="check that it runs; records are kept and sent later",
+                hint=TRUST_IT
+                if error.code == UNTRUSTED
+                else "check that it runs; records are kept and sent later",
             ) from error
         if reply.has_failed:
             raise _error(reply.status, reply.body, self._address.url)

@@ -44,12 +44,13 @@ def build_server_app(
     """
 
     async def health(_request: Request) -> Response:
-        if asks_for_credentials:
-            return json_response({"status": "ok"})
         seen = controller.health
+        status = "ok" if seen.problem is None else "failing"
+        if asks_for_credentials:
+            return json_response({"status": status})
         return json_response(
             {
-                "status": "ok",
+                "status": status,
                 "controller": {
                     "ticked_ms": seen.ticked_ms,
                     "endpoints": seen.endpoint_count,

@@ -14,8 +14,10 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
+from penstock.base.clock import format_ms
 from penstock.base.digest import digest_value
 from penstock.base.errors import Conflict
+from penstock.base.numbers import counted
 from penstock.base.store.database import metadata
 from penstock.monitoring.settings import AlertFormat, Webhook
 
@@ -112,6 +114,30 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     attempt_count: int
 
 
+class Failing(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook that does not take what it is posted, since when, and how much waits for it."""
+
+    url: str
+    format: AlertFormat
+    problem: str
+    since_ms: int
+    waiting_count: int
+
+    @property
+    def sentence(self) -> str:
+        """Say so, without what may be secret in the URL."""
+        waiting = f"; {counted(self.waiting_count, 'alert')} waiting" if self.waiting_count else ""
+        return (
+            f"the {self.format} webhook at {host_of(self.url)} has not taken what it was posted since "
+            f"{format_ms(self.since_ms)}: {self.problem}{waiting}"
+        )
+
+
+def host_of(url: str) -> str:
+    """Return the host and port of a URL, which are no secret."""
+    return url.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
+
+
 def open_alert(
     connection: sa.Connection,
     subject: Subject,
@@ -155,14 +181,16 @@ def open_alert(
 def close_alert(
     connection: sa.Connection, alert_id: int, webhooks: Sequence[Webhook], *, time_ms: int
 ) -> None:
-    """End an alert and note for every webhook that it is over; nothing happens when it is ended."""
+    """End an alert and note for every webhook that was to be told of it that it is over; nothing happens when it is ended."""
     done = connection.execute(
         alerts.update()
         .where(alerts.c.id == alert_id, alerts.c.ends_ms.is_(None))
         .values(ends_ms=time_ms, open_key=None)
     )
     if done.rowcount:
-        _enqueue(connection, alert_id, "resolved", webhooks, time_ms)
+        begun = _told_of(connection, alert_id)
+        told = [one for one in webhooks if (one.url, one.format) in begun]
+        _enqueue(connection, alert_id, "resolved", told, time_ms)
 
 
 def mark_clean(connection: sa.Connection, alert_id: int, clean_ms: int | None) -> None:
@@ -244,6 +272,78 @@ def put_off_delivery(
         .where(deliveries.c.id == delivery.id)
         .values(attempt_count=delivery.attempt_count + 1, next_ms=next_ms, problem=problem[:MAX_PROBLEM])
     )
+
+
+def was_begun(connection: sa.Connection, delivery: Delivery) -> bool:
+    """Say whether the receiver of a delivery took the beginning of its alert."""
+    columns = deliveries.c
+    begun = sa.select(columns.id).where(
+        columns.alert_id == delivery.alert.id,
+        columns.url == delivery.url,
+        columns.format == delivery.format,
+        columns.status == "firing",
+        columns.sent_ms.is_not(None),
+    )
+    return connection.execute(begun.limit(1)).first() is not None
+
+
+def readdress(
+    connection: sa.Connection, delivery: Delivery, webhooks: Sequence[Webhook], time_ms: int
+) -> None:
+    """Note for webhooks that nobody told of an alert that they are to be; not of one that began and is over."""
+    alert = delivery.alert
+    if delivery.status == "firing" and alert.ends_ms in (None, alert.starts_ms):
+        begun = _told_of(connection, alert.id)
+        new = [one for one in webhooks if (one.url, one.format) not in begun]
+        _enqueue(connection, alert.id, "firing", new, time_ms)
+
+
+def list_failing(connection: sa.Connection) -> dict[str, list[Failing]]:
+    """Return the webhooks, by endpoint, that did not take what they were posted last."""
+    columns = deliveries.c
+    tried = (
+        sa.select(sa.func.max(columns.id))
+        .join(alerts, alerts.c.id == columns.alert_id)
+        .where(columns.attempt_count > 0)
+        .group_by(alerts.c.endpoint, columns.url, columns.format)
+    )
+    last = (
+        sa.select(alerts.c.endpoint, columns.url, columns.format, columns.problem, columns.created_ms)
+        .join(alerts, alerts.c.id == columns.alert_id)
+        .where(columns.id.in_(tried), columns.problem.is_not(None))
+        .order_by(columns.id)
+    )
+    found: dict[str, list[Failing]] = {}
+    for row in connection.execute(last):
+        since = (
+            sa.select(sa.func.min(columns.created_ms), sa.func.count())
+            .join(alerts, alerts.c.id == columns.alert_id)
+            .where(
+                alerts.c.endpoint == row.endpoint,
+                columns.url == row.url,
+                columns.format == row.format,
+                columns.sent_ms.is_(None),
+                columns.next_ms.is_not(None),
+            )
+        )
+        since_ms, count = connection.execute(since).one()
+        one = Failing(
+            url=row.url,
+            format=row.format,
+            problem=row.problem,
+            since_ms=row.created_ms if since_ms is None else since_ms,
+            waiting_count=count,
+        )
+        found.setdefault(row.endpoint, []).append(one)
+    return found
+
+
+def _told_of(connection: sa.Connection, alert_id: int) -> set[tuple[str, str]]:
+    """Return the URLs and formats of those who are told that an alert began."""
+    query = sa.select(deliveries.c.url, deliveries.c.format).where(
+        deliveries.c.alert_id == alert_id, deliveries.c.status == "firing"
+    )
+    return {(row.url, row.format) for row in connection.execute(query)}
 
 
 def _enqueue(

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.base.errors import Invalid
+from penstock.base.web.targets import parse_target
 from penstock.monitoring.guardrails.limits import (
     Action,
     FreshnessLimit,
@@ -373,3 +375,19 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who is told."""
 
     webhooks: tuple[Webhook, ...] = ()
+
+
+class WrittenWebhook(Webhook, frozen=True, kw_only=True):
+    """A webhook as a file may name it; what a store keeps of before is read as it is."""
+
+    def __post_init__(self) -> None:
+        try:
+            parse_target(self.url)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+
+
+class WrittenAlerts(AlertSettings, frozen=True, kw_only=True):
+    """Who is told, as a file may name it."""
+
+    webhooks: tuple[WrittenWebhook, ...] = ()

@@ -11,7 +11,7 @@ import msgspec
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
 from penstock.ci.cron import parse_cron
-from penstock.monitoring.settings import ROWS_MAX, AlertSettings, EndpointSettings
+from penstock.monitoring.settings import ROWS_MAX, EndpointSettings, WrittenAlerts
 from penstock.project.places import DEFAULT_ARTIFACTS, DEFAULT_STORE, SETTINGS_FILE, read_written
 from penstock.registry.gates.settings import GateEntry
 
@@ -158,7 +158,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: dict[str, EndpointSettings] = {}
     protected_aliases: tuple[str, ...] = ("champion",)
     trusted_keys: tuple[str, ...] = ()
-    alerts: AlertSettings = AlertSettings()
+    alerts: WrittenAlerts = WrittenAlerts()
     webhooks: WebhookSettings = WebhookSettings()
     ci: CiSettings = CiSettings()
     lineage: LineageSettings = LineageSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from penstock.access.scopes import Scope
@@ -24,6 +25,9 @@ class Admission(Protocol):
             Denied: the credentials are missing, wrong, or not enough.
             Unavailable: more requests came with them than may.
         """
+
+    def hidden(self, authorization: str, endpoints: Iterable[str]) -> frozenset[str]:
+        """Return the endpoints that who was admitted to the process as a whole may not see."""
 
 
 class Doorkeeper:
@@ -50,3 +54,7 @@ class Doorkeeper:
         """
         if self._admission is not None:
             self._admission.admit(authorization, scope, endpoint)
+
+    def hidden(self, authorization: str, endpoints: Iterable[str]) -> frozenset[str]:
+        """Return the endpoints that the caller may not see."""
+        return frozenset() if self._admission is None else self._admission.hidden(authorization, endpoints)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -159,13 +159,18 @@ class Service:
 
     async def _model_statistics(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "metrics", message.name or None)
-        found = model_statistics(self._dataplane, message.name or None, version_of(message.version))
+        version, hidden = version_of(message.version), frozenset[str]()
+        if not message.name:
+            hidden = await self._hidden(context, self._dataplane.repository.served)
+        found = model_statistics(self._dataplane, message.name or None, version, hidden)
         return made(model_stats=found)
 
     async def _repository_index(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", None)
         found = self._dataplane.repository_index()
-        return made(models=[one for one in found if not message.ready or one["state"] == "READY"])
+        hidden = await self._hidden(context, {one["name"] for one in found})
+        listed = [one for one in found if one["name"] not in hidden]
+        return made(models=[one for one in listed if not message.ready or one["state"] == "READY"])
 
     async def _repository_model_load(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "load", message.model_name)
@@ -266,6 +271,12 @@ class Service:
         if self._doorkeeper.knows(given, scope, endpoint):
             return
         await self._aside(partial(self._doorkeeper.admit, given, scope, endpoint))
+
+    async def _hidden(self, context: Context, endpoints: Iterable[str]) -> frozenset[str]:
+        if self._doorkeeper.is_open:
+            return frozenset()
+        given = _header(context, "authorization") or ""
+        return await self._aside(partial(self._doorkeeper.hidden, given, endpoints))
 
     async def _aside(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         """Do what would keep the loop from other requests in a thread."""

@@ -60,8 +60,10 @@ def config_document(dataplane: DataPlane, endpoint: str, version: int | None) ->
     return config
 
 
-def model_statistics(dataplane: DataPlane, endpoint: str | None, version: int | None) -> list[dict[str, Any]]:
-    """Return the counts of a version, of every version of an endpoint, or of all.
+def model_statistics(
+    dataplane: DataPlane, endpoint: str | None, version: int | None, hidden: frozenset[str] = frozenset()
+) -> list[dict[str, Any]]:
+    """Return the counts of a version, of every version of an endpoint, or of all but the hidden ones.
 
     Raises:
         NotFound: no such endpoint or version.
@@ -71,6 +73,7 @@ def model_statistics(dataplane: DataPlane, endpoint: str | None, version: int | 
         chosen = [
             (name, number)
             for name, served in sorted(dataplane.repository.served.items())
+            if name not in hidden
             for number in dataplane.versions_of(served)
         ]
     else:

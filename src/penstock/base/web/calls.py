@@ -21,6 +21,11 @@ from penstock.base.errors import Invalid, Unavailable
 
 BLOCK_BYTES = 1 << 20
 FAILED = 400
+UNTRUSTED = "web.untrusted"
+TRUST_IT = (
+    "set SSL_CERT_FILE=CA.pem to the certificate that signed the server's (its own, if it signed itself); one that has "
+    "expired, or is of another name, has to be renewed there"
+)
 JSON = {"Content-Type": "application/json"}
 
 
@@ -81,7 +86,8 @@ class WebConnection:
             limit_bytes: how much of the body is read at most.
 
         Raises:
-            Unavailable: nobody answered in time, or the answer broke off; the connection is closed.
+            Unavailable: nobody answered in time, or the answer broke off, or the server's certificate is not trusted
+                (`web.untrusted`); the connection is closed.
         """
         all_headers = {**self._host, **(headers or {})}
         try:
@@ -96,6 +102,12 @@ class WebConnection:
                 _write(answer, into)
                 return Reply(answer.status, b"")
             return Reply(answer.status, answer.read() if limit_bytes is None else answer.read(limit_bytes))
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            why = f"its certificate is not trusted here: {error.verify_message}"
+            raise Unavailable(
+                f"{self._parts.hostname}: {why}", code=UNTRUSTED, hint=TRUST_IT, why=why
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Unavailable(

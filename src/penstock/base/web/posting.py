@@ -16,10 +16,11 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
-from penstock.base.errors import Invalid, Unavailable
+from penstock.base.errors import Unavailable
 from penstock.base.web.calls import WebConnection
+from penstock.base.web.targets import parse_target, refuse_target
 
 TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 10_000
@@ -47,7 +48,7 @@ def check_target(url: str, *, allow_private: bool = False) -> None:
     Raises:
         Invalid: it is no http(s) URL, its host does not resolve, or one of its addresses is not public.
     """
-    _addresses(_parse(url), allow_private=allow_private)
+    _addresses(parse_target(url), allow_private=allow_private)
 
 
 def post_bytes(
@@ -64,7 +65,7 @@ def post_bytes(
         Invalid: the URL may not be posted to.
         Unavailable: nobody answered in time.
     """
-    parts = _parse(url)
+    parts = parse_target(url)
     found = _addresses(parts, allow_private=allow_private)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     server = f"{parts.scheme}://{parts.netloc}"
@@ -95,21 +96,6 @@ def is_public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
-def _parse(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise _refuse(f"Invalid webhook URL: {url[:200]!r}") from None
-    if parts.scheme not in {"http", "https"}:
-        raise _refuse(f"Invalid webhook URL scheme: {parts.scheme!r}. Allowed schemes are: http, https.")
-    if not url.isprintable() or " " in url or not url.isascii():
-        raise _refuse(f"Webhook URL holds characters that must be encoded: {url[:200]!r}")
-    if not parts.hostname or "@" in parts.netloc:
-        raise _refuse(f"Webhook URL must include a hostname, and no user: {parts.hostname!r}")
-    return parts
-
-
 def _addresses(parts: SplitResult, *, allow_private: bool) -> list[str]:
     """Return the addresses of a URL's host, each of them allowed.
 
@@ -118,15 +104,15 @@ def _addresses(parts: SplitResult, *, allow_private: bool) -> list[str]:
     """
     host = parts.hostname or ""
     if _NUMERIC.match(host) and not _is_address(host):
-        raise _refuse(f"Webhook URL names an address in a spelling that is not accepted: {host}")
+        raise refuse_target(f"Webhook URL names an address in a spelling that is not accepted: {host}")
     try:
         found = socket.getaddrinfo(host, parts.port or parts.scheme, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise _refuse(f"Webhook URL names a host that cannot be resolved: {host}") from None
+        raise refuse_target(f"Webhook URL names a host that cannot be resolved: {host}") from None
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     for address in addresses:
         if not allow_private and not is_public(ipaddress.ip_address(address.partition("%")[0])):
-            raise _refuse(f"Webhook URL leads to {address}, which is not a public address")
+            raise refuse_target(f"Webhook URL leads to {address}, which is not a public address")
     return addresses
 
 
@@ -136,11 +122,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _refuse(message: str) -> Invalid:
-    return Invalid(
-        message,
-        code="posting.bad_target",
-        hint="name a public https address; `webhooks: {allow_private: true}` in penstock.yaml allows others",
-    )

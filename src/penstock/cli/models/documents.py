@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from penstock.base.numbers import counted
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 from penstock.cli.places import GivenPath
+
+if TYPE_CHECKING:
+    from penstock.flows.models.verifying import VersionReport
 
 _PATH = GivenPath(path_type=Path)
 
@@ -90,9 +95,21 @@ def model_verify(
     ]
     intact = counted(len(reports), "version is", "versions are")
     told = f"{len(reports) - len(broken)} of {intact}" if broken else intact
-    session.emit(document, "\n".join([*lines, f"{told} intact."]))
+    session.emit(document, "\n".join([*lines, f"{told} intact{_unproven(reports)}."]))
     if broken:
         context.exit(EXIT_FAILED)
+
+
+def _unproven(reports: Sequence[VersionReport]) -> str:
+    """Say how many origins and verdicts prove nothing here; empty where all do."""
+    origins = sum(one.origin is not None for one in reports)
+    verdicts = sum(state.state in {"unsigned", "untrusted"} for one in reports for state in one.verdicts)
+    told = " and ".join(
+        counted(count, name) for count, name in ((origins, "origin"), (verdicts, "verdict")) if count
+    )
+    return (
+        f"; {told} {'is' if origins + verdicts == 1 else 'are'} unsigned or not trusted here" if told else ""
+    )
 
 
 def _verify_folder(

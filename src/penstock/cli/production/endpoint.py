@@ -134,6 +134,7 @@ def endpoint_show(session: Session, name: str) -> None:
         "health_reason": view.health_reason,
         "unjudged": [one.sentence for one in view.findings if one.unjudged is not None],
         "undone": list(view.undone),
+        "untold": list(view.untold),
         "notes": notes,
         "nobody_acts": view.nobody_acts,
         "gate_code": [
@@ -214,6 +215,7 @@ def _judgement(view: EndpointView, notes: Sequence[str]) -> list[str]:
         f"health    {view.health}{': ' if view.health_reason else ''}{view.health_reason.replace(here, ANSWERS)}",
         *(f"unjudged  {one.replace(here, ANSWERS)}" for one in told if one != view.health_reason),
         *(f"undone    {one}" for one in view.undone),
+        *(f"alerts    {one}" for one in view.untold),
         *(f"note      {one}" for one in notes),
         *([f"acts      {view.nobody_acts}"] if view.nobody_acts else []),
     ]

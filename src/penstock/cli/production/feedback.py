@@ -236,7 +236,7 @@ def _post(
     import json
 
     from penstock.base.errors import Denied, Invalid, NotFound, Unavailable
-    from penstock.base.web.calls import JSON, WebConnection
+    from penstock.base.web.calls import JSON, UNTRUSTED, WebConnection
     from penstock.client.rest import Address
 
     try:
@@ -247,7 +247,7 @@ def _post(
     except Invalid as error:
         raise _bad_url(url, error.message) from None
     except Unavailable as error:
-        if unnamed:
+        if unnamed and error.code != UNTRUSTED:
             raise Unavailable(
                 f"nobody is known here that takes labels for {unnamed}: no store here has this endpoint, PENSTOCK_URI is "
                 f"not set, and no serve process answers at {DEFAULT_URL}",
@@ -257,7 +257,9 @@ def _post(
         raise Unavailable(
             f"{url} cannot be reached: {error.fields['why']}",
             code="serving.unreachable",
-            hint="check the address, and that the server runs there",
+            hint=error.hint
+            if error.code == UNTRUSTED
+            else "check the address, and that the server runs there",
         ) from None
     try:
         answer = reply.json()

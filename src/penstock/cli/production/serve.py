@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.base.numbers import counted
-from penstock.cli.openness import check_openness, parse_tls, split_names, tls_options
+from penstock.cli.openness import check_openness, parse_proxies, parse_tls, split_names, tls_options
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -104,14 +104,32 @@ def serve(
         is_asking=auth,
         rate_per_s=rate,
         allowed_hosts=split_names(allowed_hosts),
-        tls=parse_tls(tls_cert, tls_key, tls_client_ca),
-        proxies=split_names(trusted_proxies),
+        tls=parse_tls(session, tls_cert, tls_key, tls_client_ca),
+        proxies=parse_proxies(trusted_proxies),
     )
+    if auth:
+        _require_somebody(session)
     fronts = choose_grpc_port(options)
     if workers is None:
         _serve(session, port, timeout, fronts)
     else:
         _serve_with_workers(session, port, timeout, fronts, workers)
+
+
+def _require_somebody(session: Session) -> None:
+    """Refuse to ask for credentials that nobody has; a store that is away is waited for later."""
+    from penstock.access.users import require_somebody
+    from penstock.base.errors import Unavailable
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    try:
+        with project.database.read() as connection:
+            require_somebody(connection)
+    except Unavailable:
+        return
+    finally:
+        project.close()
 
 
 def _serve(

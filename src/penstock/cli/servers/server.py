@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.openness import check_openness, parse_tls, split_names, tls_options
+from penstock.cli.openness import check_openness, parse_proxies, parse_tls, split_names, tls_options
 from penstock.cli.output import EXIT_FAILED, Session, pass_session, report_error
 
 PORT = click.IntRange(0, 65535)
@@ -110,7 +110,8 @@ def server(
             "--artifacts-destination, such as s3://bucket/path"
         )
     check_openness(host, "change and delete everything", auth=auth, insecure=insecure)
-    tls = parse_tls(tls_cert, tls_key, tls_client_ca)
+    proxies = parse_proxies(trusted_proxies)
+    tls = parse_tls(session, tls_cert, tls_key, tls_client_ca)
     logging.basicConfig(
         level=logging.WARNING if session.quiet else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
@@ -126,7 +127,7 @@ def server(
             loop = ControllerLoop(project)
             names = split_names(allowed_hosts)
             application = build_server_app(project, loop, names, asks_for_credentials=auth, prefix=prefix)
-            made = make_server(application, drain_s=5, tls=tls, proxies=split_names(trusted_proxies))
+            made = make_server(application, drain_s=5, tls=tls, proxies=proxies)
             loop.start()
             webhooks = WebhookLoop(project)
             webhooks.start()

@@ -12,6 +12,7 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.store.outside import words_outside
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
+from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
 from penstock.flows.production.traffic.rollouts import RolloutView, list_undone, view_rollout
 from penstock.flows.production.traffic.routes import RouteView, view_route
@@ -71,6 +72,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     `undone` says what is wanted and not done, and why: a rollback, a canary's next share. `nobody_acts` says that no
     controller runs, or one that has not looked for long. `down_ms` is since when nothing answers for it, where that is so and known.
     `notes` say what elsewhere does not agree with what it serves: the alias it is declared with, a rollback on another endpoint.
+    `untold` says which webhooks do not take its alerts, since when and why.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 
@@ -98,6 +100,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     nobody_acts: str = ""
     down_ms: int | None = None
+    untold: tuple[str, ...] = ()
 
     @property
     def refused_sentence(self) -> str:
@@ -156,6 +159,7 @@ def overview(
         refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
         labels = tell_waiting(connection, now_ms())
         nobody_acts = why_nobody_acts(connection, now_ms())
+        untold = list_untold(connection)
         notes_by = notes_of(connection, project.artifacts, revisions)
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
@@ -184,6 +188,7 @@ def overview(
                 refused=refused.get(revision.endpoint, ()),
                 labels=labels.get(revision.endpoint, Waiting()),
                 nobody_acts=nobody_acts,
+                untold=untold.get(revision.endpoint, ()),
                 notes=notes_by.get(revision.endpoint, ()),
                 down_ms=_down_ms(view, heard, told),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},

@@ -17,6 +17,7 @@ from penstock.base.store.events import check_writes
 from penstock.data.repository import DataRepository
 from penstock.flows.models.evidence.measured import unmeasured
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
+from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.policing import compare_file
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
@@ -253,14 +254,19 @@ def _watching(settings: ProjectSettings) -> Iterator[Check]:
 
 
 def _policies(project: Project) -> Iterator[Check]:
-    """Yield which deployed endpoints are watched by something else than what the file says."""
+    """Yield which deployed endpoints are watched by something else than what the file says, and whose alerts nobody takes."""
     file = project.places.store_file
     if file is not None and not file.is_file():
         return
     try:
         told = compare_file(project)
+        with project.database.read() as connection:
+            untold = list_untold(connection)
     except PenstockError:
         return  # the check of the store has told it
+    for name, failing in untold.items():
+        for words in failing:
+            yield Check("alerts", "broken", f"{name}: {words}", f"mend the webhook, or {SETTINGS_FILE}")
     for name, words in told.items():
         yield Check("endpoints", "missing", f"{name}: {words}", None)
 

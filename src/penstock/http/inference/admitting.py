@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
@@ -18,7 +19,7 @@ PUBLIC = frozenset({"/health", "/ping", "/version", "/v2", "/v2/", "/v2/health/l
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="penstock"'}
 ENDPOINT_HEADER = "penstock-endpoint"
 """Names the endpoint that `/invocations` asks."""
-_KEY = "penstock.sender"
+_KEY, _HIDDEN = "penstock.sender", "penstock.hidden"
 _LAST: Mapping[str, AccessScope] = {
     "feedback": "feedback",
     "stats": "metrics",
@@ -40,6 +41,9 @@ class Admits(Protocol):
             Denied: they do not.
             Unavailable: more requests came with them than may.
         """
+
+    def hidden(self, authorization: str, endpoints: Iterable[str]) -> frozenset[str]:
+        """Return the endpoints that who was admitted to the process as a whole may not see."""
 
 
 class Admit:
@@ -81,6 +85,7 @@ class Admit:
                 await (await answer_defect(Request(scope), error))(scope, receive, send)
                 return
             scope[_KEY] = sender
+            scope[_HIDDEN] = partial(self._admission.hidden, given)
         await self._app(scope, receive, send)
 
 
@@ -99,6 +104,12 @@ def needed(path: str) -> tuple[AccessScope, str | None]:
     if parts[:3] == ["v2", "repository", "models"] and len(parts) > 4:
         return "load", parts[3]
     return ("metrics" if parts[-1] in {"metrics", "stats"} else "infer"), None
+
+
+async def hidden_from(scope: Scope, endpoints: Iterable[str]) -> frozenset[str]:
+    """Return the endpoints that who sends a request may not see; none where nobody is asked for credentials."""
+    hidden: Callable[[Iterable[str]], frozenset[str]] | None = scope.get(_HIDDEN)
+    return frozenset() if hidden is None else await run_in_threadpool(hidden, endpoints)
 
 
 def sender_of(scope: Scope) -> str | None:

@@ -28,7 +28,7 @@ from penstock.http.bodies import MEBIBYTE, read_body
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response, without_folders
 from penstock.http.headers import find_header
 from penstock.http.hosts import HostCheck
-from penstock.http.inference.admitting import Admit, Admits, sender_of
+from penstock.http.inference.admitting import Admit, Admits, hidden_from, sender_of
 from penstock.http.inference.answering import JSON, OCTETS, Answering, Prepared, identity_headers
 from penstock.http.inference.describing import describe_endpoints
 from penstock.http.inference.direct import Direct
@@ -88,12 +88,14 @@ class _Inference:
         self._metrics = InferenceMetrics(dataplane, penstock.__version__, options.metrics_folder)
         self._answering = Answering(dataplane, self._metrics, options.max_body_bytes)
         self._scoring = Scoring(dataplane, self._answering, options.default)
+        self._is_asking = False
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")
         self._loads = ThreadPoolExecutor(LOADS, thread_name_prefix="penstock-load")
         self._unloads = ThreadPoolExecutor(1, thread_name_prefix="penstock-unload")
 
     def application(self, admission: Admits | None) -> Starlette:
         """Return the application with all routes."""
+        self._is_asking = admission is not None
         get, post = ["GET"], ["POST"]
         model = "/v2/models/{model}"
         routes = [
@@ -172,10 +174,10 @@ class _Inference:
         return json_response({"live": self._dataplane.is_live()})
 
     async def ready(self, _request: Request) -> Response:
-        """Say whether every endpoint serves, and which of them the store does not know."""
+        """Say whether every endpoint serves, and which of them the store does not know, unless that is not for everybody."""
         is_ready = self._dataplane.is_ready()
         told: dict[str, Any] = {"live": True, "ready": is_ready}
-        if self._dataplane.unknown:
+        if self._dataplane.unknown and not self._is_asking:
             told["unknown_to_store"] = dict(self._dataplane.unknown)
         return json_response(told, 200 if is_ready else 503)
 
@@ -205,20 +207,26 @@ class _Inference:
     async def describe(self, request: Request) -> Response:
         """Give the OpenAPI document of an endpoint, or of all that serve."""
         name = request.path_params.get("model")
-        names = sorted(self._dataplane.repository.served) if name is None else [name]
+        served = self._dataplane.repository.served
+        names = sorted(served.keys() - await hidden_from(request.scope, served)) if name is None else [name]
         return json_response(describe_endpoints(self._dataplane, names))
 
     async def statistics(self, request: Request) -> Response:
         """Tell what versions have answered."""
-        name = request.path_params.get("model")
-        return json_response({"model_stats": model_statistics(self._dataplane, name, _version(request))})
+        name, version = request.path_params.get("model"), _version(request)
+        hidden = frozenset[str]()
+        if name is None:
+            hidden = await hidden_from(request.scope, self._dataplane.repository.served)
+        return json_response({"model_stats": model_statistics(self._dataplane, name, version, hidden)})
 
     async def index(self, request: Request) -> Response:
         """List what is served; `{"ready": true}` leaves out what does not serve."""
         asked = _object(await self._read(request))
         found = self._dataplane.repository_index()
+        hidden = await hidden_from(request.scope, {one["name"] for one in found})
         wants_ready = asked.get("ready") is True
-        return json_response([one for one in found if not wants_ready or one["state"] == "READY"])
+        listed = [one for one in found if one["name"] not in hidden]
+        return json_response([one for one in listed if not wants_ready or one["state"] == "READY"])
 
     async def load(self, request: Request) -> Response:
         """Let an endpoint be served by its current revision; answered when it is."""
@@ -246,9 +254,11 @@ class _Inference:
             error.message = without_folders(error.message)
             raise
 
-    async def metrics(self, _request: Request) -> Response:
-        """Give the metrics to Prometheus."""
-        return Response(self._metrics.render(), headers={"content-type": CONTENT_TYPE})
+    async def metrics(self, request: Request) -> Response:
+        """Give the metrics to Prometheus, without those of endpoints that it may not see."""
+        found = self._metrics.collect()
+        hidden = await hidden_from(request.scope, found.endpoints())
+        return Response(found.render(hidden), headers={"content-type": CONTENT_TYPE})
 
     async def _read(self, request: Request) -> bytes:
         return await read_body(request, self._options.max_body_bytes)

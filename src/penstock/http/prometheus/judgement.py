@@ -73,7 +73,8 @@ def _of_controller(health: ControllerHealth) -> Iterator[Metric]:
     tick.add_metric([], (health.ticked_ms or 0) / 1000)
     yield tick
     failing = GaugeMetricFamily(
-        "penstock_controller_failing", "1 where the controller's last round failed: /health says of what."
+        "penstock_controller_failing",
+        "1 where the controller's last round failed: /health says so, with --auth the server's log of what.",
     )
     failing.add_metric([], float(health.problem is not None))
     yield failing

@@ -33,6 +33,31 @@ ERROR_KINDS = ("model_failed", "deadline", "overloaded", "process_ended")
 OTHER = "other"
 
 
+class Collected(Collector):
+    """Metrics as they were at one moment."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        """Return them."""
+        return self._families
+
+    def endpoints(self) -> set[str]:
+        """Return the endpoints that they name."""
+        samples = (sample for family in self._families for sample in family.samples)
+        return {sample.labels["endpoint"] for sample in samples if "endpoint" in sample.labels} - {OTHER}
+
+    def render(self, hidden: frozenset[str] = frozenset()) -> bytes:
+        """Return them in the text format, without the series of hidden endpoints."""
+        if hidden:
+            for family in self._families:
+                family.samples = [one for one in family.samples if one.labels.get("endpoint") not in hidden]
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+
 class InferenceMetrics:
     """Counters of one serve process, or of all that add up in one folder. Thread-safe.
 
@@ -125,14 +150,14 @@ class InferenceMetrics:
         else:
             self._recording = _SharedRecording(dataplane, self.registry)
 
-    def render(self) -> bytes:
-        """Return all metrics in the text format."""
+    def collect(self) -> Collected:
+        """Return all metrics as they are now."""
         self._prime()
         for endpoint, count in self._dataplane.engine.waiting().items():
             self._queue.labels(endpoint).set(count)
         if self._recording is not None:
             self._recording.note()
-        return generate_latest(self._exposed)
+        return Collected(list(self._exposed.collect()))
 
     def _prime(self) -> None:
         """Let the series of everything that is served begin at 0: a rate needs a value before the first."""

@@ -80,7 +80,7 @@ def controller_alerts() -> tuple[Rule, ...]:
         _plain(
             "PenstockControllerFailing",
             "max(penstock_controller_failing) == 1",
-            "the controller's looks fail; /health says of what",
+            "the controller's looks fail; /health, or with --auth the server's log, says of what",
             "page",
             ("penstock_controller_failing", "1x15", "0x15"),
         ),

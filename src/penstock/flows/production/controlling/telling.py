@@ -7,6 +7,7 @@ the claim runs out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from penstock.base.background import Background
@@ -16,10 +17,21 @@ from penstock.base.jsontext import render_json
 from penstock.base.store.events import record_event
 from penstock.base.threads import thread_pool
 from penstock.base.web.posting import post_bytes
-from penstock.monitoring.alerts import Delivery, claim_due, finish_delivery, has_due, put_off_delivery
+from penstock.monitoring.alerts import (
+    Delivery,
+    claim_due,
+    finish_delivery,
+    has_due,
+    host_of,
+    put_off_delivery,
+    readdress,
+    was_begun,
+)
+from penstock.monitoring.policies import find_policy
 from penstock.monitoring.wording import body_of
 from penstock.project.project import Project
 
+logger = logging.getLogger(__name__)
 INTERVAL_S = 0.25
 CLAIM_MS = 120_000
 """Longer than 20 posts take that all wait for their answer until the time is up."""
@@ -76,6 +88,8 @@ class AlertLoop:
 
     def _send(self, delivery: Delivery, away: str) -> str:
         """Post one, unless the receiver is known to be away; return why it cannot be reached, empty where it can."""
+        if self._is_void(delivery):
+            return away
         problem = ""
         headers = {"Content-Type": "application/json", "Penstock-Delivery-Id": str(delivery.id)}
         try:
@@ -95,6 +109,8 @@ class AlertLoop:
             next_ms = now_ms() + 1000 * BACKOFF_S[tries] if tries < len(BACKOFF_S) else None
             put_off_delivery(connection, delivery, problem, next_ms)
             if tries == 0 or next_ms is None:
+                where = f"{delivery.alert.endpoint}: the {delivery.format} webhook at {host_of(delivery.url)}"
+                logger.warning("%s did not take %s: %s", where, delivery.alert.name, problem)
                 again = "it is tried again" if next_ms is not None else "it is given up"
                 record_event(
                     connection,
@@ -105,6 +121,32 @@ class AlertLoop:
                     cause={"alert": delivery.alert.id, "attempts": tries + 1},
                 )
         return away
+
+    def _is_void(self, delivery: Delivery) -> bool:
+        """Give up what nobody is to be told any more, and say whether it was so.
+
+        Where its webhook is no longer in the policy, those that are now are told in its place. That an alert is over says
+        nothing to a receiver that did not take its beginning.
+        """
+        endpoint, time_ms = delivery.alert.endpoint, now_ms()
+        with self._project.database.write() as connection:
+            policy = find_policy(connection, endpoint)
+            hooks = None if policy is None else policy.body.alerts.webhooks
+            if hooks is not None and (delivery.url, delivery.format) not in {
+                (x.url, x.format) for x in hooks
+            }:
+                problem = f"the webhook at {host_of(delivery.url)} is no longer in the policy"
+                put_off_delivery(connection, delivery, problem, None)
+                readdress(connection, delivery, hooks, time_ms)
+                summary = f"{delivery.alert.name} ({delivery.status}) was not told: {problem}; it is given up"
+                cause = {"alert": delivery.alert.id, "attempts": delivery.attempt_count}
+                actor = self._project.actor
+                record_event(connection, "alert.failed", f"endpoint:{endpoint}", actor, summary, cause=cause)
+                return True
+            if delivery.status == "resolved" and not was_begun(connection, delivery):
+                put_off_delivery(connection, delivery, "its beginning was not taken", None)
+                return True
+        return False
 
     def _turn(self) -> None:
         while self.send_due() and not self._background.is_stopping:
