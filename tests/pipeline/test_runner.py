@@ -17,6 +17,8 @@ from penstock.pipeline.running.reproducing import ReproduceOptions
 from projects import Sample, rows
 from stories.live import is_running, wait_until
 
+from .conftest import Line
+
 
 def actions(sample: Sample, **options: object) -> dict[str, str]:
     done = reproduce_and_record(sample.project, ReproduceOptions(**options))  # type: ignore[arg-type]
@@ -146,3 +148,17 @@ def test_every_reproduction_is_recorded_with_its_inputs(sample: Sample) -> None:
     again = reproduce_and_record(sample.project)
     assert again.run is not None
     assert (again.is_up_to_date, again.run.id) == (True, done.run.id)
+
+
+def test_an_output_that_is_declared_or_not_any_more_is_not_taken_from_the_lock(line: Line) -> None:
+    stage = "stages:\n  s:\n    cmd: cp in a.out && cp in b.out\n    deps: [in]\n    outs: [{outs}]\n"
+    line.put(**{"in": "1", "dvc_yaml": stage.format(outs="a.out")})
+    assert line.repro() == {"s": "ran"}
+    line.put(dvc_yaml=stage.format(outs="a.out, b.out"))
+    assert line.repro() == {"s": "ran"}
+    assert [one.path for one in load_lock(line.root)["s"].outputs] == ["a.out", "b.out"]
+    line.put(dvc_yaml=stage.format(outs="a.out"))
+    (line.root / "a.out").unlink()
+    (line.root / "a.out").write_text("edited")
+    assert line.repro() == {"s": "restored"}
+    assert (line.root / "a.out").read_text() == "1"

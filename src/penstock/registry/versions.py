@@ -225,9 +225,9 @@ def list_versions_of_content(
     return _load(connection, query.order_by(versions.c.model, versions.c.number.desc()).limit(limit))
 
 
-def list_versions_of_output(connection: sa.Connection, path: str, md5: str) -> list[ModelVersion]:
-    """Return the versions registered from a path that had this md5 then, newest first, deleted ones too."""
-    made = versions.c.provenance["output"].as_string() == md5
+def list_versions_of_output(connection: sa.Connection, path: str, digest: str) -> list[ModelVersion]:
+    """Return the versions registered from a path that had this digest (`md5:…`) then, newest first, deleted ones too."""
+    made = versions.c.provenance["output"].as_string() == digest
     query = sa.select(versions).where(versions.c.path == path, made)
     return _load(connection, query.order_by(versions.c.model, versions.c.number.desc()))
 

@@ -45,7 +45,7 @@ def project(either_store: Database, tmp_path: Any) -> Iterator[Project]:
                 ModelVersion(
                     model="m", number=0, digest=f"{number:064x}", created_ms=0, actor="ci", path="m",
                     manifest=Manifest(()), metrics={}, profile_digest=None,
-                    provenance=Provenance(data=data, output=f"{number % 7}.dir", commit=f"{number % 2:040x}"),
+                    provenance=Provenance(data=data, output=f"md5:{number % 7}.dir", commit=f"{number % 2:040x}"),
                 ),
             )  # fmt: skip
         before = None
@@ -114,9 +114,9 @@ def test_both_stores_find_versions_by_content_output_and_commit(project: Project
             "m/400",
             "m/12",
         ]
-        made = [one.number for one in list_versions_of_output(connection, "m", "3.dir")]
+        made = [one.number for one in list_versions_of_output(connection, "m", "md5:3.dir")]
         assert made == [number for number in range(COUNT, 0, -1) if number % 7 == 3]
-        assert list_versions_of_output(connection, "elsewhere", "3.dir") == []
+        assert list_versions_of_output(connection, "elsewhere", "md5:3.dir") == []
         digests = [("data/rare.csv", "md5:400"), ("data/raw.csv", "md5:40")]
         assert list_input_digests(connection, "md5:40") == digests
         assert sorted(find_commits(connection, "0" * 7)) == [f"{number:040x}" for number in (0, 1)]

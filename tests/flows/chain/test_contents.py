@@ -16,6 +16,7 @@ from penstock.data.cache.hashing import hash_path
 from penstock.flows.chain.lineage import explain
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
+from penstock.registry.versions import list_versions_of_output
 from penstock.tracking.runs import delete_run
 from penstock.workspace import open_workspace
 from projects import Sample, rows
@@ -114,6 +115,10 @@ def test_an_output_leads_to_its_stage_its_run_and_the_versions_made_from_it(rele
         assert {"data", "stage", "dependency", "run", "model version"} <= set(kinds), kinds
         assert [link["key"] for link in found["links"] if link["kind"] == "stage"] == [stage]
         assert "made by run" in texts(found, "data")[0]
+    [digest] = [link["key"] for link in told(released, "models/late")["links"] if link["kind"] == "data"]
+    with released.project.database.read() as connection:
+        made = list_versions_of_output(connection, "models/late", digest)
+    assert [one.ref for one in made] == ["late/1"], "known by its content, whether a run saw it or not"
     assert told(released, "models/late/model.skops")["kind"] == "output"
     with pytest.raises(NotFound, match="nothing is called"):
         explain(released.project, "train.py")

@@ -197,7 +197,7 @@ class _Data:
             if md5 in {digest.removeprefix(MD5) for digest in one.provenance.data.values()}
         ]
         if stage is not None:
-            found += registry.list_versions_of_output(self._connection, self._path, md5)
+            found += registry.list_versions_of_output(self._connection, self._path, f"{MD5}{md5}")
             made = registry.list_versions_of_runs(
                 self._connection, [one.run_id for one in makings], self._most
             )
