@@ -41,7 +41,7 @@ def _has(kind: pl.DataType, is_beyond: Callable[[pl.DataType], bool]) -> bool:
     return isinstance(kind, pl.List | pl.Array) and _has(_instance(kind.inner), is_beyond)
 
 
-def _instance(kind: pl.DataType | type[pl.DataType]) -> pl.DataType:
+def _instance(kind: pl.datatypes.DataTypeClass | pl.DataType) -> pl.DataType:
     return kind() if isinstance(kind, type) else kind
 
 
