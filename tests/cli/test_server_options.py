@@ -88,3 +88,8 @@ def test_where_a_server_keeps_its_state_commands_work_without_a_repository(tmp_p
     ):
         done = run_penstock(tmp_path, *command)
         assert done.returncode == 0, (command, done.stderr)
+
+
+def test_an_upgrade_makes_no_store_where_the_named_file_is_not_there(tmp_path: Path) -> None:
+    assert "typo.db" in refused(tmp_path, "db", "upgrade", f"sqlite:///{tmp_path}/typo.db")
+    assert not (tmp_path / "typo.db").exists()

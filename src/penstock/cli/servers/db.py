@@ -45,7 +45,8 @@ def db_upgrade(session: Session, url: str | None) -> None:
     from penstock.base.store.migrate import current_version, upgrade
     from penstock.workspace import open_workspace
 
-    database = connect(url or open_workspace(session.directory).places.store_url)
+    own = None if url else open_workspace(session.directory).places.store_url
+    database = connect(url or own or "", must_exist=url is not None)
     before = current_version(database)
     upgrade(database)
     name = database.url
