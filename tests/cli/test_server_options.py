@@ -90,6 +90,7 @@ def test_where_a_server_keeps_its_state_commands_work_without_a_repository(tmp_p
         assert done.returncode == 0, (command, done.stderr)
 
 
-def test_an_upgrade_makes_no_store_where_the_named_file_is_not_there(tmp_path: Path) -> None:
-    assert "typo.db" in refused(tmp_path, "db", "upgrade", f"sqlite:///{tmp_path}/typo.db")
-    assert not (tmp_path / "typo.db").exists()
+def test_an_upgrade_says_that_it_made_a_store(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/typo.db"
+    assert "a new store" in run_penstock(tmp_path, "db", "upgrade", store).stdout
+    assert "has schema" in run_penstock(tmp_path, "db", "upgrade", store).stdout

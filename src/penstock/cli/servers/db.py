@@ -45,15 +45,18 @@ def db_upgrade(session: Session, url: str | None) -> None:
     from penstock.base.store.migrate import current_version, upgrade
     from penstock.workspace import open_workspace
 
-    own = None if url else open_workspace(session.directory).places.store_url
-    database = connect(url or own or "", must_exist=url is not None)
+    database = connect(url or open_workspace(session.directory).places.store_url)
     before = current_version(database)
     upgrade(database)
     name = database.url
     database.close()
     session.emit(
         {"store": name, "before": before, "now": HEAD},
-        lambda: f"{name} has schema {HEAD}" + ("" if before == HEAD else f", it had {before or 'none'}"),
+        lambda: (
+            f"{name} has schema {HEAD}" + ("" if before == HEAD else f", it had {before}")
+            if before
+            else f"{name} had nothing: a new store with schema {HEAD} was made"
+        ),
     )
 
 
