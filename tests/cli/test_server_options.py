@@ -88,3 +88,9 @@ def test_where_a_server_keeps_its_state_commands_work_without_a_repository(tmp_p
     ):
         done = run_penstock(tmp_path, *command)
         assert done.returncode == 0, (command, done.stderr)
+
+
+def test_an_upgrade_says_that_it_made_a_store(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/typo.db"
+    assert "a new store" in run_penstock(tmp_path, "db", "upgrade", store).stdout
+    assert "has schema" in run_penstock(tmp_path, "db", "upgrade", store).stdout

@@ -96,7 +96,7 @@ def test_each_row_is_found_labelled_once_and_deleted_with_its_label(store: Datab
         ]
         assert [(one.accepted, one.duplicate, one.unknown) for one in counts] == [(286, 0, 0), (0, 10, 0)]
         assert len(list_labels(connection, ids)) == 286
-        assert delete_predictions(connection, FIRST.time_ms + 1) == 3
+        assert delete_predictions(connection, FIRST.time_ms + 1).rows == 3
         assert list_labels(connection, ids) == []
         assert list_predictions(connection, wanted) == []
 

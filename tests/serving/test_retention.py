@@ -25,9 +25,9 @@ def test_only_what_is_older_goes_with_its_labels(database: Database) -> None:
             add_labels(connection, [StoredLabel(prediction_id=one, received_ms=1, values=[1])])
         assert forget_features(connection, 3000) == 2
         assert [row.features for row in list_predictions(connection, ids)] == [None, None, b"x"]
-        assert delete_predictions(connection, 2000) == 1
+        assert delete_predictions(connection, 2000).rows == 1
         assert [row.id for row in list_predictions(connection, ids)] == ids[1:]
         assert [row.prediction_id for row in list_labels(connection, ids)] == ids[1:]
-        assert delete_predictions(connection, 3001, limit=1) == 1
-        assert delete_predictions(connection, 3001, limit=1) == 1
-        assert delete_predictions(connection, 3001, limit=1) == 0
+        assert delete_predictions(connection, 3001, limit=1).rows == 1
+        assert delete_predictions(connection, 3001, limit=1).rows == 1
+        assert delete_predictions(connection, 3001, limit=1).rows == 0

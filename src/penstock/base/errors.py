@@ -117,6 +117,11 @@ def told_of_system(error: OSError) -> PenstockError:
     )
 
 
+def is_panic(error: BaseException) -> bool:
+    """Say whether a library written in Rust gave up, as polars may; Python does not count that as an exception."""
+    return type(error).__module__ == "pyo3_runtime"
+
+
 def described(error: BaseException) -> str:
     """Return the kind of what foreign code raised and its words, cut at 500 characters; its text may raise in turn.
 

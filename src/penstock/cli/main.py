@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from penstock import __version__
-from penstock.base.errors import PenstockError, told_of_system
+from penstock.base.errors import PenstockError, is_panic, told_of_system
 from penstock.cli.catalogue import Catalogue
 from penstock.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Session, exit_code, report_error
 
@@ -70,7 +70,9 @@ def run(arguments: Sequence[str]) -> int:
         told = told_of_system(error)
         report_error(told, as_json=_wants_json(context))
         return exit_code(told)
-    except Exception as error:  # noqa: BLE001  a defect of ours must not show a user a traceback
+    except BaseException as error:  # a defect of ours must not show a user a traceback
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if context is not None and isinstance(context.obj, Session) and context.obj.verbose:
             import traceback
 

@@ -84,7 +84,8 @@ def _tell(session: Session, notes: tuple[str, ...]) -> None:
 def doctor(context: click.Context, /, port: int, serve_port: int) -> None:
     """Say what each part still lacks here, and the command that mends it; exit 1 where something is broken.
 
-    It asks the default remote and the store. `penstock version` shows versions alone.
+    It asks the default remote, the store and the artifact store, where it writes an object and takes it away again.
+    `penstock version` shows versions alone.
     """
     session = context.ensure_object(Session)
     checks = _checks(session, {"server": port, "model server": serve_port})

@@ -51,18 +51,30 @@ class KeyRing:
             NotFound: the file that the environment names is not there.
             Refused: others may read its file.
         """
-        given = self._given()
-        if given is not None:
-            return given
-        path = self._folder / f"{OWN}.pem"
-        if not path.exists():
-            self._make(path)
-        key = _read_key(path)
+        found = self.find_signing_key()
+        if found is None:
+            self._make(self._own)
+        key = found or _read_key(self._own)
+        if self._given() is not None:
+            return key
         public = self._folder / f"{OWN}.pub"
         if not public.exists():
             write_atomic(public, f"{key.public.text}\n".encode())
             self.__dict__.pop("trusted", None)
         return key
+
+    def find_signing_key(self) -> SigningKey | None:
+        """Return the key to sign with, or None where this machine has none yet.
+
+        Raises:
+            Invalid, NotFound, Refused: as `signing_key`.
+        """
+        given = self._given()
+        return given if given is not None or not self._own.exists() else _read_key(self._own)
+
+    @property
+    def _own(self) -> Path:
+        return self._folder / f"{OWN}.pem"
 
     def rotate(self) -> tuple[PublicKey, PublicKey]:
         """Make a new key to sign with and return the former, whose verdicts go on to hold here, and the new one.

@@ -121,6 +121,10 @@ class LineageSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("events go to a `url` or to a `file`")
 
 
+SHORTEST_DAYS = 1 / 24
+"""Less would take away what windows under way, and labels on their way, still need."""
+
+
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many days the store keeps what; None keeps it for ever. Events, revisions and policies stay."""
 
@@ -131,8 +135,20 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         kept = (self.windows_days, self.predictions_days, self.features_days, self.findings_days)
-        if any(days is not None and days <= 0 for days in kept):
-            raise ValueError("days are positive, or null to keep for ever")
+        if any(days is not None and days < SHORTEST_DAYS for days in kept):
+            raise ValueError("days are at least 0.042 (an hour), or null to keep for ever")
+
+    @property
+    def sentence(self) -> str:
+        """What is kept for how long, to be told where it takes hold."""
+        kept = {
+            "windows": self.windows_days,
+            "predictions and labels": self.predictions_days,
+            "features": self.features_days,
+            "findings": self.findings_days,
+        }
+        told = [f"{what} {'for ever' if days is None else f'{days:g} days'}" for what, days in kept.items()]
+        return f"the store keeps {', '.join(told)}"
 
 
 class RecordingSettings(msgspec.Struct, frozen=True, kw_only=True):

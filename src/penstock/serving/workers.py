@@ -269,3 +269,14 @@ def list_told_endpoints(connection: sa.Connection) -> dict[str, ToldOf]:
     for row in sorted(connection.execute(query), key=lambda one: int(one.last)):
         found[str(row.endpoint)] = ToldOf(int(row.last), row.message == BATCH)
     return found
+
+
+def list_batch_endpoints(connection: sa.Connection) -> set[str]:
+    """Return the endpoints that batch jobs told of calls of, and no serve process or other service ever."""
+    of_others = (
+        sa.select(worker_revisions.c.endpoint)
+        .join_from(worker_revisions, serving_workers, serving_workers.c.id == worker_revisions.c.worker_id)
+        .where((serving_workers.c.url != NO_URL) | (worker_revisions.c.message != BATCH))
+    )
+    query = sa.select(worker_revisions.c.endpoint).distinct()
+    return set(connection.execute(query).scalars()) - set(connection.execute(of_others).scalars())

@@ -264,6 +264,7 @@ def endpoint_apply(session: Session, name: str | None, dry_run: bool) -> None:
             lines.append(f"{one.endpoint}: would get policy {number + 1}: {what}.")
         else:
             lines.append(f"{one.endpoint}: policy {written[one.endpoint]} holds now: {what}.")
+    session.note(project.settings.retention.sentence)
     for endpoint_name, words in compare_file(project).items() if name is None and not dry_run else ():
         session.note(f"{endpoint_name}: {words}")
     document = [

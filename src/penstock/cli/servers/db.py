@@ -52,7 +52,11 @@ def db_upgrade(session: Session, url: str | None) -> None:
     database.close()
     session.emit(
         {"store": name, "before": before, "now": HEAD},
-        lambda: f"{name} has schema {HEAD}" + ("" if before == HEAD else f", it had {before or 'none'}"),
+        lambda: (
+            f"{name} has schema {HEAD}" + ("" if before == HEAD else f", it had {before}")
+            if before
+            else f"{name} had nothing: a new store with schema {HEAD} was made"
+        ),
     )
 
 

@@ -181,9 +181,10 @@ def _explain_prediction(
             revision.canary.version if prediction.route == "canary" and revision.canary else revision.stable
         )
         is_of_batch = any(one.route == BATCH for one in kept)
-        reached = (
-            f"{endpoint}#{revision.number}, {'in a batch' if is_of_batch else f'{prediction.route} route'}"
-        )
+        way = "in a batch" if is_of_batch else f"{prediction.route} route"
+        if not kept:  # an id has no room to say of a batch that it was one
+            way += ", or in a batch"
+        reached = f"{endpoint}#{revision.number}, {way}"
         links = [revision_link(revision)]
     version = get_version(connection, revision.model, number, deleted=True)
     details |= outlier_details(project, version, kept)

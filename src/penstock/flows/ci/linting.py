@@ -15,9 +15,10 @@ from penstock.flows.ci.changes import list_uncommitted
 from penstock.flows.ci.files import FILES, RELEASE, installation_of, plan_ci_file
 from penstock.flows.ci.hook import find_hook
 from penstock.flows.ci.new_data import state_of
-from penstock.flows.ci.unpulled import look_ahead, not_pulled
+from penstock.flows.ci.outlook import look_ahead
 from penstock.flows.models.stated import require_stated
 from penstock.flows.tracked.remotes.cloud import cloud_status
+from penstock.flows.tracked.unpulled import not_pulled
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
 from penstock.project.places import SETTINGS_FILE
@@ -194,8 +195,10 @@ def _gates(project: Project) -> Iterator[Check]:
 def _stated(project: Project, model: ModelSettings, gates: tuple[GateEntry, ...]) -> Check:
     files = [name for gate in gates for name in (*gate.gate.files(gate.settings), *gate.tables)]
     tables = [name for name in (model.test, model.reference) if name is not None]
-    if unpulled := not_pulled(project, dict.fromkeys((*tables, *files))):
-        sentence = f"{unpulled[0]}, which {model.name} is judged with, is not pulled: it was not looked at"
+    if unpulled := not_pulled(project.data, dict.fromkeys((*tables, *files))):
+        sentence = (
+            f"{next(iter(unpulled))}, which {model.name} is judged with, is not pulled: it was not looked at"
+        )
         return Check("gates", "missing", sentence, "penstock pull")
     require_stated(project.root, model)
     absent = [name for name in files if not (project.root / name).exists()]

@@ -14,6 +14,7 @@ from penstock.monitoring.policies import policy_or_none_yet
 from penstock.monitoring.prometheus.writing import RuleFile, make_rules
 from penstock.project.project import Project
 from penstock.serving.deployments import get_revision, list_endpoints
+from penstock.serving.workers import list_batch_endpoints
 
 NAME = "penstock.rules.yml"
 MAX_SAID = 4000
@@ -28,10 +29,15 @@ def rules_of(project: Project, names: Sequence[str] = (), server_url: str = "") 
     with project.database.read() as connection:
         revisions = [get_revision(connection, one) for one in names] or list_endpoints(connection)
         policies = {
-            one.endpoint: policy_or_none_yet(connection, one.endpoint, one.model).settings
-            for one in revisions
+            one.endpoint: policy_or_none_yet(connection, one.endpoint, one.model) for one in revisions
         }
-    return make_rules(policies, server_url)
+        batch = list_batch_endpoints(connection)
+    return make_rules(
+        {name: one.settings for name, one in policies.items()},
+        server_url,
+        batch=batch,
+        unwatched={name for name in batch if name in policies and not policies[name].number},
+    )
 
 
 def tests_beside(rules: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What each part of Penstock still lacks here, and the command that mends it. Reads and asks; writes nothing."""
+"""What each part of Penstock still lacks here, and the command that mends it. Reads and asks; what it writes is in `state`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from penstock.flows.models.evidence.measured import unmeasured
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.policing import compare_file
+from penstock.flows.setup.state import check_state
+from penstock.flows.tracked.unpulled import can_be_pulled
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
 from penstock.project.places import SETTINGS_FILE
@@ -76,11 +78,12 @@ def check_project(project: Project, ports: Mapping[str, int]) -> Iterator[Check]
     yield _guarded("pipeline", lambda: _pipeline(project))
     for model in settings.all_models:
         yield _guarded("model", partial(_model, project, model))
-        yield from _belongings(project.root, model)
+        yield from _belongings(project, model)
         yield from _measured(project, model)
     if settings.all_models:
         yield from _watching(settings)
     yield _guarded("store", lambda: _store(project))
+    yield from check_state(project)
     yield from _policies(project)
     for name, port in ports.items():
         yield _port(name, port)
@@ -180,7 +183,9 @@ def _model(project: Project, model: ModelSettings) -> Check:
         return Check("model", "ok", f"{model.path} ({FLAVOUR_OF_SUFFIX[folder.suffix]}) is a file of a model")
     if not (folder / MODEL_FILE).is_file():
         what = "is a file, not a model folder" if folder.is_file() else "is not there"
-        hint = "write it with penstock.save_model" if folder.exists() else "penstock repro"
+        hint = "write it with penstock.save_model"
+        if not folder.exists():
+            hint = "penstock pull" if can_be_pulled(project.data, [model.path]) else "penstock repro"
         return Check("model", "missing", f"{model.path} {what}", hint)
     try:
         flavour = choose_flavour(describe_model(folder).flavours)
@@ -190,14 +195,15 @@ def _model(project: Project, model: ModelSettings) -> Check:
     return Check("model", "ok", f"{model.path} ({flavour}) can be served")
 
 
-def _belongings(root: Path, model: ModelSettings) -> Iterator[Check]:
+def _belongings(project: Project, model: ModelSettings) -> Iterator[Check]:
     """Yield what penstock.yaml names beside a model and is not there."""
-    for key in ("reference", "metrics", "test"):
-        named = getattr(model, key)
-        if named is not None and not (root / named).exists():
-            yield Check(
-                "model", "missing", f"`{key}: {named}` is not there", "penstock repro, or mend the name"
-            )
+    keys = ("reference", "metrics", "test")
+    named = {key: name for key in keys if (name := getattr(model, key)) is not None}
+    absent = {key: name for key, name in named.items() if not (project.root / name).exists()}
+    there = can_be_pulled(project.data, absent.values())
+    for key, name in absent.items():
+        hint = "penstock pull" if name in there else "penstock repro, or mend the name"
+        yield Check("model", "missing", f"`{key}: {name}` is not there", hint)
 
 
 def _measured(project: Project, model: ModelSettings) -> Iterator[Check]:

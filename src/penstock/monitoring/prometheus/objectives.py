@@ -23,8 +23,15 @@ MOST = 0.9
 VERSION = 'version="1",route="stable"'
 
 
-def alerts_of(endpoint: str, settings: EndpointSettings) -> Iterator[Rule]:
-    """Yield the alerts that stand on an endpoint's own numbers."""
+def alerts_of(
+    endpoint: str, settings: EndpointSettings, *, is_served: bool = True, is_watched: bool = True
+) -> Iterator[Rule]:
+    """Yield the alerts that stand on an endpoint's own numbers.
+
+    Args:
+        is_served: whether a serve process is to answer for it, as none does for one of batch jobs alone.
+        is_watched: whether a policy is to watch it.
+    """
     budgets = sorted({entry.errors.max_ratio for entry in settings.guardrails if entry.errors is not None})
     if budgets:
         yield from (_burn(endpoint, budgets[0], burn) for burn in BURNS)
@@ -33,7 +40,11 @@ def alerts_of(endpoint: str, settings: EndpointSettings) -> Iterator[Rule]:
         if limit.limit_s < LONGEST_S:
             yield _slow(endpoint, limit)
     yield _stale(endpoint, settings)
-    yield from _absent(endpoint)
+    served, watched = _absent(endpoint)
+    if is_served:
+        yield served
+    if is_watched:
+        yield watched
 
 
 def untold(settings: EndpointSettings) -> list[str]:
@@ -194,14 +205,22 @@ def _stale(endpoint: str, settings: EndpointSettings) -> Rule:
 def _absent(endpoint: str) -> tuple[Rule, Rule]:
     own = f"endpoint={quoted(endpoint)}"
     found = []
-    for name, metric, summary, more in (
+    for name, metric, summary, more, mend in (
         (
             "PenstockEndpointNotServed",
             "penstock_traffic_share_ratio",
             f"no serve process answers for {endpoint}",
             f",{VERSION}",
+            "penstock doctor",
         ),
-        ("PenstockEndpointNotWatched", "penstock_endpoint_revision", f"no controller watches {endpoint}", ""),
+        (
+            "PenstockEndpointNotWatched",
+            "penstock_endpoint_revision",
+            f"nothing watches {endpoint}: it has no policy, or no controller runs",
+            "",
+            "penstock endpoint show tells its policy; without one, name it in penstock.yaml, then "
+            "penstock endpoint apply",
+        ),
     ):
         found.append(
             Rule(
@@ -209,7 +228,7 @@ def _absent(endpoint: str) -> tuple[Rule, Rule]:
                 expr=f"absent({metric}{{{own}}})",
                 hold="5m",
                 labels={"severity": "page", "endpoint": endpoint},
-                annotations={"summary": summary, "description": f"{metric} is not told. penstock doctor"},
+                annotations={"summary": summary, "description": f"{metric} is not told. {mend}"},
                 cases=(
                     Case(name="nothing is told", series=(("up", "1x15"),), at="10m", fires={}),
                     Case(name="it is told", series=((f"{metric}{{{own}{more}}}", "1x15"),), at="10m"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import msgspec
 
@@ -39,15 +39,28 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def make_rules(policies: Mapping[str, EndpointSettings], server_url: str = "") -> RuleFile:
+def make_rules(
+    policies: Mapping[str, EndpointSettings],
+    server_url: str = "",
+    *,
+    batch: Container[str] = (),
+    unwatched: Container[str] = (),
+) -> RuleFile:
     """Return the rules for endpoints by name; the same policies give the same bytes.
 
     Args:
         server_url: where the pages are; alerts then link to them.
+        batch: the endpoints that batch jobs alone answer for.
+        unwatched: those that no policy is to watch.
     """
     names = sorted(policies)
     own = [
-        Group(name=f"penstock.endpoint.{name}", rules=tuple(alerts_of(name, policies[name])))
+        Group(
+            name=f"penstock.endpoint.{name}",
+            rules=tuple(
+                alerts_of(name, policies[name], is_served=name not in batch, is_watched=name not in unwatched)
+            ),
+        )
         for name in names
     ]
     groups = (

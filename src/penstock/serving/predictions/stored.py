@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -307,20 +307,30 @@ def current_label(before: list[Any] | None, later: Sequence[Any]) -> list[Any]:
     return [old if new is None else new for old, new in zip(before, later, strict=True)]
 
 
-def delete_predictions(connection: sa.Connection, before_ms: int, limit: int = 2000) -> int:
-    """Delete up to `limit` of the oldest predictions made before a time, with their labels; return how many."""
+class Deleted(NamedTuple):
+    """What went at a time: rows of the store, the predictions that they were, and their labels."""
+
+    rows: int
+    predictions: int
+    labels: int
+
+
+def delete_predictions(connection: sa.Connection, before_ms: int, limit: int = 2000) -> Deleted:
+    """Delete up to `limit` of the oldest rows of predictions made before a time, with their labels; return how many."""
     kept = (predictions.c.id, predictions.c.row_count, predictions.c.is_run)
     old = sa.select(*kept).where(predictions.c.id < _first_id(before_ms))
     rows = list(connection.execute(old.order_by(predictions.c.id).limit(limit)))
     ids = [row.id for row in rows]
-    for row in rows:
-        if row.is_run:
-            mine = labels.c.prediction_id.between(row.id, nth_id(row.id, row.row_count - 1))
-            connection.execute(labels.delete().where(mine))
+    whose = [
+        labels.c.prediction_id.between(row.id, nth_id(row.id, row.row_count - 1))
+        for row in rows
+        if row.is_run
+    ]
+    whose += [labels.c.prediction_id.in_(part) for part in _batches(ids)]
+    label_count = sum(connection.execute(labels.delete().where(mine)).rowcount for mine in whose)
     for part in _batches(ids):
-        connection.execute(labels.delete().where(labels.c.prediction_id.in_(part)))
         connection.execute(predictions.delete().where(predictions.c.id.in_(part)))
-    return len(ids)
+    return Deleted(len(rows), sum(row.row_count if row.is_run else 1 for row in rows), label_count)
 
 
 def forget_features(connection: sa.Connection, before_ms: int, limit: int = 2000) -> int:

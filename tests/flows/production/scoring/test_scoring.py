@@ -104,7 +104,9 @@ def test_what_was_scored_is_recorded_and_judged_like_live_traffic_and_labels_fin
     beyond = msgspec.structs.replace(labels[-1].id, counter=1000)
     assert ingest.add_labels("late", [Label(beyond, beyond.encode(), [1])]).waiting == 1
     with project.database.write() as connection:
-        assert delete_predictions(connection, 1 << 46) == 4
+        assert delete_predictions(connection, 1 << 46) == (4, 1000, 502)
+    forgotten = explain(project, out["prediction_id"][777]).links[0].text
+    assert "late#1, stable route, or in a batch" in forgotten
     assert ingest.add_labels("late", labels[:1]).waiting == 1
 
 

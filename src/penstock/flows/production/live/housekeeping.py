@@ -6,11 +6,17 @@ what it merged and deleted so far.
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
+from contextlib import suppress
+
+import msgspec
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
-from penstock.base.errors import Conflict
+from penstock.base.errors import Conflict, PenstockError
+from penstock.base.store.events import record_event
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.payloads.tidying import tidy
 from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles, merge_bundle
@@ -23,12 +29,15 @@ from penstock.serving.predictions.waiting import expire_waiting
 from penstock.serving.told.events import KEPT_MS, forget_halves
 from penstock.serving.told.observations import KEPT_DAYS, forget_batches
 
+logger = logging.getLogger(__name__)
 INTERVAL_S = 5.0
 REST_S = 0.05
 """Between two transactions, so that others come in."""
 WHOLE_EVERY_S = 900.0
 """How often all windows are looked at, for labels that came late; else the last hours are."""
 DAY_MS = 86_400_000
+TOLD_EVERY_S = 86_400.0
+"""How often it is told what was deleted."""
 LATE_MS = 60_000
 """Labels that came in this time are looked at again: on PostgreSQL one may be stored just while its prediction is."""
 
@@ -38,19 +47,23 @@ class Housekeeping:
 
     def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
         self._project = project
-        self._whole_s = float("-inf")
+        self._whole_s = self._told_s = float("-inf")
+        self._deleted: Counter[str] = Counter()
         self._ingest = Ingest(project)
         self._background = Background(
             "penstock-housekeeping", self._turn, interval_s, failing="the store is not tidied"
         )
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, and say what is kept for how long."""
+        logger.info(self._project.readable_settings.retention.sentence)
         self._background.start()
 
     def stop(self) -> None:
         """Finish what is under way."""
         self._background.stop()
+        with suppress(PenstockError):
+            self._tell_deleted(at_once=True)
 
     def clean(self) -> int:
         """Merge what can be merged now, and at times delete what is too old; return how many rows were merged.
@@ -90,21 +103,50 @@ class Housekeeping:
             forget_refusals(connection, now_s - KEPT_S)
             expire_waiting(connection, 1000 * now_s)
             if kept.windows_days is not None:
-                delete_windows(connection, now_s - int(kept.windows_days * DAY_MS / 1000))
+                before_s = now_s - int(kept.windows_days * DAY_MS / 1000)
+                self._deleted["windows"] += delete_windows(connection, before_s)
             if kept.findings_days is not None:
-                delete_findings(connection, 1000 * now_s - int(kept.findings_days * DAY_MS))
-        for days, work in (
-            (kept.features_days, forget_features),
-            (kept.predictions_days, delete_predictions),
-        ):
-            done = 1
-            while days is not None and done and not self._background.is_stopping:
-                with self._project.database.write() as connection:
-                    done = work(connection, 1000 * now_s - int(days * DAY_MS))
-                time.sleep(REST_S)
+                before_ms = 1000 * now_s - int(kept.findings_days * DAY_MS)
+                self._deleted["findings"] += delete_findings(connection, before_ms)
+        done = 1
+        while kept.features_days is not None and done and not self._background.is_stopping:
+            with self._project.database.write() as connection:
+                done = forget_features(connection, 1000 * now_s - int(kept.features_days * DAY_MS))
+            time.sleep(REST_S)
+        done = 1
+        while kept.predictions_days is not None and done and not self._background.is_stopping:
+            with self._project.database.write() as connection:
+                before_ms = 1000 * now_s - int(kept.predictions_days * DAY_MS)
+                gone = delete_predictions(connection, before_ms)
+            done = gone.rows
+            self._deleted["predictions"] += gone.predictions
+            self._deleted["labels"] += gone.labels
+            time.sleep(REST_S)
+        self._tell_deleted()
         with self._project.database.read() as connection:
             monitors = {name: one.settings.monitor for name, one in list_policies(connection).items()}
         tidy(self._project.artifacts.backend, monitors, now_s)
+
+    def _tell_deleted(self, *, at_once: bool = False) -> None:
+        """Write an event of what went: the first time at once, then once a day of all that went since, and at the end."""
+        told = {what: count for what, count in self._deleted.items() if count}
+        if not told or (not at_once and time.monotonic() - self._told_s < TOLD_EVERY_S):
+            return
+        words = ", ".join(f"{count:,} {what}" for what, count in told.items())
+        kept = self._project.settings.retention
+        summary = f"{words} were deleted, past their retention: {kept.sentence}"
+        with self._project.database.write() as connection:
+            record_event(
+                connection,
+                "store.retention",
+                "store",
+                self._project.actor,
+                summary,
+                cause={"retention": msgspec.to_builtins(kept), "deleted": told},
+            )
+        logger.info(summary)
+        self._deleted.clear()
+        self._told_s = time.monotonic()
 
     def _turn(self) -> None:
         self.clean()

@@ -130,6 +130,19 @@ class Parts:
         self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(job))
         return job
 
+    def require_ended(self, job: Job) -> None:
+        """Check that no other process of this machine is at a job.
+
+        Raises:
+            Conflict: one is.
+        """
+        if job.host == socket.gethostname() and job.pid != os.getpid() and is_running(job.pid):
+            raise Conflict(
+                f"process {job.pid} is scoring into {self._url.removesuffix('.parts')} now",
+                code="batch.runs",
+                hint="wait for it, or end it and run the same command again",
+            )
+
     def resume(self, job: Job, asked: Asked, read: int) -> Job:
         """Take over a job that was begun by a process that is gone.
 
@@ -137,7 +150,7 @@ class Parts:
             read: of so many tables rows are in its parts, or may be; the others may have changed, as one that was mended.
 
         Raises:
-            Conflict: it is another job, or its process still runs.
+            Conflict: it is another job.
         """
         before, now = (msgspec.structs.replace(one, tables=one.tables[:read]) for one in (job.asked, asked))
         if job.format != FORMAT or before != now:
@@ -145,12 +158,6 @@ class Parts:
                 f"{self._url} holds parts of another job ({_difference(before, now)})",
                 code="batch.other_job",
                 hint="--restart discards them and begins anew; rows that they recorded stay counted",
-            )
-        if job.host == socket.gethostname() and job.pid != os.getpid() and is_running(job.pid):
-            raise Conflict(
-                f"process {job.pid} is scoring into {self._url.removesuffix('.parts')} now",
-                code="batch.runs",
-                hint="wait for it, or end it and run the same command again",
             )
         mine = msgspec.structs.replace(job, asked=asked, host=socket.gethostname(), pid=os.getpid())
         self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(mine))

@@ -52,7 +52,7 @@ def _check_first(frame: pl.DataFrame, broken: dict[int, str], wanted: Wanted, pa
             code="data.bad_table",
             hint="one JSON object a line",
         )
-    wanted.of(frame.columns, path)
+    wanted.of_kinds(frame.schema, path)
 
 
 def _whole(frame: pl.DataFrame, height: int, wanted: Wanted) -> pl.DataFrame:

@@ -76,9 +76,10 @@ class Maker:
         self._recording, self._kinds = recording, kinds
         self._share_of, self._show = share_of, show
         self._making: _Making | None = None
-        self.is_broken = False
-        """Whether a part may have been recorded that is not finished."""
+        self._is_broken = False
         self._rows_must_be = None if recording is None else recording.recorded_rows(job.id, len(done))
+        self.is_unfinished = self._rows_must_be is not None
+        """Whether a part may have been recorded that is not finished."""
 
     def take(self, bunch: Bunch) -> None:
         """Take answered rows, and finish the part where they fill it.
@@ -87,9 +88,9 @@ class Maker:
             Unavailable: the store or the place cannot be reached.
             Invalid: two columns would have one name.
         """
-        if self.is_broken:
+        if self._is_broken:
             return
-        self.is_broken = True
+        self._is_broken = True
         if self._making is not None and self._making.table != bunch.table:
             self._finish(self._making)
         making = self._making or self._begin(bunch)
@@ -97,18 +98,18 @@ class Maker:
         self._add(making, bunch)
         if self._is_full(making):
             self._finish(making)
-        self.is_broken = False
+        self._is_broken = False
         if self._show is not None:
             under_way = 0 if self._making is None else self._making.rows
             self._show(sum(one.rows for one in self._done) + under_way, self._share_of(bunch.table))
 
     def finish(self) -> None:
         """Finish the last part."""
-        if self.is_broken or self._making is None:
+        if self._is_broken or self._making is None:
             return
-        self.is_broken = True
+        self._is_broken = True
         self._finish(self._making)
-        self.is_broken = False
+        self._is_broken = False
 
     def _begin(self, first: Bunch) -> _Making:
         where, recorded = self._job.watching, None
@@ -160,6 +161,7 @@ class Maker:
     def _finish(self, making: _Making) -> None:
         number, suffix = len(self._done), self._job.asked.suffix
         data = render_part(join_frames(making.frames), suffix)
+        self.is_unfinished = making.recorded is not None
         if making.recorded is not None and self._recording is not None:
             self._recording.record(self._job.id, number, making.recorded)
         finished = Finished(
@@ -175,7 +177,7 @@ class Maker:
         )
         self._parts.finish(finished, data, suffix)
         self._done.append(finished)
-        self._making, self._rows_must_be = None, None
+        self._making, self._rows_must_be, self.is_unfinished = None, None, False
 
 
 def _number(bunch: Bunch, place: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,15 +108,36 @@ def list_sources(place: Place) -> tuple[list[Source], int]:
     )
 
 
+class Scratch:
+    """A folder for files on their way, which is there from when it is first asked for to the end of the block."""
+
+    def __init__(self) -> None:
+        self._made: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._made is not None:
+            self._made.cleanup()
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder; it is made where it is not there yet."""
+        if self._made is None:
+            self._made = tempfile.TemporaryDirectory(prefix="penstock-score-")
+        return Path(self._made.name)
+
+
 @contextmanager
-def on_disk(place: Place, source: Source, scratch: Path) -> Iterator[Path]:
+def on_disk(place: Place, source: Source, scratch: Scratch) -> Iterator[Path]:
     """Yield the path of a source; one that is elsewhere is downloaded to `scratch` for the block."""
     key = f"{place.key}/{source.name}" if source.name else place.key
     path = place.path_of(key)
     if path is not None:
         yield path
         return
-    copy = scratch / f"in{PurePosixPath(key).suffix.lower()}"
+    copy = scratch.folder / f"in{PurePosixPath(key).suffix.lower()}"
     try:
         place.backend.download(key, copy)
         yield copy

@@ -31,8 +31,8 @@ def read_parts(path: Path, wanted: Wanted, *, rows: int, skip: int = 0) -> Itera
         if path.suffix.lower() == ".csv":
             yield from _of_csv(path, wanted, rows, skip)
             return
-        there = pl.scan_parquet(path, glob=False).collect_schema().names()
-        names = _chosen(wanted, there, path)
+        schema = pl.scan_parquet(path, glob=False).collect_schema()
+        there, names = schema.names(), _of_parquet(wanted, schema, path)
         for frame in _exactly(parquet_frames(path, names, rows=rows, skip=skip), rows):
             yield Part(frame, there=there)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -55,7 +55,7 @@ def check_table(path: Path, wanted: Wanted, rows: int) -> None:
             names, _ = open_records(path)
             _chosen(wanted, names, path)
         else:
-            _chosen(wanted, pl.scan_parquet(path, glob=False).collect_schema().names(), path)
+            _of_parquet(wanted, pl.scan_parquet(path, glob=False).collect_schema(), path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(path, error, hint=HINT) from None
 
@@ -88,8 +88,15 @@ def _of_csv(path: Path, wanted: Wanted, rows: int, skip: int) -> Iterator[Part]:
         yield Part(parse(chunk, names, chosen), broken, there=names)
 
 
+def _of_parquet(wanted: Wanted, schema: pl.Schema, path: Path) -> list[str]:
+    return _some(wanted.of_kinds(schema, path), wanted, schema.names(), path)
+
+
 def _chosen(wanted: Wanted, there: Sequence[str], path: Path) -> list[str]:
-    names = wanted.of(there, path)
+    return _some(wanted.of(there, path), wanted, there, path)
+
+
+def _some(names: list[str], wanted: Wanted, there: Sequence[str], path: Path) -> list[str]:
     if not names:
         first = next(iter(wanted.inputs), "")
         words = f"{path.name} has none of the columns that the model takes: {', '.join(wanted.inputs[:5])}"

@@ -9,7 +9,6 @@ steps loses no row and counts none twice: the same command makes what is missing
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -32,6 +31,7 @@ from penstock.flows.production.scoring.making import Bunch, Maker, Show
 from penstock.flows.production.scoring.on_ray import RayAnswerer
 from penstock.flows.production.scoring.places import (
     Place,
+    Scratch,
     Source,
     list_sources,
     on_disk,
@@ -118,11 +118,11 @@ def score_batch(project: Project, request: Request, show: Show | None = None) ->
     with (
         open_place(project, request.source, request.directory) as source,
         open_place(project, request.target, request.directory) as target,
-        tempfile.TemporaryDirectory(prefix="penstock-score-") as scratch,
+        Scratch() as scratch,
     ):
         require_apart(source, target)
         require_format(target, request.target)
-        return _Run(project, request, source, target, Path(scratch), show).run()
+        return _Run(project, request, source, target, scratch, show).run()
 
 
 def find_model(project: Project, request: Request) -> tuple[ModelFiles, ModelVersion | None]:
@@ -146,7 +146,7 @@ class _Run:
         request: Request,
         source: Place,
         target: Place,
-        scratch: Path,
+        scratch: Scratch,
         show: Show | None,
     ) -> None:
         self._request, self._source, self._target = request, source, target
@@ -177,7 +177,7 @@ class _Run:
         self._job: Job
         self._done: list[Finished] = []
         self._model_s = 0.0
-        self._is_broken = False
+        self._is_unfinished = False
 
     def run(self) -> Scored:
         """Make what is missing of the parts, and OUT of all."""
@@ -187,7 +187,7 @@ class _Run:
         try:
             self._score()
         except PenstockError as error:
-            if not self._done and not self._is_broken:  # nothing was recorded: the next job is a new one
+            if not self._done and not self._is_unfinished:  # nothing was recorded: the next job is a new one
                 self._parts.discard()
             elif self._done:
                 self._tell_kept(error)
@@ -211,7 +211,7 @@ class _Run:
                 while waiting:
                     waiting.popleft().result()
         finally:
-            self._is_broken = maker.is_broken
+            self._is_unfinished = maker.is_unfinished
         if not self._done:
             raise Invalid(
                 f"{self._source.url} has no rows", code="batch.no_rows", hint="check what writes it"
@@ -234,9 +234,11 @@ class _Run:
         before = None if request.restart else self._parts.find()
         if before is not None:
             self._done = self._parts.finished()
-            self._job = self._parts.resume(before, asked, self._tables_read(before))
-            self._try(self._check_tables)
-            return
+            self._parts.require_ended(before)
+            if self._done or self._may_be_recorded(before):
+                self._job = self._parts.resume(before, asked, self._tables_read(before))
+                self._try(self._check_tables)
+                return
         require_free(self._target, overwrite=request.overwrite)
         self._check_tables()
         watching = None if self._recording is None else self._recording.watching()
@@ -249,6 +251,12 @@ class _Run:
         if is_under_way and self._recording and self._recording.recorded_rows(job.id, len(self._done)):
             read += 1
         return read
+
+    def _may_be_recorded(self, job: Job) -> bool:
+        """Say whether rows of a job may be counted though none of its parts is finished."""
+        if job.watching is None:
+            return False
+        return self._recording is None or self._recording.recorded_rows(job.id, 0) is not None
 
     def _try(self, work: Callable[[], None]) -> None:
         """Do what may fail before a row is read, and say what was kept."""
@@ -283,11 +291,11 @@ class _Run:
             )
 
     def _check_tables(self) -> None:
-        """Read the footers, headings and first lines of tables on this machine's disk before the first row is recorded.
+        """Read the footers, headings and first lines of tables on this machine's disk before the first row is scored.
 
-        The first one is left out: it is read before anything is recorded.
+        One that a job goes on with is left out: it is read before anything more is recorded.
         """
-        first = self._done[-1].table if self._done else 0
+        first = self._done[-1].table if self._done else -1
         wanted, rows = self._wanted, self._bunch_rows
         for table in self._tables[first + 1 :]:
             path = self._source.path_of(
@@ -309,6 +317,7 @@ class _Run:
             self._request.columns,
             tuple(column.name for column in columns if column.datatype == "BYTES" and not is_matrix),
             everything=is_matrix,
+            suffix=self._target.suffix or ".parquet",
         )
 
     def _read(self) -> Generator[tuple[int, Part, int, AskedRows], None, None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from penstock.data.formats.columns import no_column
+from penstock.flows.production.scoring.holding import require_held
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,14 @@ class Part:
 class Wanted:
     """Columns that a part needs; those of `carried` must be there, of the `inputs` it is asked later.
 
-    `texts` are the inputs that hold text and nothing else.
+    `texts` are the inputs that hold text and nothing else; `suffix` is how OUT ends, which must hold what is carried.
     """
 
     inputs: Sequence[str]
     carried: Sequence[str] = ()
     texts: Sequence[str] = ()
     everything: bool = False
+    suffix: str = ".parquet"
 
     def of(self, there: Sequence[str], path: Path) -> list[str]:
         """Return those of the columns that are there which are needed.
@@ -47,3 +49,13 @@ class Wanted:
             if name not in there:
                 raise no_column(f"{path.name} has no column {name!r} to carry", name, there)
         return [name for name in there if self.everything or name in self.inputs or name in self.carried]
+
+    def of_kinds(self, schema: Mapping[str, pl.DataType], path: Path) -> list[str]:
+        """Return the same where the columns' kinds are known too.
+
+        Raises:
+            Invalid: a column that is to be carried is not there, or of a kind that OUT cannot hold.
+        """
+        names = self.of(list(schema), path)
+        require_held({name: schema[name] for name in self.carried}, self.suffix, path)
+        return names

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -17,7 +18,7 @@ from penstock.base.errors import Conflict, Invalid
 from penstock.base.replacing import appearing
 from penstock.data.formats.footers import Joined
 from penstock.flows.production.scoring.job import Parts
-from penstock.flows.production.scoring.places import Place
+from penstock.flows.production.scoring.places import Place, Scratch
 from penstock.records.signature import Column
 from penstock.serving.loaders.model import Array, numpy_dtype
 from penstock.serving.predictions.ids import LENGTH, PredictionId
@@ -124,10 +125,16 @@ def render_part(frame: pl.DataFrame, suffix: str) -> bytes:
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame that CSV can hold: lists as JSON."""
+    """Return a frame that CSV can hold: lists and structs as JSON."""
     nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
     return frame.with_columns(
-        pl.Series(name, [None if one is None else json.dumps(list(one)) for one in frame[name].to_list()])
+        pl.Series(
+            name,
+            [
+                None if one is None else json.dumps(one, default=msgspec.to_builtins)
+                for one in frame[name].to_list()
+            ],
+        )
         for name in nested
     )
 
@@ -143,7 +150,7 @@ def require_free(place: Place, *, overwrite: bool) -> None:
         raise Conflict(f"{place.url} exists already", code="batch.out_exists", hint="--overwrite replaces it")
 
 
-def assemble(place: Place, parts: Parts, count: int, scratch: Path) -> None:
+def assemble(place: Place, parts: Parts, count: int, scratch: Scratch) -> None:
     """Make OUT of its parts; it appears in one step, or, as a directory behind a URL, with `_SUCCESS` at last."""
     suffix = place.suffix
     if not suffix:
@@ -183,13 +190,13 @@ def _text(place: Place, keys: Sequence[str], suffix: str) -> Iterator[bytes]:
         yield from place.backend.stream(key, start)
 
 
-def _parquet(place: Place, parts: Parts, count: int, scratch: Path) -> None:
+def _parquet(place: Place, parts: Parts, count: int, scratch: Scratch) -> None:
     paths: list[Path] = []
     for number in range(count):
         key = parts.key(number, ".parquet")
         path = place.path_of(key)
         if path is None:
-            path = scratch / f"part-{number:06}.parquet"
+            path = scratch.folder / f"part-{number:06}.parquet"
             place.backend.download(key, path)
         paths.append(path)
     whole = Joined.of(paths)
@@ -197,7 +204,7 @@ def _parquet(place: Place, parts: Parts, count: int, scratch: Path) -> None:
         _clear(place)
         place.backend.upload(place.key, whole, whole.size_bytes)
         return
-    joined = scratch / "joined.parquet"
+    joined = scratch.folder / "joined.parquet"
     lazy = pl.concat(_agreeing([pl.scan_parquet(path) for path in paths]), how="vertical_relaxed")
     lazy.sink_parquet(
         joined, compression="zstd", compression_level=1, maintain_order=True, row_group_size=ROW_GROUP
