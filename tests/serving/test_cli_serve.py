@@ -47,7 +47,7 @@ def test_labels_are_sent_one_by_one_as_a_list_and_as_lines(server: ServeProcess)
     ("arguments", "text", "cause"),
     [
         (["--prediction", "nonsense", "--label", "1"], None, "Invalid"),
-        (["--file", "-"], "{", "Invalid"),
+        (["--file", "-"], "[", "Invalid"),
         (["--file", "-", "--url", "http://127.0.0.1:9"], "[1]", "Unavailable"),
         (["--file", "-", "--url", "nonsense"], "[1]", "Invalid"),
     ],
@@ -58,6 +58,13 @@ def test_what_cannot_be_sent_is_told_with_the_next_step(
     done = send(server, *arguments, text=text)
     assert type(done.exception).__name__ == cause
     assert getattr(done.exception, "hint", None)
+
+
+def test_a_line_that_is_no_json_is_told_by_its_place_and_the_others_are_sent(server: ServeProcess) -> None:
+    line = json.dumps({"prediction_id": predict(server), "label": 1})
+    done = send(server, "--file", "-", text=f"{line}\n{{\n")
+    counts = json.loads(done.stdout)
+    assert (done.exit_code, counts["accepted"], counts["rejected"]) == (1, 1, 1)
 
 
 def test_half_a_label_is_a_usage_error(server: ServeProcess) -> None:

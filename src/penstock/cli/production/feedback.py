@@ -131,7 +131,7 @@ def _read(source: IO[bytes] | None, table: Path | None) -> LabelLines:
     from penstock.flows.production.live.label_tables import read_labels
 
     if source is not None:
-        return read_label_lines(source.read(), Path(source.name).name)
+        return read_label_lines(source.read(), Path(getattr(source, "name", "<stdin>")).name)
     entries, rows = read_labels(table or Path())
     return LabelLines(entries, [f"row {row}" for row in rows], [])
 
