@@ -55,6 +55,11 @@ def save_run(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry) -
         repo.cache.write_file(path, render_text(document).encode())
 
 
+def is_remembered(repo: DataRepository, entry: LockEntry) -> bool:
+    """Say whether this very result is remembered."""
+    return (repo.cache.root / record_key(entry)).exists()
+
+
 def find_run(
     repo: DataRepository,
     wanted: LockEntry,

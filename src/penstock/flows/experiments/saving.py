@@ -19,12 +19,11 @@ from penstock.data.repository import DataRepository
 from penstock.flows.experiments.reading import remember
 from penstock.flows.experiments.references import check_free, check_name, save_reference
 from penstock.flows.experiments.trees import commit_tree, write_tree
-from penstock.flows.models.evidence.made import is_seen
 from penstock.flows.pipelines.committing import commit_stages
 from penstock.flows.pipelines.measures import named_files
 from penstock.flows.tracked.working_tree import commit as commit_pointers
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.lockfile import LOCK_FILE, load_entries
+from penstock.pipeline.lockfile import LOCK_FILE, LockEntry, load_entries
 from penstock.project.project import Project
 from penstock.project.worktree import require_git
 from penstock.tracking.run_names import new_run_name
@@ -109,7 +108,7 @@ def save_workspace(
     baseline = baseline_of(project)
     name = name_experiment(project.git, baseline, name, force=force)
     base = base or project.root
-    seen = partial(is_seen, project)
+    seen = partial(_was_seen, project)
     known = commit_stages(project.data, targets, base, seen)[1] if find_definitions(project.data) else set()
     rest = [target for target in targets if target not in known]
     if rest or not targets:
@@ -136,3 +135,9 @@ def _described(repo: DataRepository) -> list[Path]:
 def _digest(repo: DataRepository) -> str:
     entries = load_entries(repo.root, load_all_stages(repo))
     return digest_value({name: entry.to_document() for name, entry in sorted(entries.items())})
+
+
+def _was_seen(project: Project, entry: LockEntry) -> bool:
+    from penstock.flows.models.evidence.made import is_seen  # the store's toolkit: few savings ask it
+
+    return is_seen(project, entry)

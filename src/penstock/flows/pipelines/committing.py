@@ -17,7 +17,7 @@ from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.lockwriting import save_lock
 from penstock.pipeline.making import IsSeen, begin, record
-from penstock.pipeline.runcache import save_run
+from penstock.pipeline.runcache import is_remembered, save_run
 from penstock.pipeline.status import stage_status
 
 
@@ -45,7 +45,7 @@ def commit_stages(
             if entry is None and not targets and not all(place.exists() for place in places):
                 continue
             if entry is not None and not stage_status(repo, repo.root, stage, entry).is_changed:
-                if is_seen(entry):
+                if not is_remembered(repo, entry) and is_seen(entry):
                     save_run(repo, repo.root, stage, entry)
                 continue
             check_writable(repo, places)
