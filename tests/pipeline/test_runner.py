@@ -146,3 +146,10 @@ def test_every_reproduction_is_recorded_with_its_inputs(sample: Sample) -> None:
     again = reproduce_and_record(sample.project)
     assert again.run is not None
     assert (again.is_up_to_date, again.run.id) == (True, done.run.id)
+
+
+def test_a_stage_whose_outputs_are_declared_anew_runs_again(trained: Sample) -> None:
+    text = (trained.root / "dvc.yaml").read_text()
+    trained.write("dvc.yaml", text.replace("- models/late", "- models"))
+    trained.git.run("rm", "--quiet", "models/.gitignore")
+    assert actions(trained)["train"] == "ran"
