@@ -162,3 +162,10 @@ def test_an_output_that_is_declared_or_not_any_more_is_not_taken_from_the_lock(l
     (line.root / "a.out").write_text("edited")
     assert line.repro() == {"s": "restored"}
     assert (line.root / "a.out").read_text() == "1"
+
+
+def test_a_stage_whose_outputs_are_declared_anew_runs_again(trained: Sample) -> None:
+    text = (trained.root / "dvc.yaml").read_text()
+    trained.write("dvc.yaml", text.replace("- models/late", "- models"))
+    trained.git.run("rm", "--quiet", "models/.gitignore")
+    assert actions(trained)["train"] == "ran"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -156,6 +154,9 @@ class Git:
         New files that git does not ignore are part of it. The index is not touched: a copy is used.
         `leave_out` are paths, relative to this tree's root, that do not count.
         """
+        import shutil  # 3 ms, which most commands do not need
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="penstock-index-") as folder:
             index = Path(folder) / "index"
             if (self.directory / "index").exists():

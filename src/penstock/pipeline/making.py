@@ -94,17 +94,18 @@ def restore(work: Work, locked: LockEntry | None = None) -> LockEntry | None:
     """Take the result of an earlier run with these inputs, if there is one, and return its entry.
 
     Args:
-        locked: what the lock says where its inputs are these: it alone is taken then, whatever else ran, or nothing.
+        locked: what the lock says where its inputs are these: it alone is taken then, whatever else ran, or nothing. It counts for
+            nothing where it is of other outputs than are declared now.
 
     Source: dvc/stage/cache.py (3.67), `StageCache.restore`.
     """
     stage = work.stage
     if not is_cacheable(stage):
         return None
-    if locked is not None:
+    paths = sorted(output.path for output in stage.outputs)
+    if locked is not None and sorted(one.path for one in locked.outputs) == paths:
         entry = locked if is_stored(work.repo, locked, _bringer(work)) else None
     else:
-        paths = sorted(output.path for output in stage.outputs)
         wanted = LockEntry(command_of(stage), *_inputs(work))
         entry = find_run(work.repo, wanted, paths, _bringer(work), work.is_seen)
     if entry is None:

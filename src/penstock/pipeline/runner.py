@@ -258,8 +258,7 @@ class _Reproduction:
             return "stored", entry
         if not force and options.bring is not None:
             self._bring_inputs(stage, options.bring)
-        is_current = not replace(status, outputs={}).is_changed and _has_outputs_of(stage, entry)
-        as_locked = entry if is_current else None
+        as_locked = entry if not replace(status, outputs={}).is_changed else None
         remembered = restore(work, as_locked) if options.run_cache and not force else None
         return ("restored", remembered) if remembered is not None else None
 
@@ -306,11 +305,6 @@ class _Reproduction:
     def _is_left(self, address: str) -> bool:
         found = self.results.get(address)
         return found is None or found.action == "skipped"
-
-
-def _has_outputs_of(stage: Stage, entry: LockEntry | None) -> bool:
-    """Say whether an entry is of the outputs that a stage declares now."""
-    return entry is not None and {one.path for one in entry.outputs} == {one.path for one in stage.outputs}
 
 
 def _overlaps(output: Output, place: Path) -> bool:

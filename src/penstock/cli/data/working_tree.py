@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from penstock.base.errors import PenstockError
     from penstock.data.pointers.pointer import Pointer
     from penstock.data.repository import DataRepository
     from penstock.flows.tracked.selection import Chosen
@@ -306,7 +307,12 @@ def _commit_stages(
     from penstock.flows.pipelines.committing import commit_stages
     from penstock.workspace import open_workspace
 
-    seen = seen_by(lambda: open_workspace(session.directory))
+    def tell(error: PenstockError) -> None:
+        session.note(
+            f"The run cache is told of no stage, since nobody can say which were seen to run: {error.message}"
+        )
+
+    seen = seen_by(lambda: open_workspace(session.directory), tell)
     return commit_stages(repo, targets, session.directory, seen)
 
 

@@ -129,8 +129,9 @@ class _Bringing:
         for name, parts in by_remote.items():
             problem, reasons = self._fetch(name, parts)
             rest = [one for one in parts if not self.is_here(one)]
-            made = [one for one in rest if one.pointer is None and isinstance(problem, NotFound | None)]
-            lost = [one for one in rest if one not in made]
+            can_be_made = isinstance(problem, NotFound | None)
+            made = [one for one in rest if can_be_made and one.pointer is None]
+            lost = [one for one in rest if not can_be_made or one.pointer is not None]
             paths = self._paths(lost)
             if lost and problem is not None and not isinstance(problem, NotFound):
                 self._lose(problem, paths)

@@ -29,7 +29,7 @@ def is_of_commit(version: ModelVersion) -> bool:
     """Say whether a version's commit is what it was made from, as far as that is known; else it was only registered there."""
     origin = version.provenance
     is_uploaded = version.source is not None and origin.run_id is not None
-    return not origin.stale and (origin.output is not None or is_uploaded)
+    return not origin.stale and (origin.output is not None or is_uploaded or _is_before_stages(version))
 
 
 def commit_words(version: ModelVersion) -> str:
@@ -57,7 +57,9 @@ def unknowns(version: ModelVersion) -> dict[str, str]:
             if is_changed
             else "whether the tree was clean is not known"
         )
-    if origin.output is None:
+    if _is_before_stages(version):
+        missing["stage"] = "which stage made it was not recorded yet"
+    elif origin.output is None:
         missing["stage"] = made_elsewhere(version.path) if version.source is None else "a client uploaded it"
     if origin.stale:
         told = f"dvc.lock was not in step with {_named(origin.stale)} {was}"
@@ -96,6 +98,17 @@ def by_reason(missing: Mapping[str, str]) -> list[str]:
     for key, why in missing.items():
         reasons.setdefault(why, []).append(key)
     return [f"{', '.join(keys)}: {why}" for why, keys in reasons.items()]
+
+
+def _is_before_stages(version: ModelVersion) -> bool:
+    """Say whether a version is of a release that noted the lock of a model inside an output directory, but not its stage."""
+    origin = version.provenance
+    return (
+        origin.output is None
+        and origin.tree is None
+        and origin.lock_digest is not None
+        and version.source is None
+    )
 
 
 def _named(names: Sequence[str]) -> str:

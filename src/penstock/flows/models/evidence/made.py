@@ -7,24 +7,14 @@ that result is known of recorded runs alone: `commit`, of DVC too, locks what li
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from penstock.base.errors import PenstockError
-from penstock.data.cache.hashing import hash_path
-from penstock.data.formats.output import HashInfo, Output
-from penstock.data.pointers.pointer import list_pointers
+from penstock.base.errors import NotARepository, PenstockError
+from penstock.flows.models.evidence.locked import LockedPipeline
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.graph import upstream_of
 from penstock.pipeline.lockfile import LockEntry, load_entries
 from penstock.pipeline.making import IsSeen
-from penstock.pipeline.outputs import stage_outputs
-from penstock.pipeline.stage import Stage
-from penstock.pipeline.status import StageStatus, stage_status
 from penstock.project.project import Project
 from penstock.tracking.runs import list_makers
 
@@ -56,7 +46,7 @@ def made_from(project: Project, path: str, *measured: str | None) -> Made | None
     Args:
         measured: other paths that are told of it, such as its metrics: their stages count too.
     """
-    pipeline = _Pipeline(project)
+    pipeline = LockedPipeline(project)
     found = pipeline.maker_of(path)
     if found is None:
         return None
@@ -82,14 +72,26 @@ def is_seen(project: Project, entry: LockEntry) -> bool:
         return bool(list_makers(connection, [entry.digest]))
 
 
-def seen_by(open_project: Callable[[], Project]) -> IsSeen:
-    """Return `is_seen` of a project that is opened when first asked; a store that does not answer has seen nothing."""
-    opened = cache(open_project)
+def seen_by(open_project: Callable[[], Project], tell: Callable[[PenstockError], None]) -> IsSeen:
+    """Return `is_seen` of a project that is opened when first asked; a store that does not answer has seen nothing.
+
+    Such a store is asked once, and `tell` hears why; where there is no project nobody could have seen anything.
+    """
+    opened: Project | None = None
+    is_away = False
 
     def was_seen(entry: LockEntry) -> bool:
-        with suppress(PenstockError):
-            return is_seen(opened(), entry)
-        return False
+        nonlocal opened, is_away
+        if is_away:
+            return False
+        try:
+            opened = opened or open_project()
+            return is_seen(opened, entry)
+        except PenstockError as error:
+            is_away = True
+            if not isinstance(error, NotARepository):
+                tell(error)
+            return False
 
     return was_seen
 
@@ -100,100 +102,3 @@ def unseen_stages(project: Project) -> tuple[str, ...]:
     with project.database.read() as connection:
         makers = list_makers(connection, [entry.digest for entry in locked.values()])
     return tuple(address for address, entry in locked.items() if entry.digest not in makers)
-
-
-class _Pipeline:
-    """The stages of a working tree with what is locked of them, at one look."""
-
-    def __init__(self, project: Project) -> None:
-        self.repo, self.root = project.data, project.root
-        self.stages = load_all_stages(project.data)
-        self.entries = load_entries(project.root, self.stages)
-        self.tracked = {
-            self.repo.relative(output.path): output.hash
-            for pointer in list_pointers(project.data)
-            for output in pointer.outputs
-            if output.hash is not None
-        }
-        self._status: dict[str, StageStatus] = {}
-
-    def maker_of(self, path: str) -> tuple[Stage, HashInfo] | None:
-        """Return the stage that made what is at a path, and its digest."""
-        place = Path(os.path.normpath(self.root / path))
-        outputs = [(stage, one) for stage, one in self._outputs() if one.hash is not None]
-        for stage, output in outputs:
-            if place.is_relative_to(output.path) and self._is_as_locked(output):
-                return stage, hash_path(self.repo, place)
-        if not outputs or not place.exists():
-            return None
-        found = hash_path(self.repo, place)
-        same = (stage for stage, one in outputs if one.hash is not None and one.hash.md5 == found.md5)
-        return next(((stage, found) for stage in same), None)
-
-    def leading_to(self, starts: Sequence[Stage]) -> list[Stage]:
-        """Return stages and all that they need, in the order of their definition."""
-        upstream = upstream_of(self.stages)
-        reached: set[str] = set()
-        pending = [stage.address for stage in starts]
-        while pending:
-            address = pending.pop()
-            if address not in reached:
-                reached.add(address)
-                pending += upstream[address]
-        return [stage for stage in self.stages if stage.address in reached]
-
-    def changes_of(self, stage: Stage) -> Iterator[str]:
-        """Yield what a stage's result was not made from, as it is now."""
-        status = self._status_of(stage)
-        if status.never_ran:
-            yield f"{stage.address} (it never ran)"
-            return
-        yield from status.dependencies
-        for file, keys in status.parameters.items():
-            yield from [file] if isinstance(keys, str) else [f"{file}:{key}" for key in keys]
-        if status.command_changed:
-            yield f"the command of {stage.address}"
-
-    def data_of(self, chain: Sequence[Stage]) -> dict[str, str]:
-        """Return the digests of tracked data that stages recorded. What they read in part is named as they read it."""
-        found = {}
-        for stage in chain:
-            entry = self.entries.get(stage.address)
-            changed = self._status_of(stage).dependencies
-            for read in entry.dependencies if entry is not None else ():
-                place = stage.place(read.path)
-                for path, now in self.tracked.items():
-                    if path == place or (place in changed and _related(path, place)):
-                        found[place] = f"md5:{read.hash.md5}"
-                    elif _related(path, place):
-                        found[path] = f"md5:{now.md5}"
-        return dict(sorted(found.items()))
-
-    def _status_of(self, stage: Stage) -> StageStatus:
-        """Return how a stage differs from its entry, a frozen one too; what is not there counts as what others locked of it."""
-        if stage.address not in self._status:
-            entry = self.entries.get(stage.address)
-            made = {
-                self.repo.relative(one.path): one.hash.md5
-                for _, one in self._outputs()
-                if one.hash is not None
-            }
-            made |= {path: one.md5 for path, one in self.tracked.items()}
-            status = stage_status(self.repo, self.root, replace(stage, is_frozen=False), entry)
-            self._status[stage.address] = status.but_missing(entry, stage, made)
-        return self._status[stage.address]
-
-    def _outputs(self) -> Iterator[tuple[Stage, Output]]:
-        for stage in self.stages:
-            for output in stage_outputs(self.root, stage, self.entries.get(stage.address)):
-                yield stage, output
-
-    def _is_as_locked(self, output: Output) -> bool:
-        try:
-            return output.hash is not None and hash_path(self.repo, output.path).md5 == output.hash.md5
-        except PenstockError:
-            return False
-
-
-def _related(path: str, read: str) -> bool:
-    return path == read or path.startswith(f"{read}/") or read.startswith(f"{path}/")
