@@ -14,10 +14,11 @@ from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
 import penstock as client
-from penstock.base.errors import NotFound
+from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.cli.main import cli
 from penstock.flows.chain.restoring import restore
 from penstock.flows.ci.continuous import run_ci
+from penstock.flows.models.provenance import write_locks
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.workspace import open_workspace
@@ -220,3 +221,45 @@ def test_an_experiment_is_restored_by_its_name(trained: Sample, tmp_path: Path) 
     restored(trained, run["id"], tmp_path / "r2")
     assert "strength: 0.5" in (tmp_path / "r2/params.yaml").read_text()
     assert (tmp_path / "r2/metrics.json").read_bytes() == (tmp_path / "r/metrics.json").read_bytes()
+
+
+def test_nothing_is_written_through_a_link_out_of_the_directory(trained: Sample, tmp_path: Path) -> None:
+    trained.write(
+        "dvc.yaml", (trained.root / "dvc.yaml").read_text().replace("metrics.json", "reports/metrics.json")
+    )
+    source = (trained.root / "train.py").read_text()
+    trained.write("train.py", source.replace("metrics.json", "reports/metrics.json"))
+    (trained.root / "reports").mkdir()
+    reproduce_and_record(trained.project)
+    shutil.rmtree(trained.root / "reports")
+    (trained.root / "reports").symlink_to("../shared")
+    commit = trained.commit("Share the reports")
+    shared = tmp_path / "shared/metrics.json"
+    shared.parent.mkdir()
+    shared.write_text("of somebody else")
+    told = restored(trained, commit, tmp_path / "r", code=1)
+    assert shared.read_text() == "of somebody else"
+    (missing,) = (one["what"] for one in told["missing"])
+    assert missing == (
+        "reports/metrics.json is not as it was made then: reports is a symbolic link: nothing is written through it"
+    )
+
+
+def test_neither_locks_nor_the_caches_place_are_written_through_a_link(
+    trained: Sample, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (tmp_path / "sub").symlink_to(shared)
+    with pytest.raises(Invalid, match="is not a lock of this repository"):
+        write_locks(tmp_path, b'{"sub/dvc.lock": "schema"}')
+    shutil.copytree(trained.root / ".dvc", shared, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cache"))
+    trained.git.run("rm", "--quiet", "-r", "--cached", ".dvc")
+    (trained.root / ".dvc").rename(tmp_path / "away")
+    (trained.root / ".dvc").symlink_to("../shared")
+    commit = trained.commit("Share the configuration")
+    (trained.root / ".dvc").unlink()
+    (tmp_path / "away").rename(trained.root / ".dvc")
+    with pytest.raises(Conflict, match="is a symbolic link"):
+        restore(trained.project, commit, tmp_path / "r")
+    assert not (shared / "config.local").exists() and not (tmp_path / "r").exists()

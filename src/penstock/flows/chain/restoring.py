@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from penstock.base.errors import Conflict, NotFound, PenstockError
-from penstock.base.files import write_atomic
+from penstock.base.files import remove_path, write_atomic
 from penstock.base.git import Git, changed_paths
 from penstock.data.cache.hashing import hash_path
+from penstock.data.verbs.checkout import check_parents
 from penstock.flows.chain.kept import why_lacking
 from penstock.flows.chain.lineage import explain
 from penstock.flows.chain.links import Explanation
@@ -82,7 +83,7 @@ def restore(project: Project, subject: str, into: Path) -> Restored:
 
     Raises:
         NotFound: the subject leads to no commit, or to one that this repository does not have.
-        Conflict: `into` exists and is not empty.
+        Conflict: `into` exists and is not empty, or the commit's `.dvc` is a symbolic link.
     """
     explanation = explain(project, subject)
     origin = _origin_of(project, explanation)
@@ -165,6 +166,7 @@ class _Restoring:
         Git(git_root).run("clone", "--quiet", "--no-checkout", str(git_root), str(self.into))
         git = Git(self.into)
         git.run("checkout", "--quiet", "--detach", commit)
+        _check_own(self.into, root)
         self._try(lambda: bring_submodules(self.into, git_root))
         self._try(lambda: self._apply_uncommitted(git))
         self._try(lambda: self._write_locks(root))
@@ -236,7 +238,13 @@ def _uncached_lacks(inside: Project) -> Iterator[Lack]:
         if is_there and hash_path(inside.data, place).md5 == info.md5:
             continue
         if stored is not None and not info.is_tree:
+            try:
+                check_parents(inside.data, place)
+            except PenstockError as error:
+                yield Lack(f"{path} is not as it was made then: {error.message}", error.hint or "")
+                continue
             place.parent.mkdir(parents=True, exist_ok=True)
+            remove_path(place)
             shutil.copyfile(stored, place)
             continue
         state = "as committed, not as it was made then" if is_there else "not there"
@@ -259,6 +267,17 @@ def _unkept(inside: Project, told: set[str]) -> Iterator[Lack]:
 
 def _again(root: Path) -> str:
     return f"penstock -C {shlex.quote(str(root))} repro makes it again"
+
+
+def _check_own(into: Path, root: Path) -> None:
+    """Refuse a commit whose project, or what configures it, is a symbolic link: it would be written through."""
+    place = root / ".dvc"
+    if place.resolve() != into.resolve() / place.relative_to(into):
+        raise Conflict(
+            f"{place.relative_to(into)} is a symbolic link in the commit: nothing is written through it",
+            code="data.symlink",
+            hint="git checkout the commit, and put a directory in its place",
+        )
 
 
 def _share_cache(project: Project, root: Path) -> None:
