@@ -250,9 +250,10 @@ def test_neither_locks_nor_the_caches_place_are_written_through_a_link(
 ) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
-    (tmp_path / "sub").symlink_to(shared)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/sub").symlink_to(shared)
     with pytest.raises(Invalid, match="is not a lock of this repository"):
-        write_locks(tmp_path, b'{"sub/dvc.lock": "schema"}')
+        write_locks(tmp_path / "one", b'{"sub/dvc.lock": "schema"}')
     shutil.copytree(trained.root / ".dvc", shared, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cache"))
     trained.git.run("rm", "--quiet", "-r", "--cached", ".dvc")
     (trained.root / ".dvc").rename(tmp_path / "away")

@@ -166,10 +166,10 @@ class _Restoring:
         Git(git_root).run("clone", "--quiet", "--no-checkout", str(git_root), str(self.into))
         git = Git(self.into)
         git.run("checkout", "--quiet", "--detach", commit)
-        _check_own(self.into, root)
         self._try(lambda: bring_submodules(self.into, git_root))
         self._try(lambda: self._apply_uncommitted(git))
         self._try(lambda: self._write_locks(root))
+        _check_own(self.into, root)
         _share_cache(project, root)
         places = Places(
             root,
