@@ -201,7 +201,7 @@ class _Restoring:
             brought.output_count,
             model,
             self.uncommitted,
-            (*self.origin.notes, *([why] if why else [])),
+            (*self.origin.notes, *([why] if why else []), *brought.undetermined),
             tuple(self.lacks),
         )
 

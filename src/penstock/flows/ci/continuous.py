@@ -226,7 +226,7 @@ def _bring_data(project: Project, tree: Project) -> _Outcome:
     )
     if brought.absent:
         sentence += f"; to be made again: {', '.join(brought.absent)}"
-    return _Outcome(sentence)
+    return _Outcome(sentence, details=brought.undetermined)
 
 
 def _run_tests(tree: Project) -> _Outcome:
