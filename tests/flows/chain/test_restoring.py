@@ -122,7 +122,10 @@ def test_a_model_from_elsewhere_is_put_into_the_tree_and_told(
     outer.mkdir()
     told = restored(trained, "net/1", outer / "r")
     assert told["model"] == {"bm": "bm", "models/late": "models/late"}.get(where, "net-1")
-    assert (told["model"] == "net-1") == bool(told["notes"]), told["notes"]
+    registered = [one for one in told["notes"] if one.startswith("net/1 was registered at commit ")]
+    assert len(registered) == (where != "models/late"), told["notes"]
+    assert all("no stage of the pipeline made " in one for one in registered)
+    assert (told["model"] == "net-1") == (len(told["notes"]) > len(registered)), told["notes"]
     names = {file.path for file in version.manifest.files}
     assert files(outer / "r" / told["model"]) == names
     assert [path.name for path in outer.iterdir()] == ["r"]
@@ -168,7 +171,7 @@ def test_a_model_that_is_a_file_is_a_file_again(trained: Sample, tmp_path: Path)
     content = lone.read_bytes()
     lone.unlink()
     told = restored(trained, "net/1", tmp_path / "r")
-    assert (told["model"], told["notes"]) == ("lone.skops", [])
+    assert told["model"] == "lone.skops"
     assert (tmp_path / "r/lone.skops").read_bytes() == content
 
 
@@ -264,3 +267,16 @@ def test_neither_locks_nor_the_caches_place_are_written_through_a_link(
     with pytest.raises(Conflict, match="is a symbolic link"):
         restore(trained.project, commit, tmp_path / "r")
     assert not (shared / "config.local").exists() and not (tmp_path / "r").exists()
+
+
+def test_a_version_made_before_its_commit_is_told_as_such(trained: Sample, tmp_path: Path) -> None:
+    version, _ = register_model(trained.project)
+    assert restored(trained, version.ref, tmp_path / "r")["notes"] == []
+    trained.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 2.0\n")
+    commit = trained.commit("Another strength, which nobody trained with")
+    stale, _ = register_model(trained.project, "late2", "models/late")
+    for subject in (stale.ref, commit):
+        (note,) = restored(trained, subject, tmp_path / subject.replace("/", "-"))["notes"]
+        told = f"late2/1 was made before commit {commit[:10]}, whose code and data may be others: "
+        assert note.startswith(told), note
+        assert "dvc.lock was not in step with params.yaml:strength when late2/1 was registered" in note

@@ -30,6 +30,7 @@ from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
 from penstock.project.submodules import bring_submodules
 from penstock.project.worktree import require_git
+from penstock.registry.documents.origins import by_reason, commit_words, unknowns
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.registry.versions import find_deletions
@@ -133,7 +134,20 @@ def _origin_of(project: Project, explanation: Explanation) -> _Origin:
     ):
         note = f"{version.ref} was made with changes that are not in the commit: penstock restore {version.ref} has them"
         return _Origin(origin.commit, notes=(note,))
-    return replace(origin, dirty_digest=made.dirty_digest, lock_digest=made.lock_digest)
+    return replace(
+        origin,
+        dirty_digest=made.dirty_digest,
+        lock_digest=made.lock_digest,
+        notes=(*notes, *_registered_only(version)),
+    )
+
+
+def _registered_only(version: ModelVersion) -> Iterator[str]:
+    """Yield that a version's commit is not known to be what it was made from, and why."""
+    words, commit = commit_words(version), version.provenance.commit or ""
+    if words:
+        why = "; ".join(by_reason(unknowns(version)))
+        yield f"{version.ref} was {words}commit {commit[:10]}, whose code and data may be others: {why}"
 
 
 def _require_commit(project: Project, subject: str, origin: _Origin) -> None:
