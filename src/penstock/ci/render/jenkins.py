@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import shlex
 
-from penstock.ci.jobs import JUNIT_FILE, SIGNING_KEY, Job
+from penstock.ci.jobs import ENVIRONMENT, JUNIT_FILE, SIGNING_KEY, Job
 from penstock.ci.render.quoting import any_character
 
 PIPELINE_FILE = "Jenkinsfile"
-ENVIRONMENT = ".penstock-ci"
 _SUBMODULES = "git submodule update --init --recursive"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.base.errors import PenstockError
 from penstock.base.numbers import format_number
-from penstock.ci.render.jenkins import ENVIRONMENT
+from penstock.ci.jobs import ENVIRONMENT
 from penstock.ci.report import Changes
 from penstock.flows.ci.branches import Pushed
 from penstock.flows.comparing.differences import Pair, compare_sides

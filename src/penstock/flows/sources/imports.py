@@ -337,9 +337,7 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
 
 
 def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
-    """Bring an import's missing objects into the cache from its source at the locked commit.
-
-    Where none is locked (`--no-exec`), it is what the revision that was asked for, or HEAD, names now.
+    """Bring an import's missing objects into the cache from its source at the locked commit; where none is, at its revision or HEAD.
 
     Returns what came, or None where the import was never looked at (`--no-exec`).
 
