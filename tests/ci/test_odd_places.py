@@ -120,16 +120,23 @@ def test_no_job_of_a_pull_request_sees_the_key_to_sign_with() -> None:
 def test_an_unprotected_branch_does_not_see_the_key(shell: str, tmp_path: Path) -> None:
     lines = yaml.safe_load(render_gitlab(replace(JOB, install=(SEEN,))))["penstock"]
     script = "\n".join([*lines["before_script"], *lines["script"]])
+    after = "\n".join([f"penstock() {{ {SEEN} >&2; }}; exec 2>&1", *lines["after_script"]])
     for protected, seen in (({}, "<>"), ({"CI_COMMIT_REF_PROTECTED": "true"}, "<secret>")):
-        said = run(script, tmp_path, shell, **{SIGNING_KEY: "secret"}, **protected)
-        assert set(said.splitlines()) == {seen}
+        for one in (script, after):
+            said = run(one, tmp_path, shell, **{SIGNING_KEY: "secret"}, **protected)
+            assert set(said.splitlines()) == {seen}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_another_branch_of_jenkins_does_not_see_the_key(shell: str, tmp_path: Path) -> None:
-    text = render_jenkins(replace(JOB, branch="it's $main"))
+    text = render_jenkins(replace(JOB, branch="it's $main", install=(SEEN,)))
     install, validate = text.partition("stage('Validate')")[::2]
-    assert f"environment {{ {SIGNING_KEY} = '' }}" in install
+    validate, post = validate.split("post {")
+    assert "penstock ci report" in post
+    for told in re.findall(r"sh '((?:[^'\\]|\\.)*)'", install + post):
+        script = f"penstock() {{ {SEEN} >&2; }}; exec 2>&1; {groovy(told)}"
+        if "-m venv" not in told:
+            assert run(script, tmp_path, shell, **{SIGNING_KEY: "secret"}) == "<>", told
     (line,) = [one.strip() for one in validate.splitlines() if SIGNING_KEY in one and "sh '" in one]
     for branch, seen in (
         ({}, "<secret>"),

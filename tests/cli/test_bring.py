@@ -90,3 +90,23 @@ def test_what_has_a_remote_of_its_own_comes_from_there(desk: Desk) -> None:
     desk.commit_all()
     shutil.rmtree(desk.root / ".dvc/cache")
     assert "2 tracked paths in place, 2 objects fetched" in data_step(desk)
+
+
+def test_an_import_that_was_never_made_comes_from_its_revision_and_is_told_as_undetermined(
+    clone: Desk,
+) -> None:
+    source = clone.root.with_name("source")
+    clone.git("-C", str(source), "tag", "v1", "HEAD~1")
+    clone.run("import", "../source", "words", "-o", "tagged", "--rev", "v1", "--no-exec")
+    clone.run("import", "../source", "words", "-o", "latest", "--no-exec")
+    clone.commit_all()
+    (source / "words/a").write_text("not committed")
+    told = clone.json("restore", "HEAD", "--into", "../restored", code=1)
+    restored = clone.root.with_name("restored")
+    assert (restored / "tagged/a").read_text() == "first"
+    assert (restored / "latest/a").read_text() == "second"
+    assert told["notes"] == [
+        "latest.dvc does not record a commit: latest is what the default branch of ../source has now",
+        "tagged.dvc does not record a commit: tagged is what v1 of ../source has now",
+    ]
+    assert "latest is what the default branch of ../source has now" in data_step(clone)

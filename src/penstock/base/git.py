@@ -126,6 +126,14 @@ class Git:
         lines = told.decode(errors="replace").splitlines()
         return set(commits) - {one for one, line in zip(commits, lines, strict=False) if " commit " in line}
 
+    def cut_commits(self) -> frozenset[str]:
+        """Return the commits at which a shallow clone ends: what was before them, nobody knows here."""
+        place = self.run("rev-parse", "--git-path", "shallow", check=False)
+        try:
+            return frozenset((self.root / place).read_text().split()) if place else frozenset()
+        except OSError:
+            return frozenset()
+
     def is_shallow(self) -> bool:
         """Whether the history of this clone was cut off."""
         return self.run("rev-parse", "--is-shallow-repository", check=False) == "true"

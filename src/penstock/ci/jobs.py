@@ -14,6 +14,8 @@ GITLAB_TOKEN = "PENSTOCK_GITLAB_TOKEN"
 SIGNING_KEY = "PENSTOCK_SIGNING_KEY"
 """What verdicts are signed with: a job of a branch that nobody reviewed yet does not see it."""
 PLOTS_FILE = "penstock-plots.html"
+ENVIRONMENT = ".penstock-ci"
+"""The virtual environment in a checkout whose machine shares its Python."""
 
 
 @dataclass(frozen=True)

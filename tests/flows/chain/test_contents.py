@@ -14,6 +14,7 @@ from penstock.base.errors import NotFound
 from penstock.cli.main import cli
 from penstock.data.cache.hashing import hash_path
 from penstock.flows.chain.lineage import explain
+from penstock.flows.tracked.timeline import read_history
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.registry.versions import list_versions_of_output
@@ -167,3 +168,29 @@ def test_all_subjects_of_data_have_a_page_that_says_the_same(released: Sample) -
     assert "Stage split makes it" in said["data/test.csv"]
     assert "This content went into 1 run. late/1 came of it" in said[f"md5:{old}"]
     project.close()
+
+
+def test_a_shallow_clone_does_not_say_that_old_data_came_with_the_commit_it_ends_at(
+    released: Sample, tmp_path: Path
+) -> None:
+    released.write("more.txt", "1")
+    commit = released.commit("Touch no data")
+    shallow = tmp_path / "shallow"
+    released.git.run("clone", "--quiet", "--depth", "1", f"file://{released.root}", str(shallow))
+    found = json.loads(penstock(shallow, "--json", "why", RAW))
+    (first, *_) = texts(found, "data")
+    assert f"now, since commit {commit[:10]} of " in first
+    assert " or before, which is unknown: this clone is shallow; next: git fetch --unshallow" in first
+
+
+def test_what_is_older_than_the_commits_that_are_looked_at_is_unknown(
+    released: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = "only the newest 1 commits that changed tracked data are looked at"
+    released.write("other.csv", "1")
+    released.add("other.csv")
+    released.commit("Newer data")
+    project = released.project
+    monkeypatch.setattr(read_history, "__defaults__", (1,))
+    texts = [link.text for link in explain(project, RAW).links]
+    assert any(f"now, since when is unknown: {cut}" in one for one in texts), texts

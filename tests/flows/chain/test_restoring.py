@@ -14,10 +14,11 @@ from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
 import penstock as client
-from penstock.base.errors import NotFound
+from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.cli.main import cli
 from penstock.flows.chain.restoring import restore
 from penstock.flows.ci.continuous import run_ci
+from penstock.flows.models.provenance import write_locks
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.workspace import open_workspace
@@ -121,7 +122,10 @@ def test_a_model_from_elsewhere_is_put_into_the_tree_and_told(
     outer.mkdir()
     told = restored(trained, "net/1", outer / "r")
     assert told["model"] == {"bm": "bm", "models/late": "models/late"}.get(where, "net-1")
-    assert (told["model"] == "net-1") == bool(told["notes"]), told["notes"]
+    registered = [one for one in told["notes"] if one.startswith("net/1 was registered at commit ")]
+    assert len(registered) == (where != "models/late"), told["notes"]
+    assert all("no stage of the pipeline made " in one for one in registered)
+    assert (told["model"] == "net-1") == (len(told["notes"]) > len(registered)), told["notes"]
     names = {file.path for file in version.manifest.files}
     assert files(outer / "r" / told["model"]) == names
     assert [path.name for path in outer.iterdir()] == ["r"]
@@ -167,7 +171,7 @@ def test_a_model_that_is_a_file_is_a_file_again(trained: Sample, tmp_path: Path)
     content = lone.read_bytes()
     lone.unlink()
     told = restored(trained, "net/1", tmp_path / "r")
-    assert (told["model"], told["notes"]) == ("lone.skops", [])
+    assert told["model"] == "lone.skops"
     assert (tmp_path / "r/lone.skops").read_bytes() == content
 
 
@@ -220,3 +224,59 @@ def test_an_experiment_is_restored_by_its_name(trained: Sample, tmp_path: Path) 
     restored(trained, run["id"], tmp_path / "r2")
     assert "strength: 0.5" in (tmp_path / "r2/params.yaml").read_text()
     assert (tmp_path / "r2/metrics.json").read_bytes() == (tmp_path / "r/metrics.json").read_bytes()
+
+
+def test_nothing_is_written_through_a_link_out_of_the_directory(trained: Sample, tmp_path: Path) -> None:
+    trained.write(
+        "dvc.yaml", (trained.root / "dvc.yaml").read_text().replace("metrics.json", "reports/metrics.json")
+    )
+    source = (trained.root / "train.py").read_text()
+    trained.write("train.py", source.replace("metrics.json", "reports/metrics.json"))
+    (trained.root / "reports").mkdir()
+    reproduce_and_record(trained.project)
+    shutil.rmtree(trained.root / "reports")
+    (trained.root / "reports").symlink_to("../shared")
+    commit = trained.commit("Share the reports")
+    shared = tmp_path / "shared/metrics.json"
+    shared.parent.mkdir()
+    shared.write_text("of somebody else")
+    told = restored(trained, commit, tmp_path / "r", code=1)
+    assert shared.read_text() == "of somebody else"
+    (missing,) = (one["what"] for one in told["missing"])
+    assert missing == (
+        "reports/metrics.json is not as it was made then: reports is a symbolic link: nothing is written through it"
+    )
+
+
+def test_neither_locks_nor_the_caches_place_are_written_through_a_link(
+    trained: Sample, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/sub").symlink_to(shared)
+    with pytest.raises(Invalid, match="is not a lock of this repository"):
+        write_locks(tmp_path / "one", b'{"sub/dvc.lock": "schema"}')
+    shutil.copytree(trained.root / ".dvc", shared, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cache"))
+    trained.git.run("rm", "--quiet", "-r", "--cached", ".dvc")
+    (trained.root / ".dvc").rename(tmp_path / "away")
+    (trained.root / ".dvc").symlink_to("../shared")
+    commit = trained.commit("Share the configuration")
+    (trained.root / ".dvc").unlink()
+    (tmp_path / "away").rename(trained.root / ".dvc")
+    with pytest.raises(Conflict, match="is a symbolic link"):
+        restore(trained.project, commit, tmp_path / "r")
+    assert not (shared / "config.local").exists() and not (tmp_path / "r").exists()
+
+
+def test_a_version_made_before_its_commit_is_told_as_such(trained: Sample, tmp_path: Path) -> None:
+    version, _ = register_model(trained.project)
+    assert restored(trained, version.ref, tmp_path / "r")["notes"] == []
+    trained.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 2.0\n")
+    commit = trained.commit("Another strength, which nobody trained with")
+    stale, _ = register_model(trained.project, "late2", "models/late")
+    for subject in (stale.ref, commit):
+        (note,) = restored(trained, subject, tmp_path / subject.replace("/", "-"))["notes"]
+        told = f"late2/1 was made before commit {commit[:10]}, whose code and data may be others: "
+        assert note.startswith(told), note
+        assert "dvc.lock was not in step with params.yaml:strength when late2/1 was registered" in note

@@ -8,7 +8,8 @@ import pytest
 
 from penstock.base.errors import NotFound
 from penstock.ci.report import render_markdown
-from penstock.flows.ci.changes import changes_of
+from penstock.flows.ci.branches import Pushed, ToldBranch
+from penstock.flows.ci.changes import changes_of, list_unjudged
 from penstock.flows.ci.continuous import run_ci
 from penstock.flows.ci.files import plan_ci_file
 from penstock.flows.ci.plots import draw_plots, load_plots
@@ -91,3 +92,15 @@ def test_a_run_says_which_edits_it_did_not_judge_and_of_which_branch_it_is(train
     other = run_ci(trained.project, "trial")
     assert (other.unjudged, other.branch) == ((), "trial"), "another commit than the one that is checked out"
     assert run_ci(trained.project, trained.git.resolve("trial")).branch is None
+
+
+def test_what_a_ci_systems_own_job_left_is_not_told_as_an_edit(trained: Sample) -> None:
+    trained.write("penstock.yaml", "project: sample\nmodel: {name: late, path: models/late}\n")
+    commit = trained.commit("Judge by nothing")
+    for name in (".penstock-ci/bin/python", ".cache/pip/http/1", "build/lib/late.py"):
+        (trained.root / name).parent.mkdir(parents=True)
+        trained.write(name, "")
+    trained.write("train.py", trained.root.joinpath("train.py").read_text() + "# other\n")
+    told = Pushed(told=ToldBranch(commit, "main", "main"))
+    assert list_unjudged(trained.project, commit, told) == ("train.py",)
+    assert list_unjudged(trained.project, commit, Pushed()) == ("train.py", ".cache/", "build/")

@@ -59,7 +59,7 @@ def render_gitlab(job: Job) -> str:
         "  script:",
         *_commands((f"{job.validate} $NEW_DATA" if job.watches_data else job.validate,)),
         "  after_script:",
-        *_commands((*enter, *job.reports)),
+        *_commands((*_withheld(job), *enter, *job.reports)),
         "  artifacts:",
         "    when: always",
         "    expire_in: 30 days",

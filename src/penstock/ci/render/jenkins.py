@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import shlex
 
-from penstock.ci.jobs import JUNIT_FILE, SIGNING_KEY, Job
+from penstock.ci.jobs import ENVIRONMENT, JUNIT_FILE, SIGNING_KEY, Job
 from penstock.ci.render.quoting import any_character
 
 PIPELINE_FILE = "Jenkinsfile"
-ENVIRONMENT = ".penstock-ci"
-_NO_KEY = (f"{SIGNING_KEY} = ''",)
 _SUBMODULES = "git submodule update --init --recursive"
 
 
@@ -38,12 +36,12 @@ def render_jenkins(job: Job) -> str:
         "    }",
         "    stages {",
         *(_stage("Submodules", (_SUBMODULES,), ".") if job.has_submodules else ()),
-        *_stage("Install", install, job.root, environment=_NO_KEY),
+        *_stage("Install", _without_key(install), job.root),
         *_validation(job),
         "    }",
         "    post {",
         "        always {",
-        *_shell(job.reports, job.root, "            "),
+        *_shell(_without_key(job.reports), job.root, "            "),
         f"            junit testResults: {_quote(_pattern(where + JUNIT_FILE))}, allowEmptyResults: true",
         f"            archiveArtifacts artifacts: {_quote(pages)}, allowEmptyArchive: true",
         "        }",
@@ -80,18 +78,15 @@ def _pattern(path: str) -> str:
     return any_character(path, r"\*?,")
 
 
-def _stage(
-    name: str,
-    commands: tuple[str, ...],
-    root: str,
-    when: str | None = None,
-    *,
-    environment: tuple[str, ...] = (),
-) -> list[str]:
+def _without_key(commands: tuple[str, ...]) -> tuple[str, ...]:
+    """Hide the key to sign with in the shell: an agent's own variables come through a step's environment."""
+    return tuple(f"unset {SIGNING_KEY}; {one}" for one in commands)
+
+
+def _stage(name: str, commands: tuple[str, ...], root: str, when: str | None = None) -> list[str]:
     return [
         f"        stage({_quote(name)}) {{",
         *([f"            when {{ {when} }}"] if when else []),
-        *([f"            environment {{ {one} }}" for one in environment]),
         "            steps {",
         *_shell(commands, root, "                "),
         "            }",

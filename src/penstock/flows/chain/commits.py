@@ -118,7 +118,7 @@ def _of_commit(
 
 def _changes(project: Project, tree: Tree, commit: str, *, is_lacking: bool) -> Iterator[Link]:
     """Yield what a commit changed of tracked data."""
-    if tree.repo is None or is_lacking or _is_cut_off(project, commit):
+    if tree.repo is None or is_lacking or commit in project.git.cut_commits():
         yield unknown("what it changed of tracked data: its files, or those before them, are not here")
         return
     try:
@@ -160,12 +160,3 @@ def _subject_of(project: Project, commit: str) -> str:
     author, _, rest = told.partition("\0")
     time, _, subject = rest.partition("\0")
     return f", {format_ms(1000 * int(time))} by {author}: {subject}" if time.isdigit() else ""
-
-
-def _is_cut_off(project: Project, commit: str) -> bool:
-    """Whether a shallow clone ends at a commit: then nobody knows here what was before it."""
-    place = project.git.run("rev-parse", "--git-path", "shallow", check=False)
-    try:
-        return bool(place) and commit in (project.root / place).read_text().split()
-    except OSError:
-        return False

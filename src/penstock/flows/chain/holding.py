@@ -17,7 +17,7 @@ from penstock.data.verbs.status import legacy_matches
 from penstock.flows.chain.links import Link, unknown
 from penstock.flows.chain.tree import Tree
 from penstock.flows.tracked.selection import Chosen
-from penstock.flows.tracked.timeline import Change
+from penstock.flows.tracked.timeline import Change, History
 from penstock.storage.resolve import without_password
 
 
@@ -36,7 +36,7 @@ def held_contents(tree: Tree, path: str) -> list[Held]:
     changes, now = tree.changes.get(path, ()), tree.md5_now(path)
     newest = changes[0] if changes else None
     if now is not None:
-        found[now] = Held(now, _since(tree.now[path].output, newest), "now")
+        found[now] = Held(now, _since(tree.now[path].output, newest, tree.history), "now")
     other = _disk_md5(tree, path)
     if other is not None:
         found.setdefault(other, Held(other, f"on disk, {_how_to_take(tree.now[path])}", "on disk"))
@@ -48,13 +48,18 @@ def held_contents(tree: Tree, path: str) -> list[Held]:
     return list(found.values())
 
 
-def _since(output: Output, newest: Change | None) -> str:
+def _since(output: Output, newest: Change | None, history: History) -> str:
     """Say since when a path holds what its pointer or lock says; of what git holds itself no commit's pointer speaks."""
     if not output.cached:
         return "now"
+    if newest is None and history.cut:
+        return f"now, since when is unknown: {history.cut}"
     if newest is None or not (output.hash and output.hash.same_content(newest.info)):
         return "now, not committed"
-    return f"now, since commit {newest.commit.id[:10]} of {format_ms(newest.commit.time_ms)}"
+    since = f"now, since commit {newest.commit.id[:10]} of {format_ms(newest.commit.time_ms)}"
+    return (
+        f"{since} or before, which is unknown: {history.cut}" if newest.commit.id in history.cut_at else since
+    )
 
 
 def path_links(tree: Tree, path: str, contents: Sequence[str], subject: str) -> list[Link]:
@@ -94,7 +99,9 @@ def _gone_links(tree: Tree, path: str) -> Iterator[Link]:
     if tree.problem:
         yield unknown(f"what {path} holds now: {tree.problem}")
         return
-    if not changes:
+    if not changes and tree.history.cut:
+        yield unknown(f"whether {path}, which is not tracked here, was tracked before: {tree.history.cut}")
+    elif not changes:
         yield _said(path, f"{path} is not tracked here, and no commit that led to HEAD tracked it")
     elif changes[0].info is None:
         gone = changes[0].commit

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from penstock.base.errors import Conflict, NotFound, PenstockError
-from penstock.base.files import write_atomic
+from penstock.base.files import remove_path, write_atomic
 from penstock.base.git import Git, changed_paths
 from penstock.data.cache.hashing import hash_path
+from penstock.data.verbs.checkout import check_parents
 from penstock.flows.chain.kept import why_lacking
 from penstock.flows.chain.lineage import explain
 from penstock.flows.chain.links import Explanation
@@ -29,6 +30,7 @@ from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
 from penstock.project.submodules import bring_submodules
 from penstock.project.worktree import require_git
+from penstock.registry.documents.origins import by_reason, commit_words, unknowns
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.registry.versions import find_deletions
@@ -82,7 +84,7 @@ def restore(project: Project, subject: str, into: Path) -> Restored:
 
     Raises:
         NotFound: the subject leads to no commit, or to one that this repository does not have.
-        Conflict: `into` exists and is not empty.
+        Conflict: `into` exists and is not empty, or the commit's `.dvc` is a symbolic link.
     """
     explanation = explain(project, subject)
     origin = _origin_of(project, explanation)
@@ -132,7 +134,20 @@ def _origin_of(project: Project, explanation: Explanation) -> _Origin:
     ):
         note = f"{version.ref} was made with changes that are not in the commit: penstock restore {version.ref} has them"
         return _Origin(origin.commit, notes=(note,))
-    return replace(origin, dirty_digest=made.dirty_digest, lock_digest=made.lock_digest)
+    return replace(
+        origin,
+        dirty_digest=made.dirty_digest,
+        lock_digest=made.lock_digest,
+        notes=(*notes, *_registered_only(version)),
+    )
+
+
+def _registered_only(version: ModelVersion) -> Iterator[str]:
+    """Yield that a version's commit is not known to be what it was made from, and why."""
+    words, commit = commit_words(version), version.provenance.commit or ""
+    if words:
+        why = "; ".join(by_reason(unknowns(version)))
+        yield f"{version.ref} was {words}commit {commit[:10]}, whose code and data may be others: {why}"
 
 
 def _require_commit(project: Project, subject: str, origin: _Origin) -> None:
@@ -168,6 +183,7 @@ class _Restoring:
         self._try(lambda: bring_submodules(self.into, git_root))
         self._try(lambda: self._apply_uncommitted(git))
         self._try(lambda: self._write_locks(root))
+        _check_own(self.into, root)
         _share_cache(project, root)
         places = Places(
             root,
@@ -199,7 +215,7 @@ class _Restoring:
             brought.output_count,
             model,
             self.uncommitted,
-            (*self.origin.notes, *([why] if why else [])),
+            (*self.origin.notes, *([why] if why else []), *brought.undetermined),
             tuple(self.lacks),
         )
 
@@ -236,7 +252,13 @@ def _uncached_lacks(inside: Project) -> Iterator[Lack]:
         if is_there and hash_path(inside.data, place).md5 == info.md5:
             continue
         if stored is not None and not info.is_tree:
+            try:
+                check_parents(inside.data, place)
+            except PenstockError as error:
+                yield Lack(f"{path} is not as it was made then: {error.message}", error.hint or "")
+                continue
             place.parent.mkdir(parents=True, exist_ok=True)
+            remove_path(place)
             shutil.copyfile(stored, place)
             continue
         state = "as committed, not as it was made then" if is_there else "not there"
@@ -259,6 +281,17 @@ def _unkept(inside: Project, told: set[str]) -> Iterator[Lack]:
 
 def _again(root: Path) -> str:
     return f"penstock -C {shlex.quote(str(root))} repro makes it again"
+
+
+def _check_own(into: Path, root: Path) -> None:
+    """Refuse a commit whose project, or what configures it, is a symbolic link: it would be written through."""
+    place = root / ".dvc"
+    if place.resolve() != into.resolve() / place.relative_to(into):
+        raise Conflict(
+            f"{place.relative_to(into)} is a symbolic link in the commit: nothing is written through it",
+            code="data.symlink",
+            hint="git checkout the commit, and put a directory in its place",
+        )
 
 
 def _share_cache(project: Project, root: Path) -> None:

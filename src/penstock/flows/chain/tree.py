@@ -15,7 +15,7 @@ from penstock.base.errors import NotARepository, PenstockError
 from penstock.base.git import Git
 from penstock.data.repository import DataRepository
 from penstock.flows.tracked.selection import Chosen, select
-from penstock.flows.tracked.timeline import Change, list_changes
+from penstock.flows.tracked.timeline import Change, History, read_history
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import upstream_of
 from penstock.pipeline.lockfile import LockEntry, load_entries, parse_lock
@@ -31,6 +31,7 @@ class Tree:
     problem: str = ""
     now: Mapping[str, Chosen] = field(default_factory=dict)
     changes: Mapping[str, Sequence[Change]] = field(default_factory=dict)
+    history: History = field(default_factory=History)
 
     def md5_now(self, path: str) -> str | None:
         """Return what the pointer or lock says that a path holds; None where nothing is tracked there or it never ran."""
@@ -122,13 +123,15 @@ def open_tree(project: Project) -> Iterator[Tree]:
 
 def _read(repo: DataRepository) -> Tree:
     changes: dict[str, list[Change]] = {}
+    history = History()
     try:
-        for one in list_changes(repo):
+        history = read_history(repo)
+        for one in history.changes:
             changes.setdefault(one.path, []).append(one)
         now = {repo.relative(one.output.path): one for one in select(repo)}
     except PenstockError as error:
-        return Tree(repo, error.message, {}, changes)
-    return Tree(repo, "", now, changes)
+        return Tree(repo, error.message, {}, changes, history)
+    return Tree(repo, "", now, changes, history)
 
 
 def _is_in(path: str, outer: str) -> bool:

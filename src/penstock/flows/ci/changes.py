@@ -8,7 +8,9 @@ from typing import Any
 
 from penstock.base.errors import PenstockError
 from penstock.base.numbers import format_number
+from penstock.ci.jobs import ENVIRONMENT
 from penstock.ci.report import Changes
+from penstock.flows.ci.branches import Pushed
 from penstock.flows.comparing.differences import Pair, compare_sides
 from penstock.flows.comparing.sides import find_side
 from penstock.flows.models.proving import told_files
@@ -42,20 +44,25 @@ def changes_of(project: Project, commit: str, champion: ModelVersion | None) -> 
     return None
 
 
-def list_uncommitted(project: Project, *more: str) -> list[str]:
-    """Return the project's files that differ from what is committed, new ones too, and of `more` paths of git's."""
-    status = project.git.run_bytes("status", "--porcelain", "-z", "--no-renames", "--", ".", *more)
+def list_uncommitted(project: Project, *more: str, new: bool = True) -> list[str]:
+    """Return the project's files that differ from what is committed, `new` ones too, and of `more` paths of git's."""
+    untracked = f"--untracked-files={'normal' if new else 'no'}"
+    status = project.git.run_bytes("status", "--porcelain", "-z", "--no-renames", untracked, "--", ".", *more)
     return [entry[3:].decode(errors="replace") for entry in status.split(b"\0") if len(entry) > 3]
 
 
-def list_unjudged(project: Project, commit: str) -> tuple[str, ...]:
-    """Return what a run on the commit that is checked out does not see: uncommitted files, and data that changed since."""
+def list_unjudged(project: Project, commit: str, pushed: Pushed) -> tuple[str, ...]:
+    """Return what a run on the commit that is checked out does not see: uncommitted files, and data that changed since.
+
+    In the checkout of a CI system nobody edits: new files are what its job installed.
+    """
     if commit != project.git.head():
         return ()
     data: list[str] = []
     with suppress(PenstockError):  # what is wrong with the data, the run tells
         data = [path for entries in status(project.data).values() for path in _modified(entries)]
-    return tuple(dict.fromkeys((*list_uncommitted(project), *data)))
+    edited = list_uncommitted(project, f":(top,exclude){ENVIRONMENT}", new=pushed.told is None)
+    return tuple(dict.fromkeys((*edited, *data)))
 
 
 def told_unjudged(names: Sequence[str]) -> str:

@@ -116,7 +116,7 @@ def run_ci(
     commit = project.git.resolve(revision)
     started_ms = pushed.began_ms or now_ms()
     branch = pushed.branch or branch_of(project.git, revision, pushed)
-    unjudged = list_unjudged(project, commit) if pushed.branch is None else ()
+    unjudged = list_unjudged(project, commit, pushed) if pushed.branch is None else ()
     progress = _Progress()
     with clean_worktree(project, commit, "ci") as tree:
         run = _Run(tree, progress, on_step or (lambda step: None))
@@ -226,7 +226,7 @@ def _bring_data(project: Project, tree: Project) -> _Outcome:
     )
     if brought.absent:
         sentence += f"; to be made again: {', '.join(brought.absent)}"
-    return _Outcome(sentence)
+    return _Outcome(sentence, details=brought.undetermined)
 
 
 def _run_tests(tree: Project) -> _Outcome:

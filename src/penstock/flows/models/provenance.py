@@ -67,7 +67,8 @@ def write_locks(root: Path, locks: bytes) -> None:
     texts = json.loads(locks) if locks.startswith(b"{") else {LOCK_FILE: locks.decode()}
     for name, text in texts.items():
         place = Path(os.path.normpath(root / name))
-        if place.name != LOCK_FILE or not place.is_relative_to(root):
+        is_inside = place.parent.resolve().is_relative_to(root.resolve())
+        if place.name != LOCK_FILE or not is_inside:
             raise Invalid(f"{name} is not a lock of this repository", code="data.outside", path=name)
         write_atomic(place, text.encode())
 

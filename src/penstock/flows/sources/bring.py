@@ -16,6 +16,7 @@ from penstock.flows.sources.imports import fetch_import
 from penstock.flows.tracked.remotes.transferring import DEFAULTS, fetch_chosen
 from penstock.flows.tracked.versioning import Chosen, checkout, select
 from penstock.project.project import Project
+from penstock.storage.resolve import without_password
 
 SHOWN = 8
 
@@ -24,13 +25,15 @@ SHOWN = 8
 class Brought:
     """How many tracked paths are in place, how many objects came from elsewhere, what could not be had.
 
-    `absent` says of what stages made, and can make again, where it is not; `lost` why the rest is not here.
+    `absent` says of what stages made, and can make again, where it is not; `lost` why the rest is not here; `undetermined`
+    what came without a commit that says which content is meant.
     """
 
     output_count: int
     fetched_count: int
     absent: Mapping[str, str]
     lost: tuple[PenstockError, ...] = ()
+    undetermined: tuple[str, ...] = ()
 
 
 def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
@@ -68,7 +71,13 @@ def bring_what_there_is(tree: Project, remotes: DataRepository) -> Brought:
     present = [one for one in [*ready, *others] if one is not None and bringing.is_here(one)]
     if present:
         checkout(tree.data, present)
-    return Brought(len(present), bringing.fetched_count, bringing.absent, tuple(bringing.lost))
+    return Brought(
+        len(present),
+        bringing.fetched_count,
+        bringing.absent,
+        tuple(bringing.lost),
+        tuple(bringing.undetermined),
+    )
 
 
 def paths_of(error: PenstockError) -> tuple[str, ...]:
@@ -92,6 +101,7 @@ class _Bringing:
         self.fetched_count = 0
         self.absent: dict[str, str] = {}
         self.lost: list[PenstockError] = []
+        self.undetermined: list[str] = []
 
     def is_here(self, one: Chosen) -> bool:
         return one.output.hash is not None and has(self.repo, one.output.hash)
@@ -109,6 +119,12 @@ class _Bringing:
         if found is None:
             return None
         self.fetched_count += 1
+        origin = one.pointer.dependencies[0].get("repo")
+        if origin and not origin.get("rev_lock"):
+            source = f"{origin.get('rev') or 'the default branch'} of {without_password(str(origin['url']))}"
+            self.undetermined.append(
+                f"{one.output.source} does not record a commit: {path} is what {source} has now"
+            )
         if one.output.hash is not None and not self.is_here(one):
             self._lose(
                 NotFound(

@@ -337,7 +337,7 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
 
 
 def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
-    """Bring an import's missing objects into the cache from its source at the locked commit.
+    """Bring an import's missing objects into the cache from its source at the locked commit; where none is, at its revision or HEAD.
 
     Returns what came, or None where the import was never looked at (`--no-exec`).
 
@@ -355,7 +355,7 @@ def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
             _told_of(repo, pointer),
             open_source(
                 origin["url"],
-                origin.get("rev_lock"),
+                origin.get("rev_lock") or origin.get("rev") or "HEAD",
                 base=origin_base(repo.root, pointer.path.parent, origin),
                 overrides=Overrides.of(origin),
             ) as source,

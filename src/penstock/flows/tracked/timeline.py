@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,18 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class History:
+    """What commits changed, newest first, as far as it is known: `cut` says why not what was before, empty where it is.
+
+    A change at one of `cut_at` may be older: a shallow clone ends there.
+    """
+
+    changes: Sequence[Change] = ()
+    cut: str = ""
+    cut_at: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Change:
     """What a commit made of one tracked path; `info` is None where it was no longer tracked."""
 
@@ -50,14 +62,23 @@ class _Touched:
 
 
 def list_changes(repo: DataRepository, limit: int = COMMITS) -> list[Change]:
-    """Return what the commits that led to HEAD changed of tracked data, newest first; what cannot be read is left out.
+    """Return what the commits that led to HEAD changed of tracked data, newest first; what cannot be read is left out."""
+    return [*read_history(repo, limit).changes]
 
-    Merges count as one commit. Costs two git processes, however many commits and pointers.
+
+def read_history(repo: DataRepository, limit: int = COMMITS) -> History:
+    """Return what the commits that led to HEAD changed of tracked data, and where that ends.
+
+    What cannot be read is left out. Merges count as one commit. Costs three git processes, however many commits and pointers.
     """
     git = Git(repo.root)
     if repo.git_root() is None or git.head() is None:
-        return []
-    return _read_changes(repo, _read_log(git, limit))
+        return History()
+    touched, cut_at = _read_log(git, limit), git.cut_commits()
+    cut = "this clone is shallow; next: git fetch --unshallow" if cut_at else ""
+    if len({one.commit.id for one in touched}) >= limit:
+        cut = f"only the newest {limit} commits that changed tracked data are looked at"
+    return History(_read_changes(repo, touched), cut, cut_at)
 
 
 def changes_in(repo: DataRepository, commit: str) -> list[Change]:
