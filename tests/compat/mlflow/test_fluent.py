@@ -46,7 +46,8 @@ def test_nobody_knows_whether_the_tree_of_a_run_was_clean(tracking: Tracking, tm
     missing = unknowns(version)
     assert missing["clean tree"] == "whether the tree was clean is not known"
     texts = [one.text for one in explain(project, "dirty/1").links if one.kind in {"commit", "unknown"}]
-    assert f"{(git.head() or '')[:10]}, whether the tree was clean is not known" in texts
+    told = "whether the tree was clean is not known; no git repository is here that could have it"
+    assert f"{(git.head() or '')[:10]}, {told}" in texts
     assert "stage: a client uploaded it" in " ".join(texts)
     project.close()
 
