@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from patience import PATIENCE_S
-from penstock.base.store.database import Database
+from penstock.base.errors import Unavailable
+from penstock.base.store.database import Database, connect
 from penstock.base.store.events import list_events
-from penstock.flows.production.live.late import LateRecords
+from penstock.flows.production.live.late import Late, LateRecords
 from penstock.flows.production.live.recording import LiveRecorder
-from penstock.flows.production.live.spool import MAX_BYTES
+from penstock.flows.production.live.spool import ENDING, MAX_BYTES, REFUSED, REFUSED_MAX, Spool
 from penstock.monitoring.windows import list_windows
 from penstock.serving.predictions.stored import list_predictions, predictions
 from penstock.workspace import open_workspace
@@ -125,3 +129,141 @@ def away(database: Database) -> Iterator[None]:
         lock.execute("BEGIN IMMEDIATE")
         yield
         lock.execute("ROLLBACK")
+
+
+def keep(home: Path, counter: int) -> None:
+    """Let a recorder end that saw one request, with a store that takes nothing: no table was made in it."""
+    store = connect(f"sqlite:///{home.parent}/empty.db")
+    made = LiveRecorder(store, counter, FOR_EVER, flush_s=600, late=LateRecords(home))
+    made.record(observe(counter, [0.5]))
+    made.close()
+    store.close()
+
+
+def deliver(database: Database, home: Path) -> None:
+    following = LiveRecorder(database, 9, FOR_EVER, flush_s=0.01, late=LateRecords(home))
+    wait_until(lambda: following._late.is_delivered)
+    following.close()
+
+
+def batches(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*/*{ENDING}"))
+
+
+def spoil(path: Path) -> None:
+    """Let a batch name a column that the store has no more, as after a release that renamed one."""
+    late = msgspec.msgpack.decode(path.read_bytes(), type=Late)
+    for row in late.rows:
+        row.whole["renamed"] = 1
+    path.write_bytes(msgspec.msgpack.encode(late))
+
+
+def test_what_the_store_refuses_is_put_aside_and_holds_nothing_back(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (1, 2):
+        keep(tmp_path, number)
+    oldest, newest = batches(tmp_path / "serve")
+    spoil(oldest)
+    deliver(database, tmp_path)
+    assert rows_of(database, predictions) == 1
+    assert "what is known of 1 request is put aside in" in caplog.text
+    assert [one.name for one in (tmp_path / "serve" / REFUSED).iterdir()] == [oldest.name]
+    assert not newest.exists()
+
+
+def test_what_cannot_be_put_aside_stays_where_it_is(database: Database, tmp_path: Path) -> None:
+    keep(tmp_path, 1)
+    (kept,) = batches(tmp_path / "serve")
+    spoil(kept)
+    (tmp_path / "serve" / REFUSED).write_bytes(b"")  # no folder can be made there
+    deliver(database, tmp_path)
+    assert [one.name for one in batches(tmp_path / "serve")] == [kept.name]
+    (tmp_path / "serve" / REFUSED).unlink()
+    (tmp_path / "serve" / REFUSED).mkdir()
+    for number in range(REFUSED_MAX):
+        (tmp_path / "serve" / REFUSED / str(number)).write_bytes(b"")
+    deliver(database, tmp_path)
+    assert kept.name in {one.name for one in (tmp_path / "serve" / REFUSED).iterdir()}
+
+
+def test_what_cannot_be_read_now_is_read_when_it_can(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(tmp_path, 1)
+    (kept,) = batches(tmp_path / "serve")
+    data = kept.read_bytes()
+    kept.unlink()
+    kept.symlink_to(
+        tmp_path, target_is_directory=True
+    )  # reading fails with EISDIR, as it would with EMFILE or EIO
+    following = LiveRecorder(database, 9, FOR_EVER, flush_s=0.01, late=LateRecords(tmp_path))
+    wait_until(lambda: "cannot be read now" in caplog.text)
+    (moved,) = batches(tmp_path / "serve")
+    (moved.parent / ".whole").write_bytes(data)
+    (moved.parent / ".whole").rename(moved)
+    wait_until(lambda: following._late.is_delivered)
+    following.close()
+    assert rows_of(database, predictions) == 1
+    assert caplog.text.count("cannot be read now") == 1
+
+
+def test_a_folder_that_was_removed_meanwhile_is_made_again(database: Database, tmp_path: Path) -> None:
+    late = LateRecords(tmp_path)
+    shutil.rmtree(tmp_path / "serve")
+    made = LiveRecorder(database, 1, FOR_EVER, flush_s=0.01, late=late)
+    wait_until(lambda: late.is_delivered)
+    made.close()
+    counts = Late(rows=[], request_count=1, lost={"delay": 1})
+    late.keep(counts, counts, Unavailable("away", code="test.away"))
+    late.close()
+    deliver(database, tmp_path)
+    with database.read() as connection:
+        assert len(list_events(connection, kind="endpoint.answers_lost")) == 1
+
+
+def test_without_room_at_home_what_is_kept_elsewhere_reaches_its_own_project_alone(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for home in (mine, other):
+        home.write_bytes(b"")  # a file: no folder can be made in it
+    keep(mine, 1)
+    deliver(database, other)
+    assert rows_of(database, predictions) == 0
+    mine.unlink()  # it can be written again
+    deliver(database, mine)
+    assert rows_of(database, predictions) == 1
+
+
+def test_a_folder_for_temporary_files_that_others_may_write_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    home = tmp_path / "home"
+    home.write_bytes(b"")
+    made = Spool(home, "serve")
+    assert made.folder is not None
+    parent = made.folder.parent
+    made.close()
+    parent.chmod(0o777)
+    assert Spool(home, "serve").folder is None
+
+
+def test_without_room_for_the_reserve_no_file_stays_open(tmp_path: Path) -> None:
+    def count() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before, limits = count(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        made = Spool(tmp_path, "serve", reserve_bytes=200_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert made.folder is not None
+    assert made.keep("serve", made.next_id(), 1, b"x")
+    made.close()
+    assert count() == before

@@ -67,6 +67,20 @@ def list_verdicts_on(connection: sa.Connection, model_digest: str) -> list[Verdi
     return list(_read(connection, query.order_by(verdicts.c.created_ms.desc())))
 
 
+def glance_verdicts_on(connection: sa.Connection, model_digest: str) -> tuple[list[Verdict], list[str]]:
+    """Return what `list_verdicts_on` does without the rows that cannot be read, and the ids of those: open no door on it."""
+    if not model_digest:
+        return [], []
+    query = sa.select(verdicts.c.id).where(verdicts.c.model_digest == model_digest)
+    found, unreadable = [], []
+    for verdict_id in connection.execute(query.order_by(verdicts.c.created_ms.desc())).scalars().all():
+        try:
+            found.append(get_verdict(connection, verdict_id))
+        except Corrupt:
+            unreadable.append(verdict_id)
+    return found, unreadable
+
+
 def was_judged(connection: sa.Connection, model: str) -> bool:
     """Say whether a gate ever judged anything of a model."""
     query = sa.select(verdicts.c.id).where(verdicts.c.model == model).limit(1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from flows.production.endpoints import World
 from penstock.base.errors import Invalid, NotFound
 from penstock.flows.production.checking import check_guardrails
-from penstock.flows.production.policing import apply_policies, compare_file, plan_policies
+from penstock.flows.production.policing import FileFollower, apply_policies, compare_file, plan_policies
 from penstock.flows.setup.checking import check_project
 from penstock.monitoring.policies import Policy, find_policy, list_policies, policies
 from penstock.monitoring.profile import Profile
@@ -203,3 +204,23 @@ def test_an_endpoint_that_the_file_does_not_name_any_more_is_told_everywhere(wor
     assert f"delay: {words}" in [one.sentence for one in checks]
     (world.root / "penstock.yaml").unlink()
     assert compare_file(world.project) == {}
+
+
+def test_what_the_store_would_not_take_of_it_is_told_at_the_next_look(world: World) -> None:
+    write(world, FILE)
+    world.deploy(1)
+    follower = FileFollower(world.project)
+    follower.follow()
+    (world.root / "penstock.yaml").write_text(FILE.replace("  delay:", "  late:"))
+    with world.project.database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER away BEFORE INSERT ON events WHEN NEW.kind = 'policy.kept' "
+            "BEGIN SELECT RAISE(ABORT, 'away'); END"
+        )
+    with pytest.raises(sa.exc.IntegrityError, match="away"):
+        follower.follow()
+    with world.project.database.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER away")
+    for _ in range(2):
+        follower.follow()
+    assert len(world.events("policy.kept")) == 1

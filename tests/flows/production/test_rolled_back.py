@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -10,14 +12,17 @@ from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, Refused
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.evidence.refusals import answer_for
 from penstock.flows.production.overview import view_endpoint
 from penstock.flows.production.revising import ROLLED_BACK, apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
+from penstock.flows.production.traffic.straying import strays_from
 from penstock.monitoring.alerts import alerts
+from penstock.project.project import Project
 from penstock.registry.aliases import list_alias_moves
 from penstock.registry.entities import FileDigest, Manifest, Verdict
 from penstock.registry.states import list_rolled_back, require_not_rolled_back
-from penstock.registry.tables import versions
+from penstock.registry.tables import verdicts, versions
 from penstock.registry.verdicts import add_verdict
 from penstock.registry.versions import get_version
 
@@ -200,6 +205,23 @@ def test_the_controller_names_what_it_passed_over_and_the_note_what_can_work(wor
     assert view_endpoint(world.project, "delay").notes == ()
 
 
+def test_a_page_asks_no_artifacts_and_a_promotion_does(world: World) -> None:
+    """An object store that hangs would hold the page and its connection to the store."""
+    world.policy()
+    for number in (1, 2, 3):
+        world.deploy(number)
+    world.alias(2)
+    lose_files(world, 2)
+    places = dataclasses.replace(world.project.places, artifacts_url="nosuch://nowhere")
+    away = Project(places, world.project.settings, "controller")
+    strays = "it is declared with m@champion, which is m/2, and serves m/3"
+    assert view_endpoint(away, "delay").notes == (f"{strays}: penstock deploy delay --model m@champion",)
+    away.close()
+    with world.project.database.read() as connection:
+        (told,) = strays_from(connection, world.project.artifacts, ("m", "champion"), 2)
+    assert told.startswith(f"endpoint delay: {strays}; m/2 cannot be served again: ")
+
+
 def test_no_note_names_a_deployment_of_what_was_rolled_back(world: World) -> None:
     world.policy(POLICY.replace("hold_s: 0", "hold_s: 0, alias: stay"))
     world.alias(2)
@@ -210,3 +232,23 @@ def test_no_note_names_a_deployment_of_what_was_rolled_back(world: World) -> Non
     assert world.champion() == 2
     (note,) = view_endpoint(world.project, "delay").notes
     assert note.endswith("m/2 was rolled back: penstock promote m/1 points the alias at what is served")
+
+
+def test_a_verdict_that_cannot_be_read_stops_nobody_who_answers_for_a_version(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.policy()
+    world.deploy(1)
+    world.deploy(2)
+    apply_deployment(world.project, plan_rollback(world.project, "delay"))
+    with world.project.database.write() as connection:
+        version = get_version(connection, "m", 2)
+        verdict = Verdict(
+            id="damaged", model="other", model_digest=version.digest, settings_digest="", data={}, passed=True,
+            checks=(), created_ms=now_ms(), actor="ci",
+        )  # fmt: skip
+        add_verdict(connection, verdict)
+        connection.execute(verdicts.update().where(verdicts.c.id == "damaged").values(checks={"no": "list"}))
+        answer_for(connection, version, "person:ada", "the other one is worse")
+    assert rolled_back(world) == []
+    assert "1 verdict of the files of m/2 cannot be read and is not answered for: damaged" in caplog.text

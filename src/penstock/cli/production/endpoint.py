@@ -44,7 +44,7 @@ def endpoint_list(session: Session) -> None:
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         found = list_endpoints(connection)
-        notes = notes_of(connection, project.artifacts, found)
+        notes = notes_of(connection, found)
         kept = [find_rules(connection, revision.endpoint, revision.model) for revision in found]
     if project.settings_problem is None:
         for name, words in compare_file(project).items():

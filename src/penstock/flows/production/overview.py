@@ -160,7 +160,7 @@ def overview(
         labels = tell_waiting(connection, now_ms())
         nobody_acts = why_nobody_acts(connection, now_ms())
         untold = list_untold(connection)
-        notes_by = notes_of(connection, project.artifacts, revisions)
+        notes_by = notes_of(connection, revisions)
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
     found = []

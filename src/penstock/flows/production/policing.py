@@ -6,7 +6,6 @@ changes nothing: the policies that hold are kept, and an event says where it is 
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import dataclass
 
 from penstock.base.digest import digest_bytes
@@ -127,6 +126,8 @@ class FileFollower:
         self._project = project
         _ = project.readable_settings  # as they are now: what a wrong file goes back to
         self._seen: tuple[str, tuple[str, ...]] | None = None
+        self._untold: set[str] = set()
+        """Endpoints that the file has ceased to name, which is not written yet."""
         self.problem = ""
 
     def follow(self) -> None:
@@ -169,18 +170,19 @@ class FileFollower:
                 self._refuse(told_outside(error).message)
         else:
             self.problem = ""
-            self._tell_unnamed(gone)
+            self._untold |= gone
+            self._tell_unnamed()
         self._seen = seen
 
-    def _tell_unnamed(self, gone: Set[str]) -> None:
-        """Write that the file has ceased to name endpoints, whose policies hold on."""
-        told = {name: words for name, words in compare_file(self._project).items() if name in gone}
-        if not told:
-            return
-        with self._project.database.write() as connection:
-            for name, words in told.items():
-                actor = self._project.actor
-                record_event(connection, "policy.kept", f"endpoint:{name}", actor, f"{name}: {words}")
+    def _tell_unnamed(self) -> None:
+        """Write that the file has ceased to name endpoints, whose policies hold on; until that is written, at each look."""
+        told = {name: words for name, words in compare_file(self._project).items() if name in self._untold}
+        if told:
+            with self._project.database.write() as connection:
+                for name, words in told.items():
+                    actor = self._project.actor
+                    record_event(connection, "policy.kept", f"endpoint:{name}", actor, f"{name}: {words}")
+        self._untold.clear()
 
     def _refuse(self, message: str) -> None:
         if message == self.problem:

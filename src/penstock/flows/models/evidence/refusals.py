@@ -6,16 +6,20 @@ took them away, or gave the same files another name, would open every door.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
+from penstock.base.numbers import counted
 from penstock.base.store.events import record_event
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.states import VersionState, add_state, clear_state
 from penstock.registry.tables import version_states
-from penstock.registry.verdicts import list_verdicts_on
+from penstock.registry.verdicts import glance_verdicts_on, list_verdicts_on
+
+logger = logging.getLogger(__name__)
 
 
 def last_said(connection: sa.Connection, version: ModelVersion) -> list[Verdict]:
@@ -26,8 +30,12 @@ def last_said(connection: sa.Connection, version: ModelVersion) -> list[Verdict]
     Raises:
         Corrupt: a row cannot be read.
     """
+    return _newest(list_verdicts_on(connection, version.digest))
+
+
+def _newest(said: Sequence[Verdict]) -> list[Verdict]:
     newest: dict[str, Verdict] = {}
-    for verdict in list_verdicts_on(connection, version.digest):
+    for verdict in said:
         if verdict.checks:
             newest.setdefault(verdict.model, verdict)
     return list(newest.values())
@@ -49,14 +57,18 @@ def standing(
 def answer_for(connection: sa.Connection, version: ModelVersion, actor: str, reason: str) -> None:
     """Let a version out again because a person answers for it: its rollbacks are taken back, and the refusals that stand.
 
-    Raises:
-        Corrupt: the row of a verdict cannot be read.
+    A verdict that cannot be read is told and left out: nobody answers for it, and it stops no emergency.
     """
     clear_state(connection, version, actor, reason)
     answered = _answered(connection, version)
-    told = [
-        (one, told_refusal(version, one)) for one in last_said(connection, version) if one.id not in answered
-    ]
+    said, unreadable = glance_verdicts_on(connection, version.digest)
+    if unreadable:
+        logger.warning(
+            "%s of the files of %s cannot be read and %s not answered for: %s; penstock model verify %s tells more",
+            counted(len(unreadable), "verdict"), version.ref, "is" if len(unreadable) == 1 else "are",
+            ", ".join(unreadable), version.ref,
+        )  # fmt: skip
+    told = [(one, told_refusal(version, one)) for one in _newest(said) if one.id not in answered]
     refusals = [(one, why) for one, why in told if why is not None]
     if not refusals:
         return

@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError, described
+from penstock.base.errors import Corrupt, PenstockError, Unavailable, described
 from penstock.base.numbers import counted
 from penstock.base.store.database import Database
 from penstock.base.store.events import record_event
@@ -56,12 +56,13 @@ class LateRecords:
             None if home is None else Spool(home, KIND, max_bytes=max_bytes, reserve_bytes=RESERVE_BYTES)
         )
         self.is_delivered = False
-        """Whether what was kept before is written."""
+        """Whether what was kept before is written, or put aside."""
+        self._told: set[str] = set()
 
     def keep(self, late: Late, counts: Late, why: Exception) -> None:
         """Keep what could not be written, or its counts alone, and tell it."""
         spool, what = self._spool, counted(late.request_count, "request")
-        reason = why.message if isinstance(why, PenstockError) else described(why)
+        reason = _words(why)
         if spool is not None and self._put(spool, late):
             logger.warning(
                 "what is known of %s waits in %s and is written by the next start: %s",
@@ -80,33 +81,52 @@ class LateRecords:
     def deliver(self, database: Database, join: Join, actor: str) -> None:
         """Write what processes before this one kept.
 
+        What the store refuses is put aside and told, so that it holds nothing back; what cannot be read now waits.
+
         Args:
             join: joins labels that waited for answers, in the transaction that writes these.
 
         Raises:
-            Unavailable: the store cannot be reached; everything still waits.
+            Unavailable: the store cannot be reached; what is not written still waits.
+            Corrupt: the store itself is damaged; the same.
         """
-        if self._spool is None or self.is_delivered:
+        spool, is_all = self._spool, True
+        if spool is None or self.is_delivered:
             return
-        self._spool.adopt()
-        for one in self._spool.list():
+        spool.adopt()
+        for one in spool.list():
             try:
-                late = msgspec.msgpack.decode(one.read(), type=Late)
-            except (OSError, msgspec.MsgspecError) as error:
-                logger.error("what an earlier process kept cannot be read: %s", error)
-                self._spool.refuse(one)
-                continue
+                self._deliver(spool, one, database, join, actor)
+            except OSError as error:
+                is_all = False
+                if one.name not in self._told:
+                    self._told.add(one.name)
+                    logger.warning("what an earlier process kept cannot be read now: %s", error)
+        self.is_delivered = is_all
+
+    def _deliver(self, spool: Spool, one: Waiting, database: Database, join: Join, actor: str) -> None:
+        data = one.read()
+        what = "what an earlier process kept"
+        try:
+            late = msgspec.msgpack.decode(data, type=Late)
+            what = f"what is known of {counted(late.request_count, 'request')}"
             with database.write() as connection:
                 is_new = add_batch(connection, _id_of(one), now_ms())
                 if is_new:
                     _write(connection, late, join, actor)
-            self._spool.remove(one)
-            if is_new:
-                logger.info(
-                    "what an earlier process could not write of %s is written",
-                    counted(late.request_count, "request"),
-                )
-        self.is_delivered = True
+        except (Unavailable, OSError):
+            raise
+        except Exception as error:
+            if isinstance(error, Corrupt) and error.code == "store.corrupt":
+                raise  # the batch is not at fault: it waits until a copy of the store is put back
+            _put_aside(spool, one, what, error)
+            return
+        spool.remove(one)
+        if is_new:
+            logger.info(
+                "what an earlier process could not write of %s is written",
+                counted(late.request_count, "request"),
+            )
 
     def close(self) -> None:
         """Leave nothing behind but what waits."""
@@ -123,6 +143,17 @@ def counts_of(late: Late, rows: list[LateRow]) -> Late:
     for one in late.answers:
         lost[one.endpoint] += len(one.rows)
     return Late(rows=rows, refused=late.refused, request_count=late.request_count, lost=dict(lost))
+
+
+def _put_aside(spool: Spool, one: Waiting, what: str, why: Exception) -> None:
+    """Keep what nobody can write out of the way; it is never deleted, since nothing else knows of it."""
+    aside = spool.put_aside(one)
+    place = f"is put aside in {aside}" if aside else f"stays in {one.path} until the next start"
+    logger.error("%s %s, since it cannot be written: %s", what, place, _words(why))
+
+
+def _words(why: Exception) -> str:
+    return why.message if isinstance(why, PenstockError) else described(why)
 
 
 def _write(connection: sa.Connection, late: Late, join: Join, actor: str) -> None:

@@ -6,15 +6,19 @@ may be delivered twice, after a kill between delivery and removal; its id tells.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from penstock.base.digest import digest_bytes
 
 LOCK, ENDING, REFUSED, RESERVE = "lock", ".batch", "refused", "reserve"
 MAX_BYTES = 512 * 1024 * 1024
@@ -53,7 +57,7 @@ class Spool:
     """The batches of one process. Used by one thread that puts and one that takes.
 
     Args:
-        home: where the folder is made; where nothing can be written there, one for temporary files is used.
+        home: where the folder is made; where nothing can be written there, one for temporary files that is bound to it.
         kind: the folder's name: batches of other kinds are other processes' to deliver.
         reserve_bytes: room on disk that is kept free for `release`.
     """
@@ -65,21 +69,38 @@ class Spool:
         self._memory: dict[str, bytes] = {}
         self._lock_file: int | None = None
         self.folder: Path | None = None
-        for parent in (home / kind, Path(tempfile.gettempdir()) / f"penstock-{kind}-{os.getuid()}"):
-            with suppress(OSError):
-                self.folder = self._make(parent)
-                if reserve_bytes:
-                    (self.folder / RESERVE).write_bytes(bytes(reserve_bytes))
-                break
+        self._reserve_bytes = reserve_bytes
+        # bound to its home: nobody else's batches may reach its place, nor its own another
+        bound = digest_bytes(os.fsencode(home.absolute()))[:16]
+        elsewhere = Path(tempfile.gettempdir()) / f"penstock-{kind}-{os.getuid()}-{bound}"
+        self._home, self._elsewhere = home / kind, elsewhere
+        self._open()
 
-    def _make(self, parent: Path) -> Path:
+    def _open(self) -> None:
+        """Make the folder, at home or elsewhere; where neither has room for the reserve, without one."""
+        for reserve_bytes in sorted({self._reserve_bytes, 0}, reverse=True):
+            for parent in (self._home, self._elsewhere):
+                with suppress(OSError):
+                    self.folder = self._make(parent, reserve_bytes)
+                    return
+
+    def _make(self, parent: Path, reserve_bytes: int) -> Path:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if parent == self._elsewhere and not _is_own(parent):
+            raise PermissionError(f"others may write to {parent}")
         new = parent / f".{self.instance}"
         new.mkdir(mode=0o700)
-        # under the lock before it has its name, so that nobody takes it for one that was left
-        self._lock_file = os.open(new / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return new.rename(parent / self.instance)
+        try:
+            # under the lock before it has its name, so that nobody takes it for one that was left
+            self._lock_file = os.open(new / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if reserve_bytes:
+                (new / RESERVE).write_bytes(bytes(reserve_bytes))
+            return new.rename(parent / self.instance)
+        except OSError:
+            self.after_fork()
+            shutil.rmtree(new, ignore_errors=True)
+            raise
 
     def next_id(self) -> str:
         """Return the id of the next batch; no other batch has it."""
@@ -108,6 +129,10 @@ class Spool:
                 (self.folder / RESERVE).unlink(missing_ok=True)
 
     def _write(self, name: str, batch_id: str, data: bytes) -> bool:
+        if self.folder is not None and not self.folder.is_dir():  # somebody removed it
+            self.after_fork()
+            self.folder = None
+            self._open()
         if self.folder is None or self.used_bytes + len(data) > self._max_bytes:
             return False
         temporary = self.folder / f".{batch_id}"
@@ -145,31 +170,44 @@ class Spool:
 
     def refuse(self, one: Waiting) -> None:
         """Put a batch aside that nobody will take; of many only the first are kept."""
-        if one.path is not None and self.folder is not None:
-            aside = self.folder.parent / REFUSED
-            with suppress(OSError):
-                aside.mkdir(exist_ok=True)
-                if len(list(aside.iterdir())) < REFUSED_MAX:
-                    one.path.rename(aside / one.name)
-                    return
-        self.remove(one)
+        if not self.put_aside(one, REFUSED_MAX):
+            self.remove(one)
+
+    def put_aside(self, one: Waiting, most: int | None = None) -> Path | None:
+        """Put a batch aside to be looked at, and return where; None where it stays, since that cannot be done.
+
+        Args:
+            most: how many may be there before.
+        """
+        if one.path is None or self.folder is None:
+            return None
+        aside = self.folder.parent / REFUSED
+        with suppress(OSError):
+            aside.mkdir(exist_ok=True)
+            if most is None or len(list(aside.iterdir())) < most:
+                return one.path.rename(aside / one.name)
+        return None
 
     def adopt(self) -> None:
-        """Take over what processes left that have ended."""
-        if self.folder is None:
+        """Take over what processes left that have ended, at home and elsewhere."""
+        for parent in (self._home, self._elsewhere):
+            if parent == self._home or _is_own(parent):
+                with suppress(OSError):
+                    for other in list(parent.iterdir()):
+                        self._adopt(other)
+
+    def _adopt(self, other: Path) -> None:
+        if self.folder in (None, other) or other.name == REFUSED or not (other / LOCK).is_file():
             return
-        for other in list(self.folder.parent.iterdir()):
-            if other == self.folder or other.name == REFUSED or not (other / LOCK).is_file():
-                continue
-            with suppress(OSError):
-                lock = os.open(other / LOCK, os.O_RDWR)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    for path in other.glob(f"[0-9]*{ENDING}"):
-                        path.rename(self.folder / path.name)
-                    shutil.rmtree(other)
-                finally:
-                    os.close(lock)
+        with suppress(OSError):
+            lock = os.open(other / LOCK, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for path in other.glob(f"[0-9]*{ENDING}"):
+                    _move(path, self.folder)
+                shutil.rmtree(other)
+            finally:
+                os.close(lock)
 
     def after_fork(self) -> None:
         """In a child: leave the parent's folder to the parent."""
@@ -187,3 +225,25 @@ class Spool:
 def is_past(one: Waiting, days: float) -> bool:
     """Whether a batch waited longer than that."""
     return time.time() * 1000 - one.time_ms > days * 86_400_000
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder is there that nobody else can write to, in a place where everybody makes folders."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+
+
+def _move(path: Path, folder: Path) -> None:
+    """Move a batch, also to another file system; after a kill in between it may be there twice."""
+    try:
+        path.rename(folder / path.name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        part = folder / f".{path.name}"
+        shutil.copyfile(path, part)
+        part.rename(folder / path.name)
+        path.unlink()

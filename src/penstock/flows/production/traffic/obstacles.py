@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from penstock.base.errors import NotFound, PenstockError
 from penstock.project.project import Project
+from penstock.registry.entities import ModelVersion
 from penstock.registry.versions import get_version
 from penstock.storage.content import ContentStore
 
@@ -15,18 +16,26 @@ def find_obstacle(project: Project, model: str, number: int) -> PenstockError | 
 
     What cannot be asked now counts as there: an object store that is away is no reason to stay with what is bad.
     """
-    with project.database.read() as connection:
-        return obstacle_among(connection, project.artifacts, model, number)
+    try:
+        with project.database.read() as connection:
+            version = get_version(connection, model, number)
+    except NotFound as error:
+        return error
+    return _find_gone(project.artifacts, version)
 
 
 def obstacle_among(
-    connection: sa.Connection, artifacts: ContentStore, model: str, number: int
+    connection: sa.Connection, artifacts: ContentStore | None, model: str, number: int
 ) -> PenstockError | None:
-    """Return what `find_obstacle` does, for who reads the store already."""
+    """Return what `find_obstacle` does, for who reads the store already; without artifacts, whether it was deleted."""
     try:
         version = get_version(connection, model, number)
     except NotFound as error:
         return error
+    return None if artifacts is None else _find_gone(artifacts, version)
+
+
+def _find_gone(artifacts: ContentStore, version: ModelVersion) -> PenstockError | None:
     try:
         gone = [one.path for one in version.manifest.files if artifacts.size(one.sha256) is None]
     except PenstockError:

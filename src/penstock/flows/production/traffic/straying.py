@@ -21,10 +21,10 @@ CONTROLLER = "controller"
 """The actor of moves that follow from canaries and rollbacks, which nobody decided about the alias."""
 
 
-def notes_of(
-    connection: sa.Connection, artifacts: ContentStore, revisions: Sequence[Revision]
-) -> dict[str, tuple[str, ...]]:
+def notes_of(connection: sa.Connection, revisions: Sequence[Revision]) -> dict[str, tuple[str, ...]]:
     """Return what does not agree with what endpoints serve, in words, by endpoint; nothing for the most.
+
+    Nothing is asked but the store, so that a page waits for no artifacts.
 
     An endpoint is declared with an alias where its policy says so: what stands in penstock.yaml when it is deployed.
     """
@@ -36,7 +36,7 @@ def notes_of(
         declared = declared_by.get(one.endpoint)
         notes = []
         if declared is not None and (number := aliases.get(declared)) is not None:
-            notes += _Stray(one, declared, number).words(connection, artifacts)
+            notes += _Stray(one, declared, number).words(connection)
         for version in one.answering:
             mark = marked.get((one.model, version))
             if mark is not None and mark.endpoint not in ("", one.endpoint):
@@ -128,8 +128,12 @@ class _Stray:
     number: int
     would_move: bool = False
 
-    def words(self, connection: sa.Connection, artifacts: ContentStore) -> list[str]:
-        """Say that it serves another version, and what can be done; then what its canary will do."""
+    def words(self, connection: sa.Connection, artifacts: ContentStore | None = None) -> list[str]:
+        """Say that it serves another version, and what can be done; then what its canary will do.
+
+        Args:
+            artifacts: where to look whether the files of the version are there; without it, nobody looks.
+        """
         revision, model = self.revision, self.alias[0]
         name = "@".join(self.alias)
         told = []
@@ -151,12 +155,13 @@ class _Stray:
             f"{revision.model}/{self.number}; penstock deploy {revision.endpoint} --model {name} ends the canary"
         ]
 
-    def _remedy(self, connection: sa.Connection, artifacts: ContentStore) -> str:
+    def _remedy(self, connection: sa.Connection, artifacts: ContentStore | None) -> str:
         """Name the command that can work: a version that is gone or was rolled back is not deployed."""
         revision, (model, label) = self.revision, self.alias
         ref, served = f"{model}/{self.number}", (revision.model, revision.stable)
         marked = list_rolled_back(connection, model)
-        if obstacle_among(connection, artifacts, model, self.number) is not None:
+        is_gone = ref in revision.cause.get("passed_over", ())  # when the revision was made
+        if is_gone or obstacle_among(connection, artifacts, model, self.number) is not None:
             why = f"{ref} cannot be served again"
         elif (model, self.number) in marked and not self.would_move:
             why = f"{ref} was rolled back"
