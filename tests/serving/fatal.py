@@ -1,10 +1,13 @@
-"""Models that misbehave: one ends its process, the other answers what no model should."""
+"""Models that misbehave: some end their process, or talk where nobody asked; one answers what no model should."""
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import errno
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,53 @@ class Fatal:
     @property
     def _ends_predicting(self) -> bool:
         return Path(self.told_by).name.startswith(("predict", "kill"))
+
+
+class Pair(Fatal):
+    """Sums rows. Of two that are loaded side by side in two processes one ends both, from when there is a file.
+
+    With `ends` in the name of the file's folder it is the one; the other is still being loaded in each until then.
+    """
+
+    def load(self, folder: Path) -> None:
+        """Read it, and end both, or wait for that."""
+        self.told_by = (folder / "told_by").read_text()
+        armed = Path(self.told_by)
+        if not self.told_by or not armed.exists():
+            return
+        if armed.parent.name == "ends":
+            while len(_waiting(armed)) < 2:
+                time.sleep(0.01)
+            os._exit(3)
+        if len(_waiting(armed)) < 2:
+            (armed.parent.parent / f"waiting-{os.getpid()}").touch()
+            while True:
+                time.sleep(0.01)
+
+
+def _waiting(armed: Path) -> list[Path]:
+    return list(armed.parent.parent.glob("waiting-*"))
+
+
+class Talking(Fatal):
+    """Sums rows. From when there is a file it writes to the standard output when it is loaded, and by the name at the end too."""
+
+    def load(self, folder: Path) -> None:
+        """Read it, and talk."""
+        self.told_by = (folder / "told_by").read_text()
+        if not Path(self.told_by).exists():
+            return
+        os.write(1, b"loaded")
+        how = Path(self.told_by).name
+        if how == "prints":
+            atexit.register(print, "bye")
+        if how == "printf":
+            ctypes.CDLL(None).printf(b"bye")
+        if how == "last":
+            atexit.register(os._exit, 3)
+        if how == "ends":
+            os.write(1, b"\ntried\n")
+            os._exit(0)
 
 
 class Odd:
