@@ -56,30 +56,16 @@ class Fatal:
         return Path(self.told_by).name.startswith(("predict", "kill"))
 
 
-class Pair(Fatal):
-    """Sums rows. Of two that are loaded side by side in two processes one ends both, from when there is a file.
-
-    With `ends` in the name of the file's folder it is the one; the other is still being loaded in each until then.
-    """
+class Late(Fatal):
+    """Sums rows. From when there is a file it ends its process when it is loaded, as soon as there is another, `NAME.go`."""
 
     def load(self, folder: Path) -> None:
-        """Read it, and end both, or wait for that."""
+        """Read it, or end, in the end."""
         self.told_by = (folder / "told_by").read_text()
-        armed = Path(self.told_by)
-        if not self.told_by or not armed.exists():
-            return
-        if armed.parent.name == "ends":
-            while len(_waiting(armed)) < 2:
+        if self.told_by and Path(self.told_by).exists():
+            while not Path(f"{self.told_by}.go").exists():
                 time.sleep(0.01)
             os._exit(3)
-        if len(_waiting(armed)) < 2:
-            (armed.parent.parent / f"waiting-{os.getpid()}").touch()
-            while True:
-                time.sleep(0.01)
-
-
-def _waiting(armed: Path) -> list[Path]:
-    return list(armed.parent.parent.glob("waiting-*"))
 
 
 class Slow(Fatal):
