@@ -211,6 +211,7 @@ def test_what_was_loaded_beside_a_version_that_ends_processes_is_tried_alone_and
     wait_until(is_taken_out)
     wait_until(lambda: production.states("beside") == ["ready", "ready"])
     assert "failed" not in seen
+    assert not re.search(r"beside#2 .*left out", production.log.read_text()), "it was tried"
     production.controller.tick()
     with project.database.read() as connection:
         assert get_revision(connection, "beside").number == numbers["beside"]
