@@ -26,7 +26,7 @@ from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from processes.asking import ask
 from servers.forking import run_penstock, start_penstock
-from serving.fatal import Fatal
+from serving.fatal import Fatal, Late, Slow
 from stories.live import is_running, wait_until
 
 pytestmark = pytest.mark.slow
@@ -181,3 +181,37 @@ def test_what_is_killed_is_left_out_and_not_taken_back_where_it_was_loaded_befor
     assert production.answers() == {200}
     production.controller.tick()
     assert production.current().number == number
+
+
+def test_what_was_loaded_beside_a_version_that_ends_processes_is_tried_alone_and_served(
+    production: Production,
+) -> None:
+    project, ends, hangs = production.project, production.root / "late", production.root / "hangs"
+    plans = []
+    for endpoint, number, model in (("main", 4, Late(str(ends))), ("beside", 5, Slow(str(hangs)))):
+        penstock.save_model(model, production.root / str(number), inputs=[[1.0, 2.0], [3.0, 4.0]])
+        register_model(project, "fatal", str(number))
+        plans.append(plan_deployment(project, endpoint, f"fatal/{number}", canary=50, is_fixed=True))
+    ends.touch()
+    hangs.touch()
+    numbers = {}
+    for endpoint, plan in zip(NAMES, plans, strict=True):
+        numbers[endpoint] = apply_deployment(project, plan).number
+        wait_until(lambda name=endpoint: production.states(name) == ["waiting", "waiting"])
+    Path(f"{ends}.go").touch()
+    wait_until(lambda: production.log.read_text().count("ended with exit code 3") == 2)
+    hangs.unlink()
+    seen: set[str] = set()
+
+    def is_taken_out() -> bool:
+        seen.update(production.states("beside"))
+        production.controller.tick()
+        return production.current().number != numbers["main"]
+
+    wait_until(is_taken_out)
+    wait_until(lambda: production.states("beside") == ["ready", "ready"])
+    assert "failed" not in seen
+    assert not re.search(r"beside#2 .*left out", production.log.read_text()), "it was tried"
+    production.controller.tick()
+    with project.database.read() as connection:
+        assert get_revision(connection, "beside").number == numbers["beside"]

@@ -1,10 +1,13 @@
-"""Models that misbehave: one ends its process, the other answers what no model should."""
+"""Models that misbehave: some end their process, or talk where nobody asked; one answers what no model should."""
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import errno
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,49 @@ class Fatal:
     @property
     def _ends_predicting(self) -> bool:
         return Path(self.told_by).name.startswith(("predict", "kill"))
+
+
+class Late(Fatal):
+    """Sums rows. From when there is a file it ends its process when it is loaded, as soon as there is another, `NAME.go`."""
+
+    def load(self, folder: Path) -> None:
+        """Read it, or end, in the end."""
+        self.told_by = (folder / "told_by").read_text()
+        if self.told_by and Path(self.told_by).exists():
+            while not Path(f"{self.told_by}.go").exists():
+                time.sleep(0.01)
+            os._exit(3)
+
+
+class Slow(Fatal):
+    """Sums rows. It is being loaded for as long as there is a file."""
+
+    def load(self, folder: Path) -> None:
+        """Read it, in the end."""
+        self.told_by = (folder / "told_by").read_text()
+        while self.told_by and Path(self.told_by).exists():
+            time.sleep(0.01)
+
+
+class Talking(Fatal):
+    """Sums rows. From when there is a file it writes to the standard output when it is loaded, and by the name at the end too."""
+
+    def load(self, folder: Path) -> None:
+        """Read it, and talk."""
+        self.told_by = (folder / "told_by").read_text()
+        if not Path(self.told_by).exists():
+            return
+        os.write(1, b"loaded")
+        how = Path(self.told_by).name
+        if how == "prints":
+            atexit.register(print, "bye")
+        if how == "printf":
+            ctypes.CDLL(None).printf(b"bye")
+        if how == "last":
+            atexit.register(os._exit, 3)
+        if how == "ends":
+            os.write(1, b"\ntried\n")
+            os._exit(0)
 
 
 class Odd:

@@ -142,7 +142,8 @@ def _leave_to_others(slot: WorkerSlot) -> None:
     that does not listen must not be shut down: it would stay so, and each connection it takes later with it.
     """
     if _listens(slot):
-        slot.socket.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError):  # it stopped to listen in between
+            slot.socket.shutdown(socket.SHUT_RD)
 
 
 def _end(slots: Sequence[WorkerSlot]) -> None:

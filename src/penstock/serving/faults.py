@@ -5,16 +5,20 @@ same version loads elsewhere, or later. What remains is the version's own where 
 process, in which nothing else is loaded. Whether it was ever loaded is asked of the store, in
 `penstock.flows.production.controlling.unloadable`.
 
-This file is also that process: python -m penstock.serving.faults, `ModelFiles` as JSON in.
+This file is also that process: python -m penstock.serving.faults DESCRIPTOR, `ModelFiles` as JSON in. To the descriptor, a
+pipe of its own that nothing else writes to, it says `BEGUN` right before it touches the version, and at last a `Trial` as JSON.
+One that never began says nothing of the version; one that began and does not say how it went was ended by it.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -41,24 +45,24 @@ OF_THE_HOST = (OSError, MemoryError, ImportError)
 """What the system refused and what is not installed, wherever in a failure it stands."""
 FRESH_S = 120.0
 """So long a fresh process may take; one that takes longer proves nothing."""
-PROVEN = 65
-"""How a fresh process ends in which the version failed by itself."""
-SAID_LAST = b"\ntried\n"
-"""What a fresh process says last: one that does not say so was ended by the version, with whatever code."""
-
-
+BEGUN = b"begun\n"
+WHY_MAX_CHARS = 4000
+"""So much fits into a pipe whoever reads it."""
 ENDED = frozenset({"ends", "killed"})
 """How a trial goes that leaves no process."""
+
+
+End = Literal["loads", "fails", "ends", "killed", "hindered"]
 
 
 class Trial(NamedTuple):
     """How a version did in a fresh process, and in words why it does not load.
 
     `fails`: by itself. `ends`: it ends its process. `killed`: somebody kills that, as a system without memory does.
-    `hindered`: the host keeps it from loading, or it is not known.
+    `hindered`: the host keeps it from loading or from being tried, or it is not known.
     """
 
-    end: Literal["loads", "fails", "ends", "killed", "hindered"]
+    end: End
     why: str = ""
 
 
@@ -89,20 +93,47 @@ def failure_afresh(files: ModelFiles, limit_s: float) -> str | None:
 
 def try_afresh(files: ModelFiles, limit_s: float = FRESH_S) -> Trial:
     """Load and prove a version in a fresh process, which nothing suffers from that ends there. Blocks."""
-    command = [sys.executable, "-P", "-m", "penstock.serving.faults"]  # -P: nothing of the working directory
     asked = msgspec.json.encode({**msgspec.structs.asdict(files), "path": str(files.path)})
+    reader, writer = os.pipe()
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "penstock.serving.faults",
+        str(writer),
+    ]  # -P: not the working directory
     try:
-        done = subprocess.run(command, input=asked, capture_output=True, timeout=limit_s, check=False)
+        done = subprocess.run(
+            command,
+            input=asked,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=limit_s,
+            pass_fds=(writer,),
+            check=False,
+        )
+        os.set_blocking(reader, False)  # what the version began may live, and hold the pipe
+        with suppress(BlockingIOError):
+            return _trial_of(done, os.read(reader, 65536))
+        return _trial_of(done, b"")
     except subprocess.TimeoutExpired:
         return Trial("hindered", f"it was not loaded within {limit_s:g} s")
     except OSError as error:
         return Trial("hindered", f"it was not tried: {error.strerror}")
-    told = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-    if not done.stdout.endswith(SAID_LAST):  # whatever the code is, it is not this program's
-        return Trial("killed" if done.returncode == -signal.SIGKILL else "ends", _how_ended(done.returncode))
-    if done.returncode == 0:
-        return Trial("loads")
-    return Trial("fails" if done.returncode == PROVEN else "hindered", told)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _trial_of(done: subprocess.CompletedProcess[bytes], said: bytes) -> Trial:
+    how = f"by signal {-done.returncode}" if done.returncode < 0 else f"with exit code {done.returncode}"
+    if not said.startswith(BEGUN):
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return Trial("hindered", f"it was not tried: {last or f'the process for it ended {how}'}")
+    if said == BEGUN:  # whatever the code is, it is not this program's
+        end: End = "killed" if done.returncode == -signal.SIGKILL else "ends"
+        return Trial(end, f"loading it, or its self-test, ends its process {how}")
+    return msgspec.json.decode(said.removeprefix(BEGUN), type=Trial)
 
 
 def require_alive(files: ModelFiles) -> None:
@@ -120,11 +151,6 @@ def require_alive(files: ModelFiles) -> None:
         )
 
 
-def _how_ended(code: int) -> str:
-    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-    return f"loading it, or its self-test, ends its process {how}"
-
-
 def _causes_of(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and those that it came of."""
     seen: set[int] = set()
@@ -135,27 +161,30 @@ def _causes_of(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__ if one.__cause__ is not None or one.__suppress_context__ else one.__context__
 
 
-def main() -> int:
-    """Load and prove a version; return `PROVEN` where it fails by itself."""
+def main() -> None:
+    """Load and prove a version, and tell how it went."""
+    tells = int(sys.argv[1])
+    os.set_inheritable(tells, False)
     files = msgspec.json.decode(sys.stdin.buffer.read(), type=ModelFiles, dec_hook=_path)
-    code = _try(files)
-    sys.stdout.flush()
-    sys.stdout.buffer.write(SAID_LAST)
-    sys.stdout.buffer.flush()
-    return code
+    os.write(tells, BEGUN)
+    os.write(tells, msgspec.json.encode(_try(files)))
 
 
-def _try(files: ModelFiles) -> int:
+def _try(files: ModelFiles) -> Trial:
     try:
         prove(LoadedModel(files, load_model(files)), files)
     except PenstockError as error:
         told = f"{error.message}: {error.hint}" if error.hint else error.message
-        print(" ".join(told.split()), file=sys.stderr)
-        return PROVEN if may_be_own(error) else 1
+        return _failed(told, is_own=may_be_own(error))
     except Exception as error:  # noqa: BLE001 - a model may raise anything
-        print(" ".join(described(error).split()), file=sys.stderr)
-        return 1 if any(isinstance(one, OF_THE_HOST) for one in _causes_of(error)) else PROVEN
-    return 0
+        return _failed(
+            described(error), is_own=not any(isinstance(one, OF_THE_HOST) for one in _causes_of(error))
+        )
+    return Trial("loads")
+
+
+def _failed(told: str, *, is_own: bool) -> Trial:
+    return Trial("fails" if is_own else "hindered", " ".join(told.split())[:WHY_MAX_CHARS])
 
 
 def _path(kind: type, value: Any) -> Any:
@@ -163,4 +192,4 @@ def _path(kind: type, value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from penstock.flows.production.controlling.unloadable import Proofs
 from penstock.processes.known import is_same
 from penstock.serving.deployments import Revision
-from penstock.serving.ending.suspects import Suspects, Suspicion, words_of
+from penstock.serving.ending.suspects import Suspects, words_of
+from penstock.serving.ending.suspicion import Suspicion
 from penstock.serving.faults import ENDED, Trial, try_afresh
 from penstock.serving.repository import ModelRepository, ServedRevision
 from penstock.serving.traffic import Rule
@@ -53,7 +54,10 @@ class CarefulLoading:
     def must_be_alone(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
         """Whether a suspect would be loaded now: what is loaded beside it would be a suspect too."""
         found = self.suspicions_of(revision, rules)
-        return bool(found) and (revision.stable in found or self._is_begun(revision))
+        tried = [
+            one for one, held in found.items() if not held.is_barred and not self._is_here(revision, one)
+        ]
+        return bool(tried) and (revision.stable in found or self._is_begun(revision))
 
     def is_changed(self, served: ServedRevision, revision: Revision, rules: tuple[Rule, ...]) -> bool:
         """Whether something else is to be served than is: also what was left out, and what is to be."""
@@ -80,17 +84,16 @@ class CarefulLoading:
             self._repository.apply(revision, rules, frozenset(found))
             why = {one: f"{words_of(one, found[one])}; it is tried alone first" for one in found}
             return LeftOut(why, "waiting")
-        served = self._repository.served.get(revision.endpoint)
         why = {}
         for version, suspicion in found.items():
-            is_here = served is not None and is_same(served.revision, revision) and version in served.models
+            is_here = self._is_here(revision, version)
             if suspicion.is_barred and not is_asked and not (is_here and version == revision.stable):
                 words = words_of(version, suspicion)
                 why[version] = f"{words}; it is left out for {suspicion.apart_s:g} s"
             elif not is_here:
                 tried = self._try(revision, version)
                 if tried.end in ENDED:
-                    again = self.suspicions_of(revision, rules)[version]
+                    again = self.suspicions_of(revision, rules).get(version, suspicion)
                     why[version] = f"{words_of(version, again)}; {tried.why}"
         is_rest_served = revision.stable not in why
         if is_rest_served:
@@ -103,6 +106,10 @@ class CarefulLoading:
     def _is_begun(self, revision: Revision) -> bool:
         served = self._repository.served.get(revision.endpoint)
         return served is not None and is_same(served.revision, revision)
+
+    def _is_here(self, revision: Revision, version: int) -> bool:
+        served = self._repository.served.get(revision.endpoint)
+        return served is not None and is_same(served.revision, revision) and version in served.models
 
     def _try(self, revision: Revision, version: int) -> Trial:
         tried = try_afresh(self._repository.fetch(revision.model, version))

@@ -1,84 +1,31 @@
 """Which versions may have ended processes: the next process loads them last, apart and alone, or not at all.
 
 Processes on one port keep in a file of the folder they share how each ended, and what it was about then (`underway`). A
-stable version that answered is no suspect: leaving it out would end what it does for everybody else. Who acts on it is
-`penstock.processes.loading.careful`; what is held against a version, `penstock.flows.production.controlling.unloadable`.
+stable version that answered is no suspect: leaving it out would end what it does for everybody else. What follows of it
+is in `suspicion`; who acts on it is `penstock.processes.loading.careful`; what is held against a version,
+`penstock.flows.production.controlling.unloadable`.
 
-Format of the file: a line of JSON for each process that ended, `Ended`.
+Format of the file: a line of JSON for each process that ended, `Ended`. What is no such line was never finished, and says nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.serving.deployments import Revision
+from penstock.serving.ending.suspicion import At, Ended, Suspicion, judge
 from penstock.serving.ending.underway import CALLERS, LOADING, Cut, End
 
+logger = logging.getLogger(__name__)
 NAME = "ended.jsonl"
-COUNTED_MS = 3_600_000
-"""What ended longer ago says nothing any more."""
-ENDS_MIN = 2
-"""The first time it may have been another's fault. After so many a version is left out for a while."""
-APART_S = 30.0
-"""For so long then, and twice as long each time more: others suffer from it."""
-
-
-class At(msgspec.Struct, frozen=True, kw_only=True):
-    """A version that a process was about when it ended, as a suspect or as the stable one that answered."""
-
-    endpoint: str
-    version: int
-    is_suspect: bool
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that ended in the middle."""
-
-    time_ms: int
-    was_killed: bool
-    at: tuple[At, ...]
-
-    def has(self, endpoint: str, version: int) -> bool:
-        """Whether a version is a suspect."""
-        return any((one.endpoint, one.version) == (endpoint, version) and one.is_suspect for one in self.at)
-
-    def is_about(self, endpoint: str, version: int | None = None) -> bool:
-        """Whether a version of an endpoint was at work, or any."""
-        return any(one.endpoint == endpoint and version in {None, one.version} for one in self.at)
-
-    @property
-    def suspect_count(self) -> int:
-        """How many versions may have done it."""
-        return len({(one.endpoint, one.version) for one in self.at if one.is_suspect})
-
-
-class Suspicion(NamedTuple):
-    """How many processes ended at a version, when the last did, and whether nothing but the version explains that.
-
-    It explains it alone where two ended at it and at no other suspect, by themselves (nobody killed them), and none
-    of those ended by itself that were about other versions of the endpoint.
-    """
-
-    end_count: int
-    last_ms: int
-    is_proven: bool
-
-    @property
-    def apart_s(self) -> float:
-        """So long after the last end it is left out."""
-        return 0.0 if self.end_count < ENDS_MIN else APART_S * 2.0 ** min(self.end_count - ENDS_MIN, 7)
-
-    @property
-    def is_barred(self) -> bool:
-        """Whether it is left out now."""
-        return now_ms() < self.last_ms + 1000 * self.apart_s
 
 
 class Suspects:
@@ -87,6 +34,7 @@ class Suspects:
     def __init__(self, folder: str | None) -> None:
         self._path = None if folder is None else Path(folder) / NAME
         self._known: tuple[int, tuple[Ended, ...]] = (0, ())
+        self._is_told = False
         self.look()
 
     def look(self) -> None:
@@ -96,8 +44,7 @@ class Suspects:
         with contextlib.suppress(FileNotFoundError):
             size_bytes = self._path.stat().st_size
             if size_bytes != self._known[0]:
-                lines = self._path.read_bytes()[:size_bytes].splitlines()
-                self._known = (size_bytes, tuple(msgspec.json.decode(one, type=Ended) for one in lines))
+                self._known = (size_bytes, tuple(_ends_in(self._path.read_bytes()[:size_bytes])))
 
     def note(self, end: End, current: Mapping[str, Revision]) -> None:
         """Note a process that ended in the middle.
@@ -109,32 +56,25 @@ class Suspects:
 
     def note_apart(self, endpoint: str, version: int, *, was_killed: bool) -> None:
         """Note a process that did nothing but load a version, and ended."""
-        self._add(was_killed, [At(endpoint=endpoint, version=version, is_suspect=True)])
+        self._add(was_killed, [At(endpoint=endpoint, version=version, is_suspect=True, is_loading=True)])
 
     def of(self, revision: Revision, versions: Iterable[int]) -> dict[int, Suspicion]:
         """Return which of the versions that a revision is served with are suspects since it was made."""
-        if not self._known[1]:
-            return {}
-        since_ms = max(revision.created_ms, now_ms() - COUNTED_MS)
-        name = revision.endpoint
-        ends = [one for one in self._known[1] if one.time_ms >= since_ms and one.is_about(name)]
-        found = {}
-        for version in dict.fromkeys(versions):
-            mine = [one for one in ends if one.has(name, version)]
-            if not mine:
-                continue
-            alone = [one for one in mine if not one.was_killed and one.suspect_count == 1]
-            is_explained = all(one.is_about(name, version) for one in ends if not one.was_killed)
-            last_ms = max(one.time_ms for one in mine)
-            found[version] = Suspicion(len(mine), last_ms, len(alone) >= ENDS_MIN and is_explained)
-        return found
+        known = self._known[1]
+        found = {one: judge(revision, one, known) for one in dict.fromkeys(versions)} if known else {}
+        return {version: one for version, one in found.items() if one is not None}
 
     def _add(self, was_killed: bool, at: Iterable[At]) -> None:
         found = Ended(time_ms=now_ms(), was_killed=was_killed, at=tuple(at))
-        if self._path is not None and found.at:
-            with self._path.open("ab") as file:  # in one piece, so that processes do not mix their lines
-                file.write(msgspec.json.encode(found) + b"\n")
-            self.look()
+        if self._path is None or not found.at:
+            return
+        try:
+            _append(self._path, msgspec.json.encode(found) + b"\n")
+        except OSError as error:  # of a full disk: to serve matters more than to remember
+            if not self._is_told:
+                logger.warning("which versions ended processes is not kept: %s", error.strerror)
+            self._is_told = True
+        self.look()
 
 
 def words_of(version: int, suspicion: Suspicion) -> str:
@@ -146,4 +86,21 @@ def words_of(version: int, suspicion: Suspicion) -> str:
 def _at(cut: Cut, revision: Revision | None) -> At:
     is_stable = revision is not None and cut.number == revision.stable
     is_suspect = cut.kind == LOADING or not (cut.kind == CALLERS and is_stable)
-    return At(endpoint=cut.endpoint, version=cut.number, is_suspect=is_suspect)
+    return At(
+        endpoint=cut.endpoint, version=cut.number, is_suspect=is_suspect, is_loading=cut.kind == LOADING
+    )
+
+
+def _ends_in(data: bytes) -> Iterator[Ended]:
+    for line in data.splitlines():
+        with contextlib.suppress(msgspec.DecodeError):  # see the format
+            yield msgspec.json.decode(line, type=Ended)
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Write a line in one piece, so that processes do not mix theirs, apart from one that was never finished."""
+    with path.open("a+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)

@@ -3,7 +3,7 @@
 A version is taken back only where every process says that it fails by itself, and none has ever loaded it: what was
 loaded before has not changed since; its hosts have. Or where every process says that it ends processes: what is served
 beside it, or was before, loads and answers on the same host, so that the host is not at fault, however often it was loaded.
-Who says which is in `penstock.serving.faults` and `penstock.serving.ending.suspects`.
+Who says which is in `penstock.serving.faults` and `penstock.serving.ending.suspicion`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from penstock.base.store.database import Database
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.windows import WindowKey, windows
 from penstock.serving.deployments import Revision, endpoints, list_revisions, revisions
-from penstock.serving.ending.suspects import ENDS_MIN, Suspicion
+from penstock.serving.ending.suspicion import ENDS_MIN, Suspicion
 from penstock.serving.faults import ENDED, fails_afresh, may_be_own, needs_proof, try_afresh
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.workers import NOT_LOADED_STATES, OWN_STATES, State, Worker, WorkerRevision, has_loaded
@@ -99,7 +99,8 @@ class Proofs:
     ) -> State:
         """Say what a revision is of which versions are left out, since processes ended at them.
 
-        What is killed says nothing of a version that was loaded before. Blocks while the version that was stable before
+        What is killed says nothing of a version that was loaded before, and what ended beside another suspect nothing of either.
+        Blocks while the version that was stable before
         is tried in a fresh process: where it ends too, it is the host.
         """
         newest = _newest(revision)
@@ -109,7 +110,7 @@ class Proofs:
         try:
             if suspicion.is_proven:
                 return "hindered" if revision.canary is None and self._ends_before(revision) else "fatal"
-            return "hindered" if suspicion.end_count < ENDS_MIN or self._was_loaded(revision) else "failed"
+            return "hindered" if suspicion.sole_count < ENDS_MIN or self._was_loaded(revision) else "failed"
         except PenstockError:
             return "hindered"
 
