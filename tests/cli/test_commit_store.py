@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ def away() -> Iterator[Away]:
 
 def test_a_store_that_does_not_answer_is_asked_once_for_all_stages(trained: Sample, away: Away) -> None:
     trained.close()
+    shutil.rmtree(trained.root / ".dvc/cache/runs")
     one = run_penstock(trained.root, "commit", "split", PENSTOCK_STORE=away.url)
     asked_for_one = away.count
     both = run_penstock(trained.root, "commit", PENSTOCK_STORE=away.url)
