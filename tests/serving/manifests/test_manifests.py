@@ -15,6 +15,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from patience import PATIENCE_S
+from penstock.access.users import add_user
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.cli.main import cli
 from penstock.flows.ci.manifests import KINDS, plan_manifests, write_manifests
@@ -73,6 +74,8 @@ def test_every_object_and_every_pod_is_valid_by_the_schemas_of_kubernetes(releas
 
 def test_the_server_runs_with_the_arguments_of_its_container_and_answers_its_probes(released: Sample) -> None:
     apply_deployment(released.project, plan_deployment(released.project, "delay", "late@champion"))
+    with released.project.database.write() as connection:
+        add_user(connection, "ada", "admin", None, "test")
     container = written(released, "k8s")["deployment.yaml"]["spec"]["template"]["spec"]["containers"][0]
     arguments = [
         re.sub(r"^--(port|grpc-port)=\d+$", r"--\1=0", one).replace("--host=0.0.0.0", "--host=127.0.0.1")
