@@ -9,6 +9,9 @@ import re
 import sys
 from importlib import metadata as packages
 
+_HEADS = ("METADATA", "PKG-INFO", "")
+"""Where a package's metadata may be, by its format; an old one is a single file."""
+
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)", re.MULTILINE)
 
 
@@ -35,7 +38,7 @@ def _installed(_places: tuple[tuple[str, int], ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for distribution in packages.distributions():
         name, version = _named(distribution)
-        if name:
+        if name and version:
             found.setdefault(name, version)
     return dict(sorted(found.items()))
 
@@ -46,9 +49,6 @@ def _named(distribution: packages.Distribution) -> tuple[str, str]:
 
     `distribution.metadata` and `.version` each parse all of it, the long description too: 0.2 s for 220 packages, which this does in 0.02 s.
     """
-    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    head = dict(_FIELD.findall(text.partition("\n\n")[0]))
-    if len(head) < 2:
-        whole = distribution.metadata
-        return (whole["Name"] or "").lower(), whole["Version"] or ""
-    return head["Name"].lower(), head["Version"]
+    text = next(filter(None, map(distribution.read_text, _HEADS)), "")
+    head = dict(reversed(_FIELD.findall(text.partition("\n\n")[0])))
+    return head.get("Name", "").lower(), head.get("Version", "")
