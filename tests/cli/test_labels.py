@@ -85,6 +85,17 @@ def test_lines_that_are_refused_here_are_told_though_the_server_refuses_all_othe
     assert "rejected line 2: it is no JSON" in done.stderr
 
 
+def test_a_number_of_five_thousand_digits_is_told_by_its_place(world: World) -> None:
+    huge = f'{{"prediction_id": "x", "label": {"1" * 5000}}}'
+    done = send(world, f"{huge}\n{entry(world, 9)}")
+    assert "rejected line 1: it is no JSON: one of its numbers has too many digits" in done.stdout, (
+        done.stderr
+    )
+    listed = send(world, f"[{huge}]")
+    assert "labels.jsonl cannot be read as labels: one of its numbers has too many digits" in listed.stderr
+    assert "defect" not in done.stderr + listed.stderr
+
+
 def test_a_store_that_is_away_is_what_is_told(tmp_path: Path) -> None:
     store = {"PENSTOCK_STORE": f"postgresql://penstock@/p?host={tmp_path}"}
     done = run_penstock(tmp_path, "feedback", "delay", "--prediction", "x", "--label", "1", **store)

@@ -47,7 +47,7 @@ def read_label_lines(data: bytes, name: str) -> LabelLines:
 def _of_list(text: str, name: str) -> LabelLines:
     try:
         entries = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(name, _why(error)) from None
     found = LabelLines([], [], [])
     for number, entry in enumerate(entries, 1):
@@ -58,16 +58,19 @@ def _of_list(text: str, name: str) -> LabelLines:
 def _take(found: LabelLines, text: str, place: str) -> None:
     try:
         entry = json.loads(text, parse_constant=_refuse)
-        json.dumps(entry, allow_nan=False)  # 1e999 is read as an infinity, too
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         found.refused.append(f"{place}: it is no JSON: {_why(error, of_lines=False)}")
+        return
     except _NoNumber as error:
         found.refused.append(f"{place}: {NO_NUMBER.format(error)}")
-    except ValueError:
+        return
+    try:
+        json.dumps(entry, allow_nan=False)
+    except ValueError:  # 1e999 is read as an infinity
         found.refused.append(f"{place}: {NO_NUMBER.format('an infinity')}")
-    else:
-        found.entries.append(entry)
-        found.places.append(place)
+        return
+    found.entries.append(entry)
+    found.places.append(place)
 
 
 class _NoNumber(Exception):
@@ -78,9 +81,11 @@ def _refuse(constant: str) -> Any:
     raise _NoNumber(constant)
 
 
-def _why(error: json.JSONDecodeError | RecursionError, *, of_lines: bool = True) -> str:
+def _why(error: ValueError | RecursionError, *, of_lines: bool = True) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if not isinstance(error, json.JSONDecodeError):
+        return "one of its numbers has too many digits"
     line = f"line {error.lineno}, " if of_lines else ""
     return f"{error.msg} ({line}column {error.colno})"
 
