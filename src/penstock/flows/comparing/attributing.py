@@ -6,6 +6,7 @@ other seeds tell how sure that is. Results of earlier runs are taken from the ru
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -150,7 +151,7 @@ def _require_end(cell: Cell, orders: Orders, swapped: frozenset[str], first: Sid
     raise Refused(
         f"the pipeline of {side.name} itself fails: {failed.failure}",
         code="compare.end_failed",
-        hint=f"penstock restore {side.version.ref if side.version else side.commit} --into DIR, then repro there",
+        hint=f"penstock restore {shlex.quote(side.version.ref if side.version else side.commit or '')} --into DIR, then repro there",
         output=list(failed.output),
     )
 
