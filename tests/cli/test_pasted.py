@@ -49,6 +49,6 @@ def test_messages_name_models_so_that_a_shell_reads_them_back(odd: Sample) -> No
 def test_pages_name_models_so_that_a_shell_reads_them_back(odd: Sample) -> None:
     client = TestClient(build_server_app(odd.project, ControllerLoop(odd.project)))
     page = html.unescape(client.get(f"/models/{quote(ODD)}/1/promote").text)
-    assert proposed(page, "penstock promote", "</code>") == ["promote", f"{ODD}/1"]
+    assert proposed(page, "penstock gate run", "</p>") == ["gate", "run", f"{ODD}/1"]
     chain = html.unescape(client.get(f"/why/{quote(ODD)}/1").text)
     assert proposed(chain, "penstock restore", " --into DIR</code>") == ["restore", f"{ODD}/1"]
