@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterable
 from threading import Lock
@@ -172,7 +173,7 @@ class Admission:
             raise Denied(
                 f"this token may not do this: it lacks the scope {scope}{place}",
                 code="access.denied",
-                hint=f"penstock token create {name} --scope {scope}"
+                hint=f"penstock token create {shlex.quote(name)} --scope {scope}"
                 + (f" --endpoint {endpoint}" if endpoint else ""),
             )
         model = None if endpoint is None else self._model_of(endpoint)
@@ -183,9 +184,9 @@ class Admission:
             raise Denied(
                 f"{name} may not do this: the scope {scope}{place} needs the role {needed}",
                 code="access.denied",
-                hint=f"an admin can grant it: penstock user grant {name} {needed} --model {model}"
+                hint=f"an admin can grant it: penstock user grant {shlex.quote(name)} {needed} --model {shlex.quote(model)}"
                 if model
-                else f"an admin can give it: penstock user modify {name} --role {needed}",
+                else f"an admin can give it: penstock user modify {shlex.quote(name)} --role {needed}",
             )
         return name, f"token {bearer.token.id}" if bearer.token is not None else f"user {name}"
 

@@ -7,6 +7,7 @@ or model replaces the role there, up or down to `none`. An admin may do everythi
 
 from __future__ import annotations
 
+import shlex
 from typing import Literal
 
 import msgspec
@@ -120,7 +121,7 @@ def remove_grant(connection: sa.Connection, user: str, kind: Kind, resource: str
         raise NotFound(
             f"{user} has no grant on {kind} {resource}",
             code="access.no_grant",
-            hint=f"penstock user show {user}",
+            hint=f"penstock user show {shlex.quote(user)}",
         )
     summary = f"took {user}'s grant on {kind} {resource} away"
     record_event(connection, "grant.removed", f"user:{user}", actor, summary)

@@ -6,6 +6,7 @@ Functions work on the caller's connection, so that each change and its event are
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Final
 
 import msgspec
@@ -52,7 +53,7 @@ def add_user(connection: sa.Connection, name: str, role: Role, password: str | N
         raise Conflict(
             f"there is a user {name!r} already",
             code="access.user.exists",
-            hint=f"penstock user modify {name} --role {role}",
+            hint=f"penstock user modify {shlex.quote(name)} --role {role}",
             user=name,
         )
     user = User(

@@ -127,6 +127,7 @@ def _render_plan(found: Attribution, sides: tuple[Side, Side]) -> str:
             render_table(rows, ("mixture", f"of {sides[1].name}", "would run")),
             "",
             f"{counted(runs, 'run')} of the pipeline; what the run cache knows is not run again. Nothing was run.",
+            *_notes(found),
         ]
     )
 
@@ -155,8 +156,11 @@ def _render_shares(found: Attribution, sides: tuple[Side, Side]) -> str:
         lines.append(
             f"{counted(found.orders_total, 'order was', 'orders were')} drawn, not all: a greater --budget takes more"
         )
-    lines += [f"note: {note}" for note in found.notes]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_notes(found)])
+
+
+def _notes(found: Attribution) -> list[str]:
+    return [f"note: {note}" for note in found.notes]
 
 
 def _document(one: Side, two: Side, found: Differences) -> dict[str, Any]:

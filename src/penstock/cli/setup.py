@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +45,7 @@ def start(session: Session, yes: bool, force: bool, dry_run: bool, model: str | 
     document = {"path": shown, "text": plan.text, "notes": list(plan.notes), "written": is_written}
     if is_written:
         following = (
-            f"git add {shown}, then penstock gate run"
+            f"git add {shlex.quote(shown)}, then penstock gate run"
             if plan.has_model
             else "a step that makes a model, then penstock start again"
         )

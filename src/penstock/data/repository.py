@@ -7,6 +7,7 @@ nothing itself beyond opening and closing; the verbs are the modules beside it.
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ class DataRepository:
         raise NotFound(
             f"there is no remote {chosen!r}",
             code="data.no_remote",
-            hint=f"penstock remote add {chosen} URL",
+            hint=f"penstock remote add {shlex.quote(chosen)} URL",
             remote=chosen,
         )
 
@@ -188,7 +189,7 @@ def _circle(names: list[str]) -> Invalid:
         if len(names) > 1
         else f"the remote {told} refers to itself",
         code="data.remote_circle",
-        hint=f"penstock remote modify {names[0]} url URL",
+        hint=f"penstock remote modify {shlex.quote(names[0])} url URL",
         remotes=names,
     )
 

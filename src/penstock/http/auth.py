@@ -10,6 +10,7 @@ understood (`http/mlflow/dispatch`, `http/mlflow/files/access`) and, for pages a
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -70,7 +71,7 @@ class Authenticate:
             raise Denied(
                 "this token opens serve processes only",
                 code="access.narrow_token",
-                hint=f"penstock token create {bearer.user.name} makes one for everything its user may",
+                hint=f"penstock token create {shlex.quote(bearer.user.name)} makes one for everything its user may",
             )
         return Caller(f"person:{bearer.user.name}", bearer.user)
 

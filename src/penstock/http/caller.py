@@ -5,6 +5,7 @@ Without `--auth` nobody is asked: every request comes from `ANYBODY`, who may do
 
 from __future__ import annotations
 
+import shlex
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ class Caller:
             raise Denied(
                 f"{self.user.name} may not do this: it needs the role {role} on {kind} {resource}",
                 code="access.denied",
-                hint=f"an admin can grant it: penstock user grant {self.user.name} {role} --{kind} {resource}",
+                hint=f"an admin can grant it: penstock user grant {shlex.quote(self.user.name)} {role} --{kind} {shlex.quote(resource)}",
             )
 
     def require_server(self, role: Role) -> None:
@@ -62,7 +63,7 @@ class Caller:
             raise Denied(
                 f"{self.user.name} may not do this: it needs the role {role}",
                 code="access.denied",
-                hint=f"an admin can give it: penstock user modify {self.user.name} --role {role}",
+                hint=f"an admin can give it: penstock user modify {shlex.quote(self.user.name)} --role {role}",
             )
 
     def require_everything(self, connection: sa.Connection) -> None:
@@ -76,7 +77,7 @@ class Caller:
                 f"{self.user.name} may not see this: it shows everything, and {self.user.name} may not read "
                 "everything",
                 code="access.denied",
-                hint=f"penstock user show {self.user.name} lists what may be read",
+                hint=f"penstock user show {shlex.quote(self.user.name)} lists what may be read",
             )
 
     def own(self, connection: sa.Connection, kind: Kind, resource: str) -> None:

@@ -6,6 +6,7 @@ penstock.yaml is where it is written, not where it is read.
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import msgspec
@@ -153,7 +154,7 @@ def put_policy(connection: sa.Connection, endpoint: str, body: PolicyBody, actor
         raise Conflict(
             f"the policy of {endpoint} was changed at the same moment",
             code="monitoring.policy_moved",
-            hint=f"penstock endpoint show {endpoint}",
+            hint=f"penstock endpoint show {shlex.quote(endpoint)}",
         ) from None
     changes = differences(before.body if before else None, body)
     record_event(

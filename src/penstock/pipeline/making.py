@@ -141,7 +141,7 @@ def start(work: Work) -> Started:
     reads = [root / path for path in (*stage.reads, *(stage.place(ref.file) for ref in stage.parameters))]
     writes = [root / path for path in stage.makes]
     held = ExitStack()
-    held.enter_context(in_use(work.repo, reads, writes, f"penstock repro {stage.address}"))
+    held.enter_context(in_use(work.repo, reads, writes, f"penstock repro {shlex.quote(stage.address)}"))
     try:
         clear(work)
     except BaseException:

@@ -274,7 +274,7 @@ class _Reproduction:
         for path in stage.reads:
             place = self.repo.root / path
             if not place.exists():
-                bring([one for one in self.outputs if _overlaps(one, place) and one.hash is not None])
+                bring([one for one in self.outputs if _overlaps(one, place)])
 
     def _failed(self) -> PenstockError:
         """Return what is raised after failures: what failed too, and what was not run, is named."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -249,6 +250,6 @@ def unknown_model(settings: ProjectSettings, name: str) -> NotFound:
     return NotFound(
         f"{SETTINGS_FILE} has no model {name}; it has {names}",
         code="settings.no_model",
-        hint=f"name one of them, or give the path too: penstock model register {name} PATH",
+        hint=f"name one of them, or give the path too: penstock model register {shlex.quote(name)} PATH",
         model=name,
     )

@@ -1,11 +1,11 @@
 """Registered models: making, renaming, describing, taking away.
 
-Everything runs in the caller's transaction and writes its event there. A name that was given up keeps its
-row: it remembers the highest number it gave, and where its versions went.
+All runs in the caller's transaction, with its event. A name given up remembers its highest number, and its versions.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -224,7 +224,7 @@ def restore_model(connection: sa.Connection, name: str, actor: str) -> list[int]
         raise Invalid(
             f"the model {name} is not deleted",
             code="registry.not_deleted",
-            hint=f"penstock model restore {name}/N brings a version back",
+            hint=f"penstock model restore {shlex.quote(f'{name}/N')} brings a version back",
             model=name,
         )
     time_ms = now_ms()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -55,9 +56,9 @@ def resolve_version(
         raise NotFound(
             f"no version of {name!r} {'was' if when else 'is'} called {alias!r}{when}",
             code="registry.no_alias",
-            hint=f"penstock alias history {name}@{alias}"
+            hint=f"penstock alias history {shlex.quote(f'{name}@{alias}')}"
             if when
-            else f"penstock model list, then penstock promote {name}/N",
+            else f"penstock model list, then penstock promote {shlex.quote(f'{name}/N')}",
             model=name,
             alias=alias,
         )

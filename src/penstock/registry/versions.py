@@ -6,6 +6,7 @@ version or the whole model is taken away.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -110,7 +111,7 @@ def get_version(connection: sa.Connection, model: str, number: int, *, deleted: 
     raise NotFound(
         f"there is no model version {model}/{number}: it was {gone.sentence}",
         code="registry.no_version",
-        hint=f"penstock model restore {now}/{number}",
+        hint=f"penstock model restore {shlex.quote(f'{now}/{number}')}",
         model=model,
         version=number,
     )
@@ -314,7 +315,7 @@ def restore_version(connection: sa.Connection, model: str, number: int, actor: s
         raise Invalid(
             f"{found.ref} is not deleted",
             code="registry.not_deleted",
-            hint=f"penstock model show {found.ref}",
+            hint=f"penstock model show {shlex.quote(found.ref)}",
             model=found.model,
             version=number,
         )

@@ -5,6 +5,7 @@ It knows no queue and no transport; `dataplane` lets the engine predict what is 
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 from penstock.base.errors import Invalid, Unavailable
@@ -85,7 +86,7 @@ def left_out(endpoint: str, version: int) -> Unavailable:
     return Unavailable(
         f"endpoint {endpoint} is served without version {version} now: processes ended at it",
         code="serving.version_left_out",
-        hint=f"penstock endpoint show {endpoint} tells when it is tried again",
+        hint=f"penstock endpoint show {shlex.quote(endpoint)} tells when it is tried again",
     )
 
 

@@ -7,6 +7,7 @@ it is in `workers`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from typing import Any, Literal
 
@@ -178,7 +179,7 @@ def _moved(endpoint: str, expected: int | None, current: int) -> Conflict:
     return Conflict(
         f"endpoint {endpoint} is at revision {current}, but the plan was made when {was}",
         code="serving.revision_moved",
-        hint=f"look at `penstock endpoint show {endpoint}` and plan again",
+        hint=f"look at `penstock endpoint show {shlex.quote(endpoint)}` and plan again",
         endpoint=endpoint,
         current=current,
     )
@@ -207,7 +208,7 @@ def get_revision(connection: sa.Connection, endpoint: str, number: int | None = 
     raise NotFound(
         f"endpoint {endpoint} has no revision {number}",
         code="serving.revision_unknown",
-        hint=f"list them with `penstock endpoint history {endpoint}`",
+        hint=f"list them with `penstock endpoint history {shlex.quote(endpoint)}`",
         endpoint=endpoint,
         revision=number,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -195,7 +196,7 @@ def counts_only(data: bytes) -> bytes:
 
 def explain_missing(endpoint: str, model: str | None) -> str:
     """Return what to do for an endpoint that nothing was deployed to."""
-    return f"penstock deploy {endpoint} --model {model or 'NAME@champion'}"
+    return f"penstock deploy {shlex.quote(endpoint)} --model {shlex.quote(model or 'NAME@champion')}"
 
 
 def failure_of(error: PenstockError) -> str:

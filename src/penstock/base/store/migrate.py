@@ -6,6 +6,7 @@ A store of a newer program is refused rather than guessed at. A new store is mad
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -33,7 +34,7 @@ def upgrade(database: Database) -> None:
         raise Invalid(
             f"{database.url} is another program's database: its schema is called {current}",
             code="store.foreign",
-            hint=f"penstock db import {database.url} brings what an MLflow server has kept there",
+            hint=f"penstock db import {shlex.quote(database.url)} brings what an MLflow server has kept there",
         )
     if current is not None and current > HEAD:
         raise Invalid(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def add_remote(
         raise Conflict(
             f"there is a remote {name!r} already",
             code="data.remote_exists",
-            hint=f"penstock remote modify {name} url",
+            hint=f"penstock remote modify {shlex.quote(name)} url",
         )
     shown, url = without_password(url), _stored_url(session, file, url)
     check_edit(_dvc_dir(session), level or "repo", _section(name), {"url": url}, fresh=True)
@@ -134,7 +135,9 @@ def modify_remote(
     option = option.lower()
     if name not in load_config(_dvc_dir(session)).remotes():
         raise NotFound(
-            f"there is no remote {name!r}", code="data.no_remote", hint=f"penstock remote add {name} URL"
+            f"there is no remote {name!r}",
+            code="data.no_remote",
+            hint=f"penstock remote add {shlex.quote(name)} URL",
         )
     if option == "url" and value is not None:
         value = _stored_url(session, file, value)
@@ -214,7 +217,9 @@ def default_remote(session: Session, name: str | None, unset: bool, level: str |
         return
     if name not in config.remotes():
         raise NotFound(
-            f"there is no remote {name!r}", code="data.no_remote", hint=f"penstock remote add {name} URL"
+            f"there is no remote {name!r}",
+            code="data.no_remote",
+            hint=f"penstock remote add {shlex.quote(name)} URL",
         )
     set_value(_file(session, level), "core", "remote", name)
     session.emit({"default": name}, "")

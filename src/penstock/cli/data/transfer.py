@@ -177,7 +177,7 @@ def _targets(
 
 def _fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
     """Bring an import from its source; what that takes is imported when there is one."""
-    from penstock.flows.sources.imports import fetch_import
+    from penstock.flows.sources.fetching import fetch_import
 
     return fetch_import(repo, pointer)
 

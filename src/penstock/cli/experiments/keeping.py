@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TypedDict, Unpack
 
 import click
@@ -68,7 +69,7 @@ def branch(session: Session, /, experiment: str, branch: str | None) -> None:
 
     with opened(session) as repo:
         name = make_branch(repo, experiment, branch)
-    session.emit({"branch": name}, f"Branch {name} holds it: git checkout {name}")
+    session.emit({"branch": name}, f"Branch {name} holds it: git checkout {shlex.quote(name)}")
 
 
 @click.command()

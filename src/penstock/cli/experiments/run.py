@@ -315,7 +315,7 @@ def _told(outcomes: Sequence[Outcome]) -> str:
     if ran:
         names = ", ".join(one.name for one in ran)
         lines += [f"Ran {len(ran)} experiment{'s' if len(ran) > 1 else ''}: {names}."]
-        lines += [f"Bring one's results here with penstock exp apply {ran[0].name}."]
+        lines += [f"Bring one's results here with penstock exp apply {shlex.quote(ran[0].name)}."]
     if failed:
         lines += [
             f"Failed: {', '.join(failed)}. penstock exp show lists them, penstock exp remove drops them."

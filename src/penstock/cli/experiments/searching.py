@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -90,7 +91,7 @@ def searched_text(done: Searched, metric: str) -> str:
     name = trial_name(done.study, done.best.number)
     lines += [
         f"Best: {name} with {metric} {done.best.value:g} ({values}){_shared(done.best)}.",
-        f"Bring its results here with penstock exp apply {name}.",
+        f"Bring its results here with penstock exp apply {shlex.quote(name)}.",
     ]
     return "\n".join(lines)
 

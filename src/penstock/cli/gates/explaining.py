@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from penstock.base.clock import format_ms
@@ -66,7 +67,7 @@ def explain_people(people: Standing) -> str:
 def explain_doors(shut: PenstockError | None, held: Hold | None = None) -> str:
     """Render whether a door opens for a version; `shut` is what it would be refused with, `held` why CI did not release it."""
     if held is not None and shut is None:
-        by_hand = "" if held.waits else f"\nBy hand it may go out: penstock promote {held.ref}."
+        by_hand = "" if held.waits else f"\nBy hand it may go out: penstock promote {shlex.quote(held.ref)}."
         return f"\n{held.sentence}.{by_hand}"
     if shut is None:
         return "\nIt may go out; its files are read when it is promoted."

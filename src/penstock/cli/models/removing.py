@@ -39,7 +39,8 @@ def model_delete(session: Session, reference: str, force: bool) -> None:
         else:
             delete_model(connection, policy, name, project.actor)
     session.emit(
-        {"deleted": reference}, f"{reference} was deleted; penstock model restore {reference} undoes it."
+        {"deleted": reference},
+        f"{reference} was deleted; penstock model restore {shlex.quote(reference)} undoes it.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +188,7 @@ def endpoint_show(session: Session, name: str) -> None:
         lines.append(f"          and {len(steps) - SHOWN} before; --json shows them")
     lines += [
         f"          penstock.yaml says otherwise: {', '.join(keys) or 'no policy holds yet'}",
-        f"          penstock endpoint apply {name}",
+        f"          penstock endpoint apply {shlex.quote(name)}",
     ] * differs
     lines += [
         f"server    {worker.place}, process {worker.pid}: {state.state if state else 'not taken over yet'}"
@@ -208,7 +209,7 @@ def endpoint_show(session: Session, name: str) -> None:
 def _judgement(view: EndpointView, notes: Sequence[str]) -> list[str]:
     """Return how an endpoint is, what is not judged, and what is wanted and not done."""
     told = dict.fromkeys(one.sentence for one in view.findings if one.unjudged is not None)
-    here = f"penstock endpoint show {view.name} tells what answers"
+    here = f"penstock endpoint show {shlex.quote(view.name)} tells what answers"
     return [
         *([f"refused   {view.refused_sentence}"] if view.refused else []),
         *([f"labels    {view.labels.sentence}"] if view.labels else []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -117,7 +118,7 @@ def feedback(
     if totals["waiting"]:
         session.note(
             f"{totals['waiting']} waiting: the predictions are not stored yet; each label is joined when its prediction "
-            f"comes, within 7 days: penstock monitor status {endpoint}"
+            f"comes, within 7 days: penstock monitor status {shlex.quote(endpoint)}"
         )
     lost = [name for name in NOT_TAKEN if totals[name]]
     for name in lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -114,7 +115,9 @@ def _render(done: Scored) -> str:
     if done.kept_parts:
         lines.append(f"{done.kept_parts} of {counted(done.parts, 'part')} were there from before")
     if done.endpoint:
-        lines.append(f"recorded for endpoint {done.endpoint}: penstock monitor status {done.endpoint}")
+        lines.append(
+            f"recorded for endpoint {done.endpoint}: penstock monitor status {shlex.quote(done.endpoint)}"
+        )
     lost = done.rows - done.answered
     if lost:
         lines.append(f"{counted(lost, 'row has', 'rows have')} no answer; OUT says why in its column error:")

@@ -5,6 +5,7 @@ These commands work on the store itself, so whoever can write it can make the fi
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ def user_add(
         made = add_user(connection, name, parse_role(role), secret, project.actor)
     session.emit(
         {"name": made.name, "role": made.role, "has_password": secret is not None},
-        f"Added {name} as {role}." + ("" if secret else f"\nNext: penstock token create {name}"),
+        f"Added {name} as {role}." + ("" if secret else f"\nNext: penstock token create {shlex.quote(name)}"),
     )
 
 

@@ -9,6 +9,7 @@ Source: dvc/config_schema.py (3.67).
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -98,9 +99,9 @@ def no_url(name: str, *, is_new: bool = False) -> Invalid:
     return Invalid(
         f"the remote {name!r} has no URL",
         code="data.no_url",
-        hint=f"penstock remote add {name} URL, or name the level that has it: --local, --global, --system"
+        hint=f"penstock remote add {shlex.quote(name)} URL, or name the level that has it: --local, --global, --system"
         if is_new
-        else f"penstock remote modify {name} url URL, or penstock remote remove {name}",
+        else f"penstock remote modify {shlex.quote(name)} url URL, or penstock remote remove {shlex.quote(name)}",
         remote=name,
     )
 

@@ -133,7 +133,7 @@ def apply_install(plan: InstallPlan, git: Git) -> None:
         raise Conflict(
             f"somebody else's is there already: {names}",
             code="data.foreign_hook",
-            hint=f'add `penstock git-hook {plan.foreign[0].name} "$@"` to it by hand, or move it away',
+            hint=f'add `penstock git-hook {shlex.quote(plan.foreign[0].name)} "$@"` to it by hand, or move it away',
         )
     for path, text in plan.files:
         path.parent.mkdir(parents=True, exist_ok=True)

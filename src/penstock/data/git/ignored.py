@@ -77,7 +77,7 @@ def check_not_tracked(repo: DataRepository, path: Path) -> None:
         raise Conflict(
             f"{repo.relative(path)} is already tracked by git",
             code="data.tracked_by_git",
-            hint=f"git rm -r --cached {relative} && git commit -m 'stop tracking {relative}'",
+            hint=f"git rm -r --cached {shlex.quote(relative)} && git commit -m {shlex.quote(f'stop tracking {relative}')}",
             path=relative,
         )
 

@@ -120,7 +120,7 @@ def _origin_of(project: Project, explanation: Explanation) -> _Origin:
             code="chain.no_commit",
             hint=f"penstock why {shlex.quote(subject)}"
             if version is None
-            else f"penstock model download {version.ref}",
+            else f"penstock model download {shlex.quote(version.ref)}",
         )
     notes = tuple(f"{explanation.version} was {one.sentence}" for one in gone.values())
     origin = _Origin(explanation.commit, version=version, notes=notes)
@@ -132,7 +132,7 @@ def _origin_of(project: Project, explanation: Explanation) -> _Origin:
     if explanation.kind in {"commit", "experiment"} and (
         made.commit != origin.commit or made.dirty_digest is not None
     ):
-        note = f"{version.ref} was made with changes that are not in the commit: penstock restore {version.ref} has them"
+        note = f"{version.ref} was made with changes that are not in the commit: penstock restore {shlex.quote(version.ref)} has them"
         return _Origin(origin.commit, notes=(note,))
     return replace(
         origin,
@@ -154,7 +154,11 @@ def _require_commit(project: Project, subject: str, origin: _Origin) -> None:
     lacking = why_lacking(Git(require_git(project)), origin.commit)
     if lacking is None:
         return
-    model = f"; the model alone: penstock model download {origin.version.ref}" if origin.version else ""
+    model = (
+        f"; the model alone: penstock model download {shlex.quote(origin.version.ref)}"
+        if origin.version
+        else ""
+    )
     raise NotFound(
         f"this repository does not have commit {origin.commit[:10]}, which {subject} leads to",
         code="chain.commit_missing",

@@ -24,7 +24,6 @@ from penstock.data.formats.output import HashInfo, Output
 from penstock.flows.ci.continuous import OnStep, judge_tree
 from penstock.flows.pipelines.execution import Reproduction, reproduce_and_record
 from penstock.flows.pipelines.pulling import bringer
-from penstock.flows.sources.bring import bring_outputs
 from penstock.flows.tracked.remotes.run_history import push_runs
 from penstock.flows.tracked.versioning import push, raise_failures, select
 from penstock.pipeline.definition import load_all_stages
@@ -86,7 +85,6 @@ def finish_components(project: Project, given: Sequence[Path], on_step: OnStep) 
     """
     started_ms = now_ms()
     _take(project, load_all_stages(project.data), given)
-    bring_outputs(project, project.data)
     return judge_tree(project, started_ms, on_step)
 
 

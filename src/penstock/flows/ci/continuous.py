@@ -166,10 +166,11 @@ def _not_kept(error: OSError) -> StepReport:
 def judge_tree(tree: Project, started_ms: int, on_step: OnStep) -> CiReport:
     """Judge and register what a pipeline made in a working tree, and return the report, which is also kept.
 
-    The steps are pipeline (nothing should be left to run), gate and register; a failure is in the report.
+    The steps are data, pipeline (nothing should be left to run), gate and register; a failure is in the report.
     """
     progress = _Progress()
     run, champion = _Run(tree, progress, on_step), _champion_of(tree)
+    run.step("data", lambda: _bring_data(tree, tree))
     run.step("pipeline", lambda: _reproduce(tree, progress, None))
     run.step("gate", lambda: _judge(tree, progress, tree.git.head() or ""))
     run.step("register", lambda: _register(tree, progress))
@@ -226,7 +227,7 @@ def _bring_data(project: Project, tree: Project) -> _Outcome:
     )
     if brought.absent:
         sentence += f"; to be made again: {', '.join(brought.absent)}"
-    return _Outcome(sentence, details=brought.undetermined)
+    return _Outcome("; ".join([sentence, *brought.undetermined]))
 
 
 def _run_tests(tree: Project) -> _Outcome:

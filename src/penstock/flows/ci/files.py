@@ -281,7 +281,7 @@ def _require_reachable(project: Project, remote: str) -> None:
     raise Refused(
         f"the default remote {remote} is a directory of this machine ({url}), which a hosted runner cannot reach",
         code="ci.unreachable_remote",
-        hint=f"penstock remote modify {remote} url s3://…, or --self-hosted where the runner is this machine",
+        hint=f"penstock remote modify {shlex.quote(remote)} url s3://…, or --self-hosted where the runner is this machine",
         remote=remote,
     )
 

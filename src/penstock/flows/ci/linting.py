@@ -90,9 +90,9 @@ def _file(project: Project, name: str) -> Check:
         plans.append(plan_ci_file(project, name))
     if all(text != plan.text for plan in plans):
         hint = (
-            f"penstock ci init {name}"
+            f"penstock ci init {shlex.quote(name)}"
             if is_unedited(text)
-            else f"penstock ci init {name} --dry-run shows what it would be, --force replaces it"
+            else f"penstock ci init {shlex.quote(name)} --dry-run shows what it would be, --force replaces it"
         )
         return Check("file", "missing", f"{relative} is not what `ci init {name}` writes now", hint)
     return Check("file", "ok", f"{relative} is up to date")

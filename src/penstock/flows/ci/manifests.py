@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ def _readme(deployable: Deployable, kind: str, tried: str) -> str:
     apply = {"k8s": "kubectl apply -k .", "kserve": "kubectl apply -f inferenceservice.yaml"}
     return f"""# {deployable.endpoint} elsewhere
 
-Made by `penstock deploy {deployable.endpoint} --manifest {kind}`. {tried} The image was not built, the compose file not run.
+Made by `penstock deploy {shlex.quote(deployable.endpoint)} --manifest {kind}`. {tried} The image was not built, the compose file not run.
 
 Every replica follows the endpoint's revision in the shared store: `penstock deploy`, canaries and rollbacks need no
 new manifest. These files change when the image or the settings do.
@@ -157,7 +158,7 @@ new manifest. These files change when the image or the settings do.
    into a secret `{SECRET}-credentials` as `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
 3. `{apply.get(kind, "kubectl apply -f seldondeployment.yaml")}`
 
-Callers need a token (`penstock user add`, `penstock token create NAME --scope infer --endpoint {deployable.endpoint}`);
+Callers need a token (`penstock user add`, `penstock token create NAME --scope infer --endpoint {shlex.quote(deployable.endpoint)}`);
 Prometheus one with the scope `metrics`. One `penstock server` beside them is the controller that rolls back.
 
 ## On one machine

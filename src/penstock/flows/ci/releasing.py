@@ -6,6 +6,7 @@ settings that let more out than those of what is live, is held for a person.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -66,14 +67,14 @@ def why_held(tree: Project, versions: list[ModelVersion], commit: str) -> str | 
                 ),
                 None,
             )
-        by_hand = f"promote by hand: penstock promote {version.ref}"
+        by_hand = f"promote by hand: penstock promote {shlex.quote(version.ref)}"
         for one in live:
             if one.commit and one.commit != commit and is_within(tree.git, commit, one.commit):
                 told = f"commit {commit[:10]} is older than {one.commit[:10]}, with which {one.version.ref} went live"
                 return f"{told}; {by_hand}"
         if damaged is not None:
             told = f"the verdict of {damaged}, which is live, was changed after it was signed"
-            return f"{told}: penstock model verify {damaged}"
+            return f"{told}: penstock model verify {shlex.quote(damaged)}"
         loosened = _loosened(tree, version, live, commit)
         if loosened:
             accept = f"penstock ci accept {commit[:10]} --reason … lets it out with its next run"

@@ -6,6 +6,7 @@ other seeds tell how sure that is. Results of earlier runs are taken from the ru
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -91,7 +92,7 @@ def explain_difference(
     if dry:
         return Attribution(
             parts, tuple(cells), orders_total=len(orders.orders), is_exact=orders.is_exact,
-            repetitions=options.repetitions,
+            repetitions=options.repetitions, notes=_undetermined(cells),
         )  # fmt: skip
     found = _attribute(tuple(cells), parts, orders, options)
     notes = _notes(project, cells, found.ends, (first, second), commits)
@@ -150,7 +151,7 @@ def _require_end(cell: Cell, orders: Orders, swapped: frozenset[str], first: Sid
     raise Refused(
         f"the pipeline of {side.name} itself fails: {failed.failure}",
         code="compare.end_failed",
-        hint=f"penstock restore {side.version.ref if side.version else side.commit} --into DIR, then repro there",
+        hint=f"penstock restore {shlex.quote(side.version.ref if side.version else side.commit or '')} --into DIR, then repro there",
         output=list(failed.output),
     )
 
@@ -228,7 +229,7 @@ def _notes(
     sides: tuple[Side, Side],
     commits: Sequence[str],
 ) -> list[str]:
-    notes, stale = [], dict[str, tuple[str, ...]]()
+    notes, stale = [*_undetermined(cells)], dict[str, tuple[str, ...]]()
     failed = [cell for cell in cells if any(one.failure for one in cell.measured)]
     for cell in failed:
         failure = next(one for one in cell.measured if one.failure)
@@ -255,6 +256,11 @@ def _notes(
     if not is_repeated:
         notes.append("each mixture was run once: --seed NAME --repetitions 5 tells how sure the shares are")
     return notes
+
+
+def _undetermined(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Say which data of the mixtures nobody can say to be the meant ones."""
+    return tuple(dict.fromkeys(note for cell in cells for one in cell.measured for note in one.undetermined))
 
 
 def _of_one_side(

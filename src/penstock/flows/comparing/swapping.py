@@ -41,7 +41,10 @@ class Ends:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the pipeline gave with some parts swapped: its metrics, or why it failed; stages that ran or were known."""
+    """What the pipeline gave with some parts swapped: its metrics, or why it failed; stages that ran or were known.
+
+    `undetermined` says which data nobody can say to be the meant ones.
+    """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: str | None = None
@@ -49,6 +52,7 @@ class Measured:
     ran: tuple[str, ...] = ()
     restored: tuple[str, ...] = ()
     seconds: float = 0.0
+    undetermined: tuple[str, ...] = ()
 
 
 def as_commit_of(project: Project, side: Side) -> str:
@@ -85,6 +89,8 @@ def swapped_tree(project: Project, ends: Ends, swapped: frozenset[str]) -> Itera
 def stale_stages(project: Project, commit: str) -> tuple[str, ...]:
     """Return the stages of a commit whose inputs or command are not those that its dvc.lock has.
 
+    What is undetermined of its data, `measure` told.
+
     Raises:
         NotFound: tracked data is neither in the cache nor on the remote.
     """
@@ -110,7 +116,7 @@ def measure(project: Project, tree: Project, watcher: Watcher, *, dry: bool = Fa
     Raises:
         NotFound: tracked data is neither in the cache nor on the remote.
     """
-    bring_outputs(tree, project.data)
+    undetermined = bring_outputs(tree, project.data).undetermined
     began = time.monotonic()
     try:
         stages = load_all_stages(tree.data)
@@ -119,12 +125,18 @@ def measure(project: Project, tree: Project, watcher: Watcher, *, dry: bool = Fa
     except PenstockError as error:
         output = error.fields.get("output")
         lines = tuple(map(str, output))[-KEPT_LINES:] if isinstance(output, Sequence) else ()
-        return Measured(failure=error.message, output=lines, seconds=time.monotonic() - began)
+        return Measured(
+            failure=error.message,
+            output=lines,
+            seconds=time.monotonic() - began,
+            undetermined=undetermined,
+        )
     return Measured(
         metrics={} if dry else load_metrics(tree.root, stages),
         ran=_named(results, "ran", "would run"),
         restored=_named(results, "restored", "recorded"),
         seconds=time.monotonic() - began,
+        undetermined=undetermined,
     )
 
 

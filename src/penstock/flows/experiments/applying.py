@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -156,7 +157,7 @@ def make_branch(repo: DataRepository, word: str, branch: str | None) -> str:
         raise Conflict(
             f"there is a branch {name!r} already",
             code="experiments.branch_exists",
-            hint=f"penstock exp branch {experiment.name} ANOTHER",
+            hint=f"penstock exp branch {shlex.quote(experiment.name)} ANOTHER",
             branch=name,
         )
     git.run("update-ref", f"refs/heads/{name}", experiment.commit, NONE)

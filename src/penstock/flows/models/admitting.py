@@ -7,6 +7,7 @@ production runs, and a rollback finds what it goes back to; it is told instead.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -92,7 +93,7 @@ def admit_version(
     raise Refused(
         f"{version.ref} does not begin to answer: {why}",
         code="gate.code_changed" if found.changed else "gate.no_passing_verdict",
-        hint=f"bring this host's files to what was judged (git pull), or judge it by these: penstock gate run {version.ref}",
+        hint=f"bring this host's files to what was judged (git pull), or judge it by these: penstock gate run {shlex.quote(version.ref)}",
         model=version.model,
         version=version.number,
         verdict=found.verdict.id,

@@ -9,6 +9,7 @@ nothing is asked without gates (a server outside a project), but every move is k
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -236,7 +237,7 @@ def require_free(connection: sa.Connection, policy: AliasPolicy, alias: Alias) -
     raise Refused(
         f"{alias.model}@{alias.name} is protected: {why}; point it at another version instead",
         code="registry.alias_protected",
-        hint=f"penstock promote {alias.model}/N --alias {alias.name} points it elsewhere; `protected_aliases` and "
+        hint=f"penstock promote {shlex.quote(f'{alias.model}/N')} --alias {shlex.quote(alias.name)} points it elsewhere; `protected_aliases` and "
         f"`endpoints` in {SETTINGS_FILE} say what is protected",
     )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata as packages
@@ -119,7 +120,7 @@ def export_documents(
     if verdict is not None and verdict.envelope is not None:
         texts[VERDICT_FILE] = verdict.envelope
     else:
-        notes.append(f"{version.ref} has no signed verdict: penstock gate run {version.ref}")
+        notes.append(f"{version.ref} has no signed verdict: penstock gate run {shlex.quote(version.ref)}")
     with appearing(folder, force=force) as temporary:
         temporary.mkdir(parents=True)
         for name, text in texts.items():

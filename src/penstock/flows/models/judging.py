@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
 
@@ -207,5 +208,5 @@ def _champion_files(project: Project, name: str) -> ModelFiles | None:
         error.message = (
             f"the champion cannot be compared with, and nothing is wrong with the candidate: {error.message}"
         )
-        error.hint = f"{error.hint}; or penstock promote another version of {name} meanwhile"
+        error.hint = f"{error.hint}; or penstock promote another version of {shlex.quote(name)} meanwhile"
         raise

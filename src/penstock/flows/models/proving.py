@@ -7,6 +7,7 @@ and what begins to answer is asked a little more, see `flows/models/admitting`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -82,7 +83,7 @@ class VerdictRule:
             proof = self.examine(connection, one)
             if not proof.holds and (one is verdict or proof.state == "damaged"):
                 raise _no_proof(version, start, proof, one)
-        judge = f"penstock gate run {version.ref}"
+        judge = f"penstock gate run {shlex.quote(version.ref)}"
         if verdict is None or not verdict.passed:
             sentence = f"{start}: {_shortcoming(version, verdict, other, self.root)}"
             raise _refusal(version, sentence, "gate.no_passing_verdict", judge, verdict)
@@ -92,11 +93,11 @@ class VerdictRule:
             raise _refusal(version, sentence, "gate.waiver_ended", judge, verdict)
         if digest_manifest(version.manifest) != version.digest:
             sentence = f"{start}: the list of its files is not the one that was registered"
-            verify = f"penstock model verify {version.ref}"
+            verify = f"penstock model verify {shlex.quote(version.ref)}"
             raise _refusal(version, sentence, "registry.manifest_changed", verify, verdict)
         lacking = self.lacking_approval(connection, version)
         if lacking is not None:
-            approve = f"penstock gate approve {version.ref}, by somebody else than its author"
+            approve = f"penstock gate approve {shlex.quote(version.ref)}, by somebody else than its author"
             raise _refusal(version, f"{start}: {lacking}", "gate.not_approved", approve, verdict)
         return verdict
 
@@ -124,8 +125,8 @@ class VerdictRule:
         refused = None if is_answered_for else standing(connection, version, said)
         if refused is not None:
             hint = (
-                f"set its gates in {SETTINGS_FILE} and judge it by them, penstock gate run {version.ref}; or "
-                f"penstock promote {version.ref} --force --reason TEXT, or a deploy with them, says why it may"
+                f"set its gates in {SETTINGS_FILE} and judge it by them, penstock gate run {shlex.quote(version.ref)}; or "
+                f"penstock promote {shlex.quote(version.ref)} --force --reason TEXT, or a deploy with them, says why it may"
             )
             raise _refusal(version, f"{start}: {refused[1]}", "gate.no_passing_verdict", hint, refused[0])
         for one in said:
@@ -141,7 +142,7 @@ class VerdictRule:
             sentence = (
                 f"{start}: {_shortcoming(version, None, None, self.root)}; there is no {SETTINGS_FILE} here"
             )
-            hint = f"put {SETTINGS_FILE} back, then penstock gate run {version.ref}"
+            hint = f"put {SETTINGS_FILE} back, then penstock gate run {shlex.quote(version.ref)}"
             raise _refusal(version, sentence, "gate.no_passing_verdict", hint)
         return own
 
@@ -175,15 +176,15 @@ def _examine(connection: sa.Connection, verdict: Verdict, keys: Mapping[str, Pub
 def _no_proof(version: ModelVersion, start: str, proof: Proof, verdict: Verdict) -> Refused:
     ref, sentence = version.ref, f"{start}: its verdict is no proof: {proof.sentence}"
     if proof.state == "unsigned":
-        hint = f"penstock gate run {ref} judges it anew; penstock gate adopt {ref} vouches for the verdict as it is"
+        hint = f"penstock gate run {shlex.quote(ref)} judges it anew; penstock gate adopt {shlex.quote(ref)} vouches for the verdict as it is"
         return _refusal(version, sentence, "gate.verdict_unsigned", hint, verdict)
     if proof.state == "untrusted":
         hint = (
             "list what `penstock key show` prints where it was judged under `trusted_keys:` in penstock.yaml; "
-            f"or judge it here: penstock gate run {ref}"
+            f"or judge it here: penstock gate run {shlex.quote(ref)}"
         )
         return _refusal(version, sentence, "gate.verdict_untrusted", hint, verdict)
-    hint = f"penstock model verify {ref} tells more; penstock gate run {ref} judges it anew"
+    hint = f"penstock model verify {shlex.quote(ref)} tells more; penstock gate run {shlex.quote(ref)} judges it anew"
     return _refusal(version, sentence, "gate.verdict_damaged", hint, verdict)
 
 
@@ -254,7 +255,7 @@ def require_intact(project: Project, version: ModelVersion) -> None:
         raise Refused(
             f"the files of {version.ref} are not those that were judged: {error.message}",
             code="registry.files_changed",
-            hint=f"penstock model verify {version.ref}",
+            hint=f"penstock model verify {shlex.quote(version.ref)}",
             model=version.model,
             version=version.number,
         ) from None
@@ -274,7 +275,7 @@ def adopt_verdict(project: Project, version: ModelVersion) -> Verdict:
             raise Conflict(
                 f"{version.ref} has {'no verdict' if verdict is None else 'a verdict that is signed'}",
                 code="gate.nothing_to_adopt",
-                hint=f"penstock gate {'run' if verdict is None else 'show'} {version.ref}",
+                hint=f"penstock gate {'run' if verdict is None else 'show'} {shlex.quote(version.ref)}",
             )
         proof = _examine(connection, verdict, project.keys.trusted)
         if proof.state == "damaged":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -139,7 +140,7 @@ def only_endpoint(project: Project) -> str:
         raise Invalid(
             f"there are {counted(len(names), 'endpoint')}: say which",
             code="monitoring.which_endpoint",
-            hint=f"penstock monitor report {names[0]}",
+            hint=f"penstock monitor report {shlex.quote(names[0])}",
         )
     return names[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from penstock.base.errors import PenstockError
 from penstock.data.cache.presence import has
@@ -11,7 +12,7 @@ from penstock.data.pointers.metafiles import SUFFIX
 from penstock.data.pointers.pointer import Pointer, load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import checkout_output
-from penstock.flows.sources.imports import fetch_import
+from penstock.flows.sources.fetching import fetch_import
 from penstock.flows.tracked.remotes.report import raise_failures
 from penstock.flows.tracked.remotes.run_history import fetch_runs
 from penstock.flows.tracked.remotes.transferring import DEFAULTS, fetch_chosen
@@ -40,16 +41,14 @@ def bringer(
             note(f"earlier runs were not fetched: {error.message}")
 
     def bring(outputs: Sequence[Output]) -> None:
-        chosen = [
-            Chosen(output, "", _pointer(repo, output))
-            for output in outputs
-            if output.hash is not None and output.cached
-        ]
-        wanted = [one for one in chosen if one.output.hash is not None and not has(repo, one.output.hash)]
-        raise_failures(fetch_chosen(repo, wanted, DEFAULTS, fetch_import), "fetched")
+        chosen = [Chosen(output, "", _pointer(repo, output)) for output in outputs if output.cached]
+        wanted = [one for one in chosen if one.output.hash is None or not has(repo, one.output.hash)]
+        report = fetch_chosen(repo, wanted, DEFAULTS, fetch_import)
+        raise_failures(report, "fetched")
         for one in chosen:
-            if not one.output.path.exists():
-                checkout_output(repo, one.output)
+            info = one.output.hash or report.imported.get(one.output.path)
+            if info is not None and not one.output.path.exists():
+                checkout_output(repo, replace(one.output, hash=info))
 
     return bring
 

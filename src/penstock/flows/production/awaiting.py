@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 
@@ -40,7 +41,7 @@ def wait_until_served(
             raise Conflict(
                 f"revision {revision.number} of {revision.endpoint} was replaced by {current.number}",
                 code="serving.revision_moved",
-                hint=f"penstock endpoint history {revision.endpoint}",
+                hint=f"penstock endpoint history {shlex.quote(revision.endpoint)}",
             )
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         for _, state in states:
@@ -48,7 +49,7 @@ def wait_until_served(
                 raise Invalid(
                     f"revision {revision.number} of {revision.endpoint} could not be loaded: {state.message}",
                     code="serving.model_does_not_load",
-                    hint=f"penstock rollback {revision.endpoint}",
+                    hint=f"penstock rollback {shlex.quote(revision.endpoint)}",
                 )
         hindered = next((state.message for _, state in states if state and state.state == "hindered"), "")
         late = [worker for worker, state in states if state is None or state.state != "ready"]

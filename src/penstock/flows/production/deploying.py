@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 import msgspec
@@ -154,13 +155,13 @@ def _canary_draft(
         raise Invalid(
             f"endpoint {endpoint} serves nothing a canary of {version.model} could stand beside",
             code="serving.no_stable",
-            hint=f"penstock deploy {endpoint} --model {version.model}@champion",
+            hint=f"penstock deploy {shlex.quote(endpoint)} --model {shlex.quote(f'{version.model}@champion')}",
         )
     if before.stable == version.number:
         raise Invalid(
             f"{version.ref} is stable on {endpoint} already",
             code="serving.already_stable",
-            hint=f"penstock endpoint show {endpoint}",
+            hint=f"penstock endpoint show {shlex.quote(endpoint)}",
         )
     stable = RegistrySource(project).fetch(before.model, before.stable)
     check_inputs(version.ref, inputs, stable.signature)

@@ -6,6 +6,7 @@ changes nothing: the policies that hold are kept, and an event says where it is 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from penstock.base.digest import digest_bytes
@@ -105,7 +106,9 @@ def compare_file(project: Project) -> dict[str, str]:
         body, policy = policy_in_file(project, name), held.get(name)
         number = policy.number if policy is not None else 0
         if body is not None and (policy is None or policy.digest != body.digest):
-            told[name] = f"{SETTINGS_FILE} differs from policy {number}: penstock endpoint apply {name}"
+            told[name] = (
+                f"{SETTINGS_FILE} differs from policy {number}: penstock endpoint apply {shlex.quote(name)}"
+            )
         elif body is None and policy is not None:
             told[name] = _unnamed(number, sorted(project.settings.endpoints.keys() - set(names)))
     return told

@@ -6,6 +6,7 @@ The one thing that is written is an object into the artifact store, which is rem
 from __future__ import annotations
 
 import os
+import shlex
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -69,7 +70,7 @@ def _artifacts(project: Project, versions: list[ModelVersion]) -> Check:
         return Check("artifacts", "broken", why, _MEND)
     if absent:
         what = "has not the files of" if has_place else "is not there, and had the files of"
-        hint = f"restore it, or mend PENSTOCK_ARTIFACTS; penstock model verify {absent[0]}"
+        hint = f"restore it, or mend PENSTOCK_ARTIFACTS; penstock model verify {shlex.quote(absent[0])}"
         return Check("artifacts", "broken", f"{shown} {what} {told_files(absent)}", hint)
     return Check("artifacts", "ok", f"{shown} can be written to" if has_place else "made with the first run")
 

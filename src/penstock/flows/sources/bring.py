@@ -10,9 +10,10 @@ from pathlib import Path
 
 from penstock.base.errors import NotFound, PenstockError
 from penstock.data.cache.presence import has
+from penstock.data.formats.output import HashInfo
 from penstock.data.pointers.pointer import Pointer
 from penstock.data.repository import DataRepository
-from penstock.flows.sources.imports import fetch_import
+from penstock.flows.sources.fetching import fetch_content, is_noted, local_source
 from penstock.flows.tracked.remotes.transferring import DEFAULTS, fetch_chosen
 from penstock.flows.tracked.versioning import Chosen, checkout, select
 from penstock.project.project import Project
@@ -26,7 +27,7 @@ class Brought:
     """How many tracked paths are in place, how many objects came from elsewhere, what could not be had.
 
     `absent` says of what stages made, and can make again, where it is not; `lost` why the rest is not here; `undetermined`
-    what came without a commit that says which content is meant.
+    what came without a commit, or a note of its source, that says which content is meant.
     """
 
     output_count: int
@@ -64,9 +65,11 @@ def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
 def bring_what_there_is(tree: Project, remotes: DataRepository) -> Brought:
     """Do as `bring_outputs`, and go on where something cannot be had: each error in `lost` names its `paths`."""
     bringing = _Bringing(tree.data, remotes)
-    chosen = [one for one in select(tree.data) if one.output.cached and (one.output.hash or _is_import(one))]
-    ready = [bringing.bring(one) for one in chosen if _is_import(one)]
-    others = [one for one in chosen if not _is_import(one)]
+    chosen = [
+        one for one in select(tree.data) if one.output.cached and (one.output.hash or one.comes_from_source)
+    ]
+    ready = [bringing.bring(one) for one in chosen if one.comes_from_source]
+    others = [one for one in chosen if not one.comes_from_source]
     bringing.fetch([one for one in others if not bringing.is_here(one)])
     present = [one for one in [*ready, *others] if one is not None and bringing.is_here(one)]
     if present:
@@ -112,18 +115,15 @@ class _Bringing:
             return one
         path = self.repo.relative(one.output.path)
         try:
-            found = fetch_import(self.remotes, self._seen_from_remotes(one.pointer))
+            found = self._fetch_content(one.pointer)
         except PenstockError as error:
             self._lose(error, [path])
             return None
-        if found is None:
-            return None
         self.fetched_count += 1
-        origin = one.pointer.dependencies[0].get("repo")
-        if origin and not origin.get("rev_lock"):
-            source = f"{origin.get('rev') or 'the default branch'} of {without_password(str(origin['url']))}"
+        lacking, source = _undetermined(one.pointer)
+        if lacking:
             self.undetermined.append(
-                f"{one.output.source} does not record a commit: {path} is what {source} has now"
+                f"{one.output.source} does not record {lacking}: {path} is what {source} has now"
             )
         if one.output.hash is not None and not self.is_here(one):
             self._lose(
@@ -136,6 +136,13 @@ class _Bringing:
             )
             return None
         return replace(one, output=replace(one.output, hash=found))
+
+    def _fetch_content(self, pointer: Pointer) -> HashInfo:
+        """Fetch what an import names: within this tree from it, and else as the remotes' repository sees its source."""
+        place = None if "repo" in pointer.dependencies[0] else local_source(pointer)
+        if place is not None and place.is_relative_to(self.repo.root) and place.exists():
+            return fetch_content(self.repo, pointer)
+        return fetch_content(self.remotes, replace(pointer, path=self._place_of(pointer.path)))
 
     def fetch(self, absent: Sequence[Chosen]) -> None:
         """Fetch from the remote of each; what stages made may be nowhere."""
@@ -189,9 +196,6 @@ class _Bringing:
     def _paths(self, chosen: Iterable[Chosen]) -> list[str]:
         return [self.repo.relative(one.output.path) for one in chosen]
 
-    def _seen_from_remotes(self, pointer: Pointer) -> Pointer:
-        return replace(pointer, path=self._place_of(pointer.path))
-
     def _place_of(self, path: Path) -> Path:
         return self.remotes.root / self.repo.relative(path)
 
@@ -218,6 +222,11 @@ def _names(chosen: Iterable[Chosen]) -> list[str]:
     return [one.output.hash.md5 for one in chosen if one.output.hash is not None]
 
 
-def _is_import(one: Chosen) -> bool:
-    """Say whether content comes from a repository: no remote has it."""
-    return one.pointer is not None and one.output.is_import
+def _undetermined(pointer: Pointer) -> tuple[str, str]:
+    """Return what an import's pointer lacks that would say which content is meant, if so, and the import's source."""
+    dependency = pointer.dependencies[0]
+    origin = dependency.get("repo")
+    if origin is None:
+        return "" if is_noted(pointer) else "what its source held", without_password(str(dependency["path"]))
+    source = f"{origin.get('rev') or 'the default branch'} of {without_password(str(origin['url']))}"
+    return "" if origin.get("rev_lock") else "a commit", source

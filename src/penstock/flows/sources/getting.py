@@ -6,6 +6,7 @@ Objects come from the source's cache, else from its remote, and are checked agai
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -137,7 +138,7 @@ def place_objects(source: Source, objects: Mapping[Path, HashInfo], store: Objec
             raise Unavailable(
                 f"{counted(len(done.failed), 'object')} of {source.url} could not be had: {why}",
                 code="data.incomplete",
-                hint=f"penstock push in {source.url}",
+                hint=f"penstock push in {shlex.quote(source.url)}",
                 first=md5,
             )
     for target, info in objects.items():

@@ -6,7 +6,6 @@ Source: dvc/repo/get.py, imp_url.py, update.py, dvc/dependency/repo.py (3.67).
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Conflict, Invalid, NotFound
-from penstock.base.files import remove_path
-from penstock.base.staging import staging_name
 from penstock.data.cache.hashing import hash_path, save_path
-from penstock.data.formats.output import HashInfo
 from penstock.data.formats.yamltext import dump_document, load_document
 from penstock.data.git.ignored import check_seen_by_git, ignore_path
 from penstock.data.lock import repository_lock
@@ -255,13 +251,13 @@ def update_import(repo: DataRepository, pointer_file: Path, options: ImportOptio
                 found = hash_entry(info)
             elif not options.no_download:
                 found = hash_entry(save_path(repo, pointer.outputs[0].path))
-            _renew(document["outs"][0], found)
+            renew(document["outs"][0], found)
             document["md5"] = pointer_md5(document)
             save_text(pointer_file, dump_document(document))
     return changed
 
 
-def _renew(entry: Any, found: Mapping[str, Any]) -> None:
+def renew(entry: Any, found: Mapping[str, Any]) -> None:
     """Replace what an entry of a pointer notes of content by what was found, before what else the entry says."""
     for key in (*NOTE_KEYS, "size", "nfiles", "isexec"):
         entry.pop(key, None)
@@ -274,7 +270,7 @@ def _update_git(repo: DataRepository, pointer: Pointer, document: Any, options: 
     origin = dependency["repo"]
     rev = options.rev or origin.get("rev")
     base = origin_base(repo.root, pointer.path.parent, origin)
-    with _told_of(repo, pointer):
+    with told_of(repo, pointer):
         commit = current_commit(origin["url"], rev, base)
     overrides = Overrides.of(origin)
     if commit == origin.get("rev_lock") and not options.rev:
@@ -290,7 +286,7 @@ def _update_git(repo: DataRepository, pointer: Pointer, document: Any, options: 
 
 
 @contextmanager
-def _told_of(repo: DataRepository, pointer: Pointer) -> Iterator[None]:
+def told_of(repo: DataRepository, pointer: Pointer) -> Iterator[None]:
     """Name the import whose source is not where its pointer says."""
     try:
         yield
@@ -316,7 +312,7 @@ def _update_url(repo: DataRepository, pointer: Pointer, document: Any, options: 
     info = hash_path(repo, path)
     if dependency.get("md5") == info.md5:
         return False
-    _renew(dependency, hash_entry(info))
+    renew(dependency, hash_entry(info))
     if not (options.no_download or options.to_remote):
         keep_unsaved(repo, pointer.outputs[0].path)
         copy_path(path, pointer.outputs[0].path, force=True)
@@ -332,69 +328,5 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
         if not (options.no_download or options.to_remote):
             keep_unsaved(repo, pointer.outputs[0].path)
             download_url(source, pointer.outputs[0].path, force=True)
-    _renew(dependency, found)
+    renew(dependency, found)
     return True
-
-
-def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
-    """Bring an import's missing objects into the cache from its source at the locked commit; where none is, at its revision or HEAD.
-
-    Returns what came, or None where the import was never looked at (`--no-exec`).
-
-    Raises:
-        Conflict: it was imported from a URL without a download, and the source has changed since.
-    """
-    if "repo" not in pointer.dependencies[0]:
-        return _fetch_promised(repo, pointer)
-    origin, path = pointer.dependencies[0]["repo"], pointer.dependencies[0]["path"]
-    staging = repo.dvc_dir / "tmp" / "penstock"
-    staging.mkdir(parents=True, exist_ok=True)
-    target = staging / staging_name()
-    try:
-        with (
-            _told_of(repo, pointer),
-            open_source(
-                origin["url"],
-                origin.get("rev_lock") or origin.get("rev") or "HEAD",
-                base=origin_base(repo.root, pointer.path.parent, origin),
-                overrides=Overrides.of(origin),
-            ) as source,
-        ):
-            get_path(source, str(path), target)
-        return save_path(repo, target)
-    finally:
-        remove_path(target)
-
-
-def _fetch_promised(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
-    """Download into the cache what `--no-download` left where it was, and note it in the pointer."""
-    document = load_document(pointer.text, str(pointer.path))
-    dependency, entry = document["deps"][0], document["outs"][0]
-    staging = repo.dvc_dir / "tmp" / "penstock"
-    staging.mkdir(parents=True, exist_ok=True)
-    target = staging / staging_name()
-    try:
-        if not any(key in dependency for key in NOTE_KEYS):
-            return None  # --no-exec: nothing was looked at yet, which `update` does
-        if is_remote(dependency["path"]):
-            settings = {str(key): str(value) for key, value in (dependency.get("fs_config") or {}).items()}
-            with open_remote(repo, dependency["path"], settings) as source:
-                found: Mapping[str, Any] = source.describe()
-                download_url(source, target)
-        else:
-            path = Path(os.path.normpath(pointer.path.parent / pointer.wdir / dependency["path"]))
-            found = hash_entry(hash_path(repo, path))
-            copy_path(path, target)
-        if any(dependency.get(key) != found.get(key) for key in NOTE_KEYS):
-            raise Conflict(
-                f"{dependency['path']} has changed since it was imported",
-                code="data.source_changed",
-                hint=f"penstock update {shlex.quote(repo.relative(pointer.path))}",
-            )
-        info = save_path(repo, target)
-        _renew(entry, hash_entry(info))
-    finally:
-        remove_path(target)
-    document["md5"] = pointer_md5(document)
-    save_text(pointer.path, dump_document(document))
-    return info

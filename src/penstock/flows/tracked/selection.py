@@ -29,6 +29,13 @@ class Chosen:
     within: Within = ""
     pointer: Pointer | None = None
 
+    @property
+    def comes_from_source(self) -> bool:
+        """Whether no remote has it: data from a URL are an import until they were downloaded once."""
+        if self.pointer is None:
+            return False
+        return self.output.is_import or (self.output.hash is None and bool(self.pointer.dependencies))
+
 
 Targets = Sequence[str | Path | Chosen]
 

@@ -61,24 +61,28 @@ class _Touched:
     new: str
 
 
-def list_changes(repo: DataRepository, limit: int = COMMITS) -> list[Change]:
-    """Return what the commits that led to HEAD changed of tracked data, newest first; what cannot be read is left out."""
-    return [*read_history(repo, limit).changes]
-
-
 def read_history(repo: DataRepository, limit: int = COMMITS) -> History:
     """Return what the commits that led to HEAD changed of tracked data, and where that ends.
 
-    What cannot be read is left out. Merges count as one commit. Costs three git processes, however many commits and pointers.
+    What cannot be read is left out. Merges count as one commit. Costs three git processes, in a shallow clone four, however many
+    commits and pointers.
     """
     git = Git(repo.root)
     if repo.git_root() is None or git.head() is None:
         return History()
-    touched, cut_at = _read_log(git, limit), git.cut_commits()
+    touched, cut_at = _read_log(git, limit + 1), _ends_of(git)
     cut = "this clone is shallow; next: git fetch --unshallow" if cut_at else ""
-    if len({one.commit.id for one in touched}) >= limit:
+    commits = list(dict.fromkeys(one.commit.id for one in touched))
+    if len(commits) > limit:
         cut = f"only the newest {limit} commits that changed tracked data are looked at"
+        touched = [one for one in touched if one.commit.id != commits[limit]]
     return History(_read_changes(repo, touched), cut, cut_at)
+
+
+def _ends_of(git: Git) -> frozenset[str]:
+    """Return the commit that a shallow clone cut from those before it, on the way that led to HEAD."""
+    cut_at = git.cut_commits()
+    return cut_at and cut_at & {*git.run("rev-list", "--first-parent", "--max-parents=0", "HEAD").split()}
 
 
 def changes_in(repo: DataRepository, commit: str) -> list[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def verify_remotes(
                     f"the directory {backend.url} does not exist",
                     code="storage.no_directory",
                     hint="penstock push, which makes it, or penstock remote modify "
-                    f"{place} url URL, if it is elsewhere",
+                    f"{shlex.quote(place)} url URL, if it is elsewhere",
                     url=backend.url,
                 )
         finally:

@@ -14,7 +14,7 @@ from penstock.base.numbers import counted
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.flows.observing.contents import compare_contents
-from penstock.flows.tracked.catalogue import Tracked, list_tracked
+from penstock.flows.tracked.catalogue import Catalogue, Tracked, read_catalogue
 from penstock.flows.tracked.comparing import compare_revisions
 from penstock.flows.tracked.timeline import Change
 from penstock.http.pages.drawing.distributions import draw_distribution
@@ -48,27 +48,30 @@ class DataPages:
 
     def data(self, _request: Request) -> Response:
         """Everything tracked, with its size, its newest change and who used it."""
-        tracked: list[Tracked] = []
+        catalogue = Catalogue()
         problem = ""
         try:
             with opened(self._project) as repo:
-                tracked = list_tracked(repo)
+                catalogue = read_catalogue(repo)
         except NotARepository:
             pass
         except PenstockError as error:
             problem = error.message
         with self._project.database.read() as connection:
             used = count_runs_by_input(connection)
-        return self._renderer.page("data.html", tracked=tracked, used=used, problem=problem)
+        return self._renderer.page("data.html", catalogue=catalogue, used=used, problem=problem)
 
     def path(self, request: Request) -> Response:
         """One tracked path: its history, what used each content, and two contents compared (`?old=COMMIT&new=COMMIT`)."""
         path, query = request.path_params["path"], query_of(request)
         with opened(self._project) as repo:
-            found = next((one for one in list_tracked(repo) if one.path == path), None)
+            catalogue = read_catalogue(repo)
+            found = next((one for one in catalogue.tracked if one.path == path), None)
             if found is None:
+                cut = catalogue.history.cut
+                before = f"whether it was before is unknown: {cut}" if cut else "never was in git's history"
                 raise NotFound(
-                    f"{path[:200]} is not tracked, and never was in git's history",
+                    f"{path[:200]} is not tracked, and {before}",
                     code="data.not_tracked",
                     hint="penstock list . --dvc-only -R",
                 )
@@ -107,7 +110,12 @@ class DataPages:
         if not (old or new):
             return {"compared": None}
         changes = {one.commit.id: one for one in found.changes}
-        sides = [_side(changes, name, text) for name, text in (("old", old), ("new", new))]
+        which = (
+            "is none of the known commits that changed it"
+            if found.history.cut
+            else "is no commit that changed it"
+        )
+        sides = [_side(changes, name, text, which) for name, text in (("old", old), ("new", new))]
         asked = (found.path, sides[0].commit.id, sides[1].commit.id)
         told = self._kept.pop(asked, None) if _is_at_hand(repo, sides) else None
         told = told or _compare(repo, found.path, sides)
@@ -157,10 +165,10 @@ def _is_at_hand(repo: DataRepository, sides: Sequence[Change]) -> bool:
     return all(one.info is None or repo.cache.find(one.info) is not None for one in sides)
 
 
-def _side(changes: Mapping[str, Change], name: str, text: str) -> Change:
+def _side(changes: Mapping[str, Change], name: str, text: str, which: str) -> Change:
     named = [one for commit, one in changes.items() if len(text) >= 4 and commit.startswith(text)]
     if len(named) != 1:
-        why = f"is no commit that changed it: {text!r}" if text else "is missing: two commits are compared"
+        why = f"{which}: {text!r}" if text else "is missing: two commits are compared"
         raise refusal(name, why, "choose two of the table")
     return named[0]
 
@@ -192,13 +200,18 @@ def answer_of(found: Tracked, run_count: int, versions: list[str]) -> str:
     """Return in a sentence what a path holds, who changed it last, and what was made of it."""
     newest = found.changes[0] if found.changes else None
     if found.info is None:
-        told = [f"It is tracked no more since {newest.commit.id[:8]}" if newest else "It was never computed"]
+        never = "It is not computed" if found.history.cut else "It was never computed"
+        told = [f"It is tracked no more since {newest.commit.id[:8]}" if newest else never]
     else:
         files = f" of {counted(found.info.nfiles, 'file')}" if found.info.nfiles is not None else ""
-        count = len(found.changes)
-        told = [
-            f"It is a {'directory' if found.info.is_tree else 'file'}{files}, in {counted(count, 'version')} so far"
-        ]
+        count = found.version_count
+        many = (
+            f"at least {counted(max(count, 1), 'version')}"
+            if found.history.cut
+            else f"{counted(count, 'version')} so far"
+        )
+        kind = "directory" if found.info.is_tree else "file"
+        told = [f"It is a {kind}{files}, in {many}"]
         if not found.is_committed:
             told.append("what it holds now is not committed")
     if run_count or not found.is_made:
@@ -207,4 +220,5 @@ def answer_of(found: Tracked, run_count: int, versions: list[str]) -> str:
         used = f"It is made by {found.source}, and runs record the data that they begin from"
     more = f" and {len(versions) - NAMED} more" if len(versions) > NAMED else ""
     made = f", and {', '.join(versions[:NAMED])}{more} came of it" if versions else ""
-    return f"{'; '.join(told)}. {used}{made}."
+    before = f" What was before is unknown: {found.history.cut}." if found.history.cut else ""
+    return f"{'; '.join(told)}.{before} {used}{made}."

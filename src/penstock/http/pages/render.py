@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ def _environment(project_name: str, base: str) -> Environment:
         "path": told.path,
         "percent": told.percent,
         "plain_words": plain_words,
+        "quoted": shlex.quote,
         "scalar": told.scalar,
         "seconds": told.seconds,
         "segment": told.segment,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from penstock.monitoring.findings import Kind, Unjudged
 
 OF_LABELS: frozenset[Kind] = frozenset({"quality", "slices"})
@@ -21,4 +23,4 @@ FEEDBACK = "penstock feedback {endpoint} sends labels"
 def next_step(kind: Kind, reason: Unjudged, endpoint: str) -> str:
     """Return the next command, or the change, that gets a guardrail judged."""
     words = FEEDBACK if kind in OF_LABELS and reason == "too_few" else NEXT[reason]
-    return words.format(endpoint=endpoint)
+    return words.format(endpoint=shlex.quote(endpoint))

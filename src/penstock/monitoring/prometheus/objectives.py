@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 
 from penstock.monitoring.prometheus.recording import LONGEST_S
@@ -88,7 +89,7 @@ def _burn(endpoint: str, budget: float, burn: tuple[str, str, float, str, str]) 
         annotations={
             "summary": f"{endpoint} fails more than {least:.2%} of its requests",
             "description": f"Over {long} and over {short}: {factor:g} times what its policy allows "
-            f"({budget:.2%}), or nearly all. penstock monitor status {endpoint}",
+            f"({budget:.2%}), or nearly all. penstock monitor status {shlex.quote(endpoint)}",
         },
         cases=(
             Case(
@@ -150,7 +151,7 @@ def _slow(endpoint: str, limit: LatencyLimit) -> Rule:
         annotations={
             "summary": f"{endpoint}: {rank} of {{{{ $labels.route }}}} version {{{{ $labels.version }}}} is over "
             f"{1000 * limit.limit_s:g} ms",
-            "description": f"penstock monitor status {endpoint}",
+            "description": f"penstock monitor status {shlex.quote(endpoint)}",
         },
         cases=(
             Case(

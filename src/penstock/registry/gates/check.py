@@ -193,11 +193,19 @@ class RecordedRequest:
     outputs: Mapping[str, NDArray[Any]]
 
 
+@dataclass(frozen=True)
+class Retrained:
+    """The metrics of each run, and which data nobody can say to be the same, in sentences."""
+
+    metrics: tuple[Mapping[str, float], ...]
+    undetermined: tuple[str, ...] = ()
+
+
 class Retraining(Protocol):
     """The pipeline, run again."""
 
-    def retrain(self, times: int, seed: str | None) -> tuple[Mapping[str, float], ...]:
-        """Return the metrics of so many runs from the same commit and data; the parameter `seed` is another each time.
+    def retrain(self, times: int, seed: str | None) -> Retrained:
+        """Return what so many runs from the same commit and data gave; the parameter `seed` is another each time.
 
         Raises:
             PenstockError: it cannot be run.

@@ -7,6 +7,8 @@ Core `machinelearning.seldon.io/v1` (protocol v2).
 
 from __future__ import annotations
 
+import shlex
+
 from penstock.serving.manifests.deployable import Deployable, metadata, pod, secret_example, text_of
 
 _SECRET_SAYS = "Fill in and apply; do not commit what you filled in."
@@ -24,7 +26,7 @@ def render_kserve(deployable: Deployable) -> dict[str, str]:
     }
     return {
         "inferenceservice.yaml": text_of(
-            service, f"Made by `penstock deploy {deployable.endpoint} --manifest kserve`."
+            service, f"Made by `penstock deploy {shlex.quote(deployable.endpoint)} --manifest kserve`."
         ),
         "secret.example.yaml": text_of(secret_example(deployable), _SECRET_SAYS),
     }
@@ -52,7 +54,7 @@ def render_seldon(deployable: Deployable) -> dict[str, str]:
     return {
         "seldondeployment.yaml": text_of(
             service,
-            f"Made by `penstock deploy {deployable.endpoint} --manifest seldon`, for Seldon Core 1.",
+            f"Made by `penstock deploy {shlex.quote(deployable.endpoint)} --manifest seldon`, for Seldon Core 1.",
             "Its keys are those of the types of Seldon's own client; it was not tried in a cluster.",
         ),
         "secret.example.yaml": text_of(secret_example(deployable), _SECRET_SAYS),

@@ -5,6 +5,7 @@ Source: kubernetes.io API reference, apps/v1, autoscaling/v2, policy/v1.
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from penstock.serving.manifests.deployable import (
@@ -21,7 +22,7 @@ from penstock.serving.manifests.deployable import (
 
 def render_kubernetes(deployable: Deployable) -> dict[str, str]:
     """Return the files by name; the same endpoint gives the same bytes."""
-    made = f"Made by `penstock deploy {deployable.endpoint} --manifest k8s`."
+    made = f"Made by `penstock deploy {shlex.quote(deployable.endpoint)} --manifest k8s`."
     objects = {
         "deployment.yaml": _deployment(deployable),
         "service.yaml": _service(deployable),

@@ -9,6 +9,7 @@ Source: dvc/config_schema.py (3.67), dvc_s3, dvc_azure and dvc_http's `__init__.
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,7 @@ def _incomplete(method: str, *keys: str) -> Invalid:
     return Invalid(
         f"auth {method} of an HTTP remote needs {' and '.join(keys)}",
         code="storage.bad_options",
-        hint=f"penstock remote modify --local NAME {keys[-1]} VALUE",
+        hint=f"penstock remote modify --local NAME {shlex.quote(keys[-1])} VALUE",
     )
 
 

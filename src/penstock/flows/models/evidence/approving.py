@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ def require_approver(project: Project, version: ModelVersion, actor: str, *, wit
         raise Denied(
             f"{actor} made {version.ref}: somebody else approves it",
             code="gate.own_approval",
-            hint=f"ask somebody else: penstock gate approve {version.ref}",
+            hint=f"ask somebody else: penstock gate approve {shlex.quote(version.ref)}",
         )
 
 
@@ -103,7 +104,7 @@ def require_unsaid(
             if withdraw
             else f"{actor} approved {version.ref} already",
             code="gate.said_before",
-            hint=f"penstock gate show {version.ref}",
+            hint=f"penstock gate show {shlex.quote(version.ref)}",
         )
 
 

@@ -5,6 +5,7 @@ Why a commit is held is decided in `flows/ci/releasing`; here it is kept, and fo
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -55,7 +56,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
             return f"penstock ci run --rev {commit} --deploy"
         if "penstock ci accept" in self.why:
             return f"penstock ci accept {commit} --reason …"
-        return f"penstock promote {self.ref}"
+        return f"penstock promote {shlex.quote(self.ref)}"
 
     @property
     def sentence(self) -> str:

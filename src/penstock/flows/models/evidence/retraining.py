@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from penstock.base.errors import Invalid
 from penstock.base.git import changed_paths
 from penstock.data.lock import repository_lock
@@ -21,6 +19,7 @@ from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
 from penstock.registry.documents.origins import is_of_commit
 from penstock.registry.entities import ModelVersion
+from penstock.registry.gates.check import Retrained
 
 SHOWN = 3
 
@@ -31,8 +30,8 @@ class Retraining:
     def __init__(self, project: Project, candidate: Candidate, version: ModelVersion | None) -> None:
         self._project, self._candidate, self._version = project, candidate, version
 
-    def retrain(self, times: int, seed: str | None) -> tuple[Mapping[str, float], ...]:
-        """Return the metrics of each run: of all stages, of no earlier result, with the seed one higher each time.
+    def retrain(self, times: int, seed: str | None) -> Retrained:
+        """Return what each run gave: of all stages, of no earlier result, with the seed one higher each time.
 
         Raises:
             Invalid: there is no commit to begin from, no metrics file, or no such seed.
@@ -47,9 +46,10 @@ class Retraining:
             )
         commit = commit_of(project, self._version)
         found = []
+        undetermined: dict[str, None] = {}
         for number in range(times):
             with clean_worktree(project, commit, project.actor) as tree:
-                bring_outputs(tree, project.data)
+                undetermined.update(dict.fromkeys(bring_outputs(tree, project.data).undetermined))
                 if seed is not None:
                     _set_seed(tree, seed, number + 1)
                 stages = load_all_stages(tree.data)
@@ -57,7 +57,7 @@ class Retraining:
                 with repository_lock(tree.data):
                     reproduce(tree.data, stages, options, Silent())
                 found.append(load_metrics(tree.root / metrics))
-        return tuple(found)
+        return Retrained(tuple(found), tuple(undetermined))
 
 
 def commit_of(project: Project, version: ModelVersion | None) -> str:

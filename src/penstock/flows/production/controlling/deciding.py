@@ -1,11 +1,11 @@
 """What to do about an endpoint, as a pure function of what was seen, what happened before and the policy.
 
-No store, no clock, no model is touched here: `decide` gets the time as a value and returns what is to be
-written and done. The controller observes, asks, and carries out.
+No store, clock or model is touched here: `decide` gets the time as a value. The controller observes and carries out.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -319,7 +319,7 @@ def _why_canary_first(look: Look) -> tuple[str, str]:
     return (
         "people_decide",
         "its canary stays until somebody decides, and until then the controller takes nothing back: "
-        f"penstock rollback {look.revision.endpoint} takes the canary out, and the stable version at the next look",
+        f"penstock rollback {shlex.quote(look.revision.endpoint)} takes the canary out, and the stable version at the next look",
     )
 
 

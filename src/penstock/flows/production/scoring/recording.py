@@ -67,7 +67,7 @@ def choose_endpoint(project: Project, version: ModelVersion | None, named: str |
             )
         return Chosen(None, f"nothing is recorded: {model} is not registered")
     name = named or version.model
-    mend = f"penstock deploy {name} --model {version.ref}"
+    mend = f"penstock deploy {shlex.quote(name)} --model {shlex.quote(version.ref)}"
     with project.database.read() as connection:
         found = get_or_explain(connection, name, mend) if named else find_revision(connection, name)
     if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def plan_promotion_of_canary(
             raise Refused(
                 f"endpoint {endpoint} has no canary that could be promoted",
                 code="serving.no_canary",
-                hint=f"penstock deploy {endpoint} --model {revision.model}/N --canary 5",
+                hint=f"penstock deploy {shlex.quote(endpoint)} --model {shlex.quote(f'{revision.model}/N')} --canary 5",
             )
         version = revision.canary.version
         require_advanceable(connection, VerdictRule.of(project), revision.model, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -74,9 +75,9 @@ def plan_rollback(
                 if others
                 else f"{never}: there is nothing to go back to",
                 code="serving.nothing_before",
-                hint=f"penstock endpoint history {endpoint}; --to REVISION goes back to one all the same"
+                hint=f"penstock endpoint history {shlex.quote(endpoint)}; --to REVISION goes back to one all the same"
                 if others
-                else f"penstock endpoint history {endpoint}",
+                else f"penstock endpoint history {shlex.quote(endpoint)}",
             )
         model, stable = found
         before = open_ones[: open_ones.index(found)]
@@ -164,9 +165,9 @@ def _dropped_shadows(current: Revision, model: str, stable: int) -> tuple[str, .
     gone = [f"{current.model}/{one}" for one in current.shadows if (current.model, one) != (model, stable)]
     if not gone:
         return ()
-    again = "".join(f" --shadow {ref}" for ref in gone) if model == current.model else ""
+    again = "".join(f" --shadow {shlex.quote(ref)}" for ref in gone) if model == current.model else ""
     mend = (
-        f"; penstock deploy {current.endpoint}{again} puts {'it' if len(gone) == 1 else 'them'} back"
+        f"; penstock deploy {shlex.quote(current.endpoint)}{again} puts {'it' if len(gone) == 1 else 'them'} back"
         if again
         else ""
     )

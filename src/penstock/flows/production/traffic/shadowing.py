@@ -5,6 +5,7 @@ What shadows answered is in `penstock.flows.production.shadows`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -115,7 +116,7 @@ def _take(
             raise Invalid(
                 f"{version.ref} cannot be a shadow on {endpoint}: it answers there itself",
                 code="serving.answering_shadow",
-                hint=f"name a version that does not answer: penstock endpoint show {endpoint}",
+                hint=f"name a version that does not answer: penstock endpoint show {shlex.quote(endpoint)}",
             )
         else:
             warnings.append(f"{version.ref} stands among traffic.shadows and answers itself: it is no shadow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ class _Stray:
         ref, name = f"{revision.model}/{canary.version}", "@".join(self.alias)
         return [
             f"its canary {ref} goes on: if it wins, {revision.endpoint} serves {ref}, and {name} stays at "
-            f"{revision.model}/{self.number}; penstock deploy {revision.endpoint} --model {name} ends the canary"
+            f"{revision.model}/{self.number}; penstock deploy {shlex.quote(revision.endpoint)} --model {shlex.quote(name)} ends the canary"
         ]
 
     def _remedy(self, connection: sa.Connection, artifacts: ContentStore | None) -> str:
@@ -166,11 +167,11 @@ class _Stray:
         elif (model, self.number) in marked and not self.would_move:
             why = f"{ref} was rolled back"
         else:
-            return f": penstock deploy {revision.endpoint} --model {model}@{label}"
+            return f": penstock deploy {shlex.quote(revision.endpoint)} --model {shlex.quote(f'{model}@{label}')}"
         is_fit = served[0] == model and served not in marked
         goal = f"{model}/{revision.stable if is_fit else 'N'}"
-        flag = "" if label == "champion" else f" --alias {label}"
-        return f"; {why}: penstock promote {goal}{flag} points the alias at {'what is served' if is_fit else 'another version'}"
+        flag = "" if label == "champion" else f" --alias {shlex.quote(label)}"
+        return f"; {why}: penstock promote {shlex.quote(goal)}{flag} points the alias at {'what is served' if is_fit else 'another version'}"
 
     def _stays(self, connection: sa.Connection) -> bool:
         """Whether the alias stays where it is, or will be, when the canary wins."""

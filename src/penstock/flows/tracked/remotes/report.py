@@ -117,7 +117,7 @@ def require_pushed(repo: DataRepository, report: TransferReport) -> None:
     raise NotFound(
         f"{shorten(names)} never pushed (push: false), and not here",
         code="data.never_pushed",
-        hint=f"penstock repro {shlex.quote(source.rpartition(':')[2])} makes {repo.relative(path)}",
+        hint=f"penstock repro {shlex.quote(source.rpartition(':')[2])} makes {shlex.quote(repo.relative(path))}",
         paths=names,
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Progress = transfer.Progress
 FetchImport = Callable[[DataRepository, Pointer], HashInfo | None]
-"""Brings an import from its source, and returns what came (`penstock.flows.sources.imports`)."""
+"""Brings an import from its source, and returns what came (`penstock.flows.sources.fetching`)."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,8 @@ class _Transferring:
         """Return what travels by the name of its remote; a fetch brings imports from their sources meanwhile."""
         by_remote: dict[str | None, list[Chosen]] = {}
         for one in chosen:
-            if self._comes_from_source(one):
-                self._bring(one)
+            if one.comes_from_source and self.fetch_import is not None:
+                self._bring(one, self.fetch_import)
             elif self._is_meant(one.output):
                 by_remote.setdefault(self.options.remote or one.output.remote, []).append(one)
         return by_remote
@@ -275,17 +275,11 @@ class _Transferring:
 
         return {path for kind in self.options.kinds for path in list_kind(self.repo, kind)}
 
-    def _comes_from_source(self, one: Chosen) -> bool:
-        """Say whether remotes do not have an output: data from a URL are an import until they were downloaded once."""
-        if one.pointer is None or self.fetch_import is None:
-            return False
-        return one.output.is_import or (one.output.hash is None and bool(one.pointer.dependencies))
-
-    def _bring(self, one: Chosen) -> None:
+    def _bring(self, one: Chosen, fetch_import: FetchImport) -> None:
         info = one.output.hash
-        if one.pointer is None or self.fetch_import is None or (info is not None and has(self.repo, info)):
+        if one.pointer is None or (info is not None and has(self.repo, info)):
             return
-        found = self.fetch_import(self.repo, one.pointer)
+        found = fetch_import(self.repo, one.pointer)
         if found is not None:
             self.report.imported[one.output.path] = found
 

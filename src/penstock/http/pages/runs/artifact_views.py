@@ -6,6 +6,7 @@ policy that lets it load nothing, call nobody and, as an origin of its own, read
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -184,7 +185,7 @@ class VersionFilePages(FilePages):
             raise NotFound(
                 f"{version.ref} has no file {path[:200]!r}",
                 code="registry.no_file",
-                hint=f"penstock model show {version.ref}",
+                hint=f"penstock model show {shlex.quote(version.ref)}",
             )
         address = f"/models/{segment(version.model)}/{version.number}"
         asked = urlencode({"path": path})

@@ -41,19 +41,20 @@ def check_reproducibility(gate: ReproducibilityGate, evidence: Evidence) -> Outc
             hint=f"it has {', '.join(sorted(evidence.metrics)) or 'none'}",
         )
     again = evidence.retraining.retrain(gate.runs, gate.seed)
-    values = [evidence.metrics[gate.metric], *(one.get(gate.metric, math.nan) for one in again)]
+    values = [evidence.metrics[gate.metric], *(one.get(gate.metric, math.nan) for one in again.metrics)]
     if not all(map(math.isfinite, values)):
         return Outcome("error", f"a run gave no number for {gate.metric}", evidence={"values": values})
     spread = max(values) - min(values)
     told = ", ".join(f"{value:.4f}" for value in values[:10])
+    sentence = f"{gate.metric} is {told}: {spread:.4g} apart, at most {gate.max_spread:g} allowed"
     return Outcome(
         "pass" if spread <= gate.max_spread else "fail",
-        f"{gate.metric} is {told}: {spread:.4g} apart, at most {gate.max_spread:g} allowed",
+        "; ".join([sentence, *again.undetermined]),
         observed=spread,
         expected=f"at most {gate.max_spread:g} apart",
         n=len(values),
         interval=(min(values), max(values)),
-        evidence={"values": values, "seed": gate.seed},
+        evidence={"values": values, "seed": gate.seed, "undetermined": list(again.undetermined)},
     )
 
 
