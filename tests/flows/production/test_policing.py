@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from starlette.testclient import TestClient
 
-from flows.production.endpoints import World
+from flows.production.endpoints import Looking, World
 from penstock.base.errors import Invalid, NotFound
 from penstock.flows.production.checking import check_guardrails
 from penstock.flows.production.policing import FileFollower, apply_policies, compare_file, plan_policies
 from penstock.flows.setup.checking import check_project
+from penstock.http.app import build_server_app
 from penstock.monitoring.policies import Policy, find_policy, list_policies, policies
 from penstock.monitoring.profile import Profile
 from penstock.project.settings import load_project_settings
@@ -200,6 +205,11 @@ def test_an_endpoint_that_the_file_does_not_name_any_more_is_told_everywhere(wor
         done = run_penstock(world.root, *command)
         assert done.returncode == 0, done.stderr
         assert words in done.stdout + done.stderr, command
+    world.project.go_by(load_project_settings(world.root))
+    client = TestClient(build_server_app(world.project, Looking(world)))
+    for page in ("/", "/endpoints/delay"):
+        shown = re.sub(r"<[^>]*>", "", html.unescape(client.get(page).text))
+        assert words in shown, page
     checks = [one for one in check_project(world.project, {}) if one.part == "endpoints"]
     assert f"delay: {words}" in [one.sentence for one in checks]
     (world.root / "penstock.yaml").unlink()

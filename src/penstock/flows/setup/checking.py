@@ -226,7 +226,7 @@ def _watching(settings: ProjectSettings) -> Iterator[Check]:
         )
     known = {one.name: one for one in settings.all_models}
     for name, endpoint in settings.endpoints.items():
-        served = known.get(endpoint.model.partition("@")[0].partition("/")[0])
+        served = known.get(endpoint.model_name)
         model = served or settings.all_models[0]
         if served is None:
             hint = f"model: {model.name}@champion, unless {name} serves another model on purpose"
