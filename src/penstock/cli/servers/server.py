@@ -126,7 +126,14 @@ def server(
         try:
             loop = ControllerLoop(project)
             names = split_names(allowed_hosts)
-            application = build_server_app(project, loop, names, asks_for_credentials=auth, prefix=prefix)
+            application = build_server_app(
+                project,
+                loop,
+                names,
+                asks_for_credentials=auth,
+                prefix=prefix,
+                ends=tls.ends if tls else {},
+            )
             made = make_server(application, drain_s=5, tls=tls, proxies=proxies)
             loop.start()
             webhooks = WebhookLoop(project)

@@ -12,6 +12,7 @@ from penstock.monitoring.prometheus.rules import Case, Rule
 ROUTE = {"endpoint": "delay", "version": "2", "route": "canary"}
 BY = "endpoint, version, route, kind, name"
 WAITING = "no_traffic|too_few|undecided"
+SOON_S = 14 * 86_400
 STATUS = "penstock monitor status {{ $labels.endpoint }}"
 
 
@@ -91,6 +92,7 @@ def controller_alerts() -> tuple[Rule, ...]:
             "info",
             ("penstock_settings_wrong", "1x15", "0x15"),
         ),
+        _certificate(),
     )
 
 
@@ -311,6 +313,31 @@ def _hook() -> Rule:
         cases=(
             Case(name="it fails", series=((series, "0x5 1x5"),), at="8m", fires={"endpoint": "delay"}),
             Case(name="it failed long ago", series=((series, "0x5 1x25"),), at="25m"),
+        ),
+    )
+
+
+def _certificate() -> Rule:
+    series = 'penstock_certificate_end_timestamp_seconds{file="tls-cert"}'
+    return Rule(
+        name="PenstockCertificateEnds",
+        expr=f"min by (file) (penstock_certificate_end_timestamp_seconds) - time() < {SOON_S}",
+        hold="2m",
+        labels={"severity": "warning"},
+        annotations={
+            "summary": "a certificate of --{{ $labels.file }} ends within 14 days, or has ended",
+            "description": "From then on clients refuse it. Put the renewed one in its place and start the server again: "
+            "it reads its files at the start. penstock doctor",
+        },
+        cases=(
+            Case(
+                name="it ends in 13 days",
+                series=((series, f"{13 * 86_400}x15"),),
+                at="10m",
+                fires={"file": "tls-cert"},
+            ),
+            Case(name="it ended", series=((series, "60x15"),), at="10m", fires={"file": "tls-cert"}),
+            Case(name="it ends in 15 days", series=((series, f"{15 * 86_400}x15"),), at="10m"),
         ),
     )
 
