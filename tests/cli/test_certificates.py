@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ import pytest
 
 from patience import PATIENCE_S, wait_until
 from penstock.data.verbs.creation import init_repository
-from servers.forking import run_penstock, start_penstock
+from servers.forking import run_penstock
 from serving import certificates
 from serving.certificates import Authority
 
@@ -27,7 +29,9 @@ def running(root: Path, *arguments: str) -> Iterator[int]:
     """Run a command that serves over TLS; yields its port."""
     log = root / f"{arguments[0]}.log"
     with log.open("wb") as writing:
-        process = start_penstock(["-C", str(root), *arguments], root, writing.fileno())
+        command = [sys.executable, "-m", "penstock.cli", "-C", str(root), *arguments]
+        # from a fork several workers would not add up what they tell
+        process = subprocess.Popen(command, stdout=writing, stderr=writing)
     try:
         wait_until(lambda: URL.search(log.read_text()) is not None or process.poll() is not None)
         found = URL.search(log.read_text())
