@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -36,10 +37,17 @@ def running(root: Path, *arguments: str) -> Iterator[int]:
         wait_until(lambda: URL.search(log.read_text()) is not None or process.poll() is not None)
         found = URL.search(log.read_text())
         assert found is not None, log.read_text()
-        yield int(found[1])
+        port = int(found[1])
+        wait_until(lambda: listens(port))
+        yield port
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def scrape(port: int) -> str:

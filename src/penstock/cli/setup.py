@@ -85,7 +85,8 @@ def _tell(session: Session, notes: tuple[str, ...]) -> None:
 def doctor(context: click.Context, /, port: int, serve_port: int) -> None:
     """Say what each part still lacks here, and the command that mends it; exit 1 where something is broken.
 
-    It asks the default remote, the store and the artifact store, where it writes an object and takes it away again.
+    It asks the default remote, the store and the artifact store, where it writes an object and takes it away again, and the
+    servers that run here for their certificates.
     `penstock version` shows versions alone.
     """
     session = context.ensure_object(Session)
