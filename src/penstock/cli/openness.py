@@ -52,11 +52,13 @@ def parse_tls(session: Session, cert: str | None, key: str | None, client_ca: st
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     tls = Tls(cert=cert, key=key, client_ca=client_ca)
     check_tls(tls)
-    from penstock.http.validity import find_doubts
+    import msgspec
+
+    from penstock.http.validity import find_doubts, find_ends
 
     for doubt in find_doubts(tls):
         session.note(f"warning: {doubt}")
-    return tls
+    return msgspec.structs.replace(tls, ends=find_ends(tls))
 
 
 def check_openness(host: str, what: str, *, auth: bool, insecure: bool) -> None:

@@ -14,6 +14,7 @@ from penstock.cli.printing import render_checks
 if TYPE_CHECKING:
     from penstock.flows.setup.writing import SettingsPlan
     from penstock.project.checks import Check
+    from penstock.project.project import Project
 
 
 @click.command()
@@ -85,7 +86,8 @@ def _tell(session: Session, notes: tuple[str, ...]) -> None:
 def doctor(context: click.Context, /, port: int, serve_port: int) -> None:
     """Say what each part still lacks here, and the command that mends it; exit 1 where something is broken.
 
-    It asks the default remote, the store and the artifact store, where it writes an object and takes it away again.
+    It asks the default remote, the store and the artifact store, where it writes an object and takes it away again, and the
+    servers that run here for their certificates.
     `penstock version` shows versions alone.
     """
     session = context.ensure_object(Session)
@@ -120,6 +122,37 @@ def _checks(session: Session, ports: dict[str, int]) -> list[Check]:
         if project.settings_problem is not None:
             problem = project.settings_problem
             return [*checks, Check("settings", "broken", problem.message, problem.hint)]
-        return [*checks, *check_project(project, ports)]
+        return [*checks, *check_project(project, ports), *_certificates(project, ports)]
     finally:
         project.close()
+
+
+def _certificates(project: Project, ports: dict[str, int]) -> list[Check]:
+    """Say which running servers of this host speak TLS with a certificate that has ended, or will soon."""
+    import socket
+    from contextlib import suppress
+    from urllib.parse import urlsplit
+
+    from penstock.base.clock import now_ms
+    from penstock.flows.production.awaiting import WORKER_ALIVE_MS
+    from penstock.http.validity import find_doubts_at
+    from penstock.project.checks import Check
+    from penstock.serving.workers import list_workers
+
+    asked = {("127.0.0.1", port): f"the {name} at port {port}" for name, port in ports.items()}
+    file = project.places.store_file
+    if file is None or file.is_file():
+        with (
+            suppress(PenstockError),
+            project.database.read() as connection,
+        ):  # the check of the store has told it
+            for one in list_workers(connection, now_ms() - WORKER_ALIVE_MS):
+                url = urlsplit(one.url)
+                if url.scheme == "https" and url.hostname and url.port and one.host == socket.gethostname():
+                    asked.setdefault((url.hostname, url.port), f"the model server at {one.url}")
+    told = {what: words for (host, port), what in asked.items() if (words := find_doubts_at(host, port))}
+    hint = "put the renewed one in its place, then start the server again: it reads its files at the start"
+    return [
+        Check("certificate", "broken" if "has expired" in words else "missing", f"{what}: {words}", hint)
+        for what, words in told.items()
+    ]

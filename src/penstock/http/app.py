@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -12,6 +14,7 @@ import penstock
 from penstock.access.admission import Admission
 from penstock.access.credentials import Authenticator
 from penstock.access.sessions import Sessions
+from penstock.base.web.deliveries import Deliveries
 from penstock.flows.production.controlling.health import Watched
 from penstock.http.api import api_routes
 from penstock.http.auth import Authenticate, ReadsEverything
@@ -21,7 +24,7 @@ from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.http.mlflow.traces import absent_routes
 from penstock.http.pages import build_turn_away, page_exception_handlers, page_routes, sign_in_routes
 from penstock.http.prefix import Unprefix
-from penstock.http.prometheus.judgement import JudgementMetrics
+from penstock.http.prometheus.judgement import NO_OUTBOX, NONE_END, JudgementMetrics
 from penstock.http.prometheus.traffic import CONTENT_TYPE
 from penstock.project.project import Project
 from penstock.serving.deployments import find_revision
@@ -34,6 +37,8 @@ def build_server_app(
     *,
     asks_for_credentials: bool = False,
     prefix: str = "",
+    ends: Mapping[str, float] = NONE_END,
+    outboxes: Mapping[str, Deliveries] = NO_OUTBOX,
 ) -> Starlette:
     """Return the ASGI application of one server process.
 
@@ -41,6 +46,8 @@ def build_server_app(
         allowed_hosts: the names it may be called by beside the loopback and the address it listens on.
         asks_for_credentials: whether every request but `/health` and `/version` must come from a known user.
         prefix: what a proxy puts before every path (`/penstock`); paths are answered with it and without.
+        ends: when its certificates end, by the option that names their file.
+        outboxes: what becomes of what it posts to webhooks, by what that is.
     """
 
     async def health(_request: Request) -> Response:
@@ -63,7 +70,7 @@ def build_server_app(
     async def version(_request: Request) -> Response:
         return Response(penstock.__version__, media_type="text/plain")
 
-    judged = JudgementMetrics(controller, penstock.__version__)
+    judged = JudgementMetrics(controller, penstock.__version__, ends, outboxes)
 
     async def metrics(_request: Request) -> Response:
         return Response(judged.render(), headers={"content-type": CONTENT_TYPE})

@@ -152,11 +152,15 @@ def bind(host: str, port: int, option: str = "--port", *, is_shared: bool = Fals
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
-    """Paths of PEM files: the server's chain and key, and who must have signed clients' certificates."""
+    """Paths of PEM files: the server's chain and key, and who must have signed clients' certificates.
+
+    `ends` are when the first certificate of a file ends, in seconds since the epoch, by the option that names it.
+    """
 
     cert: str
     key: str
     client_ca: str | None = None
+    ends: dict[str, float] = {}
 
 
 def check_tls(tls: Tls) -> None:

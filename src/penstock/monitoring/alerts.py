@@ -19,6 +19,7 @@ from penstock.base.digest import digest_value
 from penstock.base.errors import Conflict
 from penstock.base.numbers import counted
 from penstock.base.store.database import metadata
+from penstock.base.web.targets import host_of
 from penstock.monitoring.settings import AlertFormat, Webhook
 
 alerts = sa.Table(
@@ -133,11 +134,6 @@ class Failing(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def host_of(url: str) -> str:
-    """Return the host and port of a URL, which are no secret."""
-    return url.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
-
-
 def open_alert(
     connection: sa.Connection,
     subject: Subject,
@@ -210,6 +206,13 @@ def has_due(connection: sa.Connection, time_ms: int) -> bool:
     """Say whether anything is to be posted now."""
     query = sa.select(deliveries.c.id).where(_is_due(time_ms)).limit(1)
     return connection.execute(query).first() is not None
+
+
+def find_oldest_ms(connection: sa.Connection) -> int | None:
+    """Return when the oldest was written that still waits to be taken, None where nothing waits."""
+    oldest = sa.select(sa.func.min(deliveries.c.created_ms)).where(deliveries.c.next_ms.is_not(None))
+    found: int | None = connection.execute(oldest).scalar()
+    return found
 
 
 def _is_due(time_ms: int) -> sa.ColumnElement[bool]:

@@ -346,6 +346,11 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError("a guardrail on slices needs their features in monitor.slices")
 
     @property
+    def model_name(self) -> str:
+        """The model, whichever version of it is named."""
+        return self.model.partition("@")[0].partition("/")[0]
+
+    @property
     def alias(self) -> tuple[str, str] | None:
         """The model and the alias that follow a canary that wins; None when no alias is named."""
         name, _, alias = self.model.partition("@")

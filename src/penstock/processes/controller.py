@@ -14,6 +14,7 @@ from penstock.base.errors import PenstockError
 from penstock.base.store.clock import keep_in_step
 from penstock.base.store.outside import told_outside
 from penstock.base.threads import begin
+from penstock.base.web.deliveries import Deliveries
 from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.controlling.telling import AlertLoop
@@ -41,6 +42,11 @@ class ControllerLoop:
         self._stop = threading.Event()
         self._ended: Future[None] | None = None
         self.health = ControllerHealth(None, 0, None)
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What becomes of the alerts that it posts."""
+        return self._alerts.deliveries
 
     def start(self) -> None:
         """Begin to tick, to post what is to be told, and to tidy the store."""

@@ -135,6 +135,7 @@ class ServeProcess:
         self.dataplane.is_traced = tracer is not None
         answering = application(self.dataplane)
         self._count_cut_off = answering.state.metrics.count_cut_off
+        answering.state.metrics.certificates.tell(options.tls.ends if options.tls else {})
         if tracer is not None:
             tracer.count_lost(answering.state.metrics.count_lost_spans)
         self._server = make_server(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.base.background import Background
+from penstock.base.web.deliveries import Deliveries
 from penstock.flows.models.webhooks import send_due
 from penstock.project.project import Project
 
@@ -14,6 +15,7 @@ class WebhookLoop:
 
     def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
         self._project = project
+        self.deliveries = Deliveries()
         self._background = Background("penstock-webhooks", self._turn, interval_s, failing="webhooks wait")
 
     def start(self) -> None:
@@ -25,6 +27,6 @@ class WebhookLoop:
         self._background.stop()
 
     def _turn(self) -> None:
-        while send_due(self._project, lambda: self._background.is_stopping):
+        while send_due(self._project, lambda: self._background.is_stopping, self.deliveries):
             if self._background.is_stopping:
                 return

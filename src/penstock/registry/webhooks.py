@@ -14,9 +14,11 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.clock import now_ms
+from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.base.numbers import counted
 from penstock.base.store.events import record_event
+from penstock.base.web.targets import host_of
 from penstock.registry.tables import webhook_deliveries, webhooks
 
 Status = Literal["ACTIVE", "DISABLED"]
@@ -214,9 +216,61 @@ def claim_deliveries(
     ]
 
 
-def finish_delivery(connection: sa.Connection, delivery: Delivery) -> None:
-    """Note that a webhook took what it was told."""
-    connection.execute(webhook_deliveries.delete().where(webhook_deliveries.c.id == delivery.id))
+def find_oldest_ms(connection: sa.Connection) -> int | None:
+    """Return when the oldest was written that still waits to be taken, None where nothing waits."""
+    columns = webhook_deliveries.c
+    oldest = sa.select(sa.func.min(columns.created_ms)).where(columns.next_ms.is_not(None))
+    found: int | None = connection.execute(oldest).scalar()
+    return found
+
+
+def list_failing_webhooks(connection: sa.Connection) -> list[str]:
+    """Say which active webhooks did not take what they were posted, since when, and why; nothing that may be secret."""
+    columns = webhook_deliveries.c
+    tried = (
+        sa.select(
+            columns.webhook_id,
+            sa.func.min(columns.created_ms).label("since_ms"),
+            sa.func.max(columns.id).label("last"),
+            sa.func.count(columns.next_ms).label("waiting"),
+            sa.func.count().label("all"),
+        )
+        .where(columns.attempt_count > 0, columns.problem.is_not(None))
+        .group_by(columns.webhook_id)
+        .subquery()
+    )
+    query = (
+        sa.select(webhooks.c.name, webhooks.c.url, columns.problem, tried)
+        .join(tried, tried.c.webhook_id == webhooks.c.id)
+        .join(webhook_deliveries, columns.id == tried.c.last)
+        .where(webhooks.c.status == "ACTIVE")
+        .order_by(webhooks.c.name)
+    )
+    return [_failing(row) for row in connection.execute(query).mappings()]
+
+
+def _failing(row: Any) -> str:
+    given_up = row["all"] - row["waiting"]
+    counts = [
+        *([f"{counted(row['waiting'], 'change')} waiting"] if row["waiting"] else []),
+        *([f"{counted(given_up, 'change')} given up"] if given_up else []),
+    ]
+    return (
+        f"the webhook {row['name']} at {host_of(row['url'])} has not taken what it was posted since "
+        f"{format_ms(row['since_ms'])}: {row['problem']}; {', '.join(counts)}"
+    )
+
+
+def finish_delivery(connection: sa.Connection, delivery: Delivery, *, is_taken: bool = True) -> None:
+    """Note that a webhook took what it was told, or need not be told any more.
+
+    What was given up before stays as an event only: whoever takes things again is not told as failing any more.
+    """
+    columns = webhook_deliveries.c
+    done = columns.id == delivery.id
+    if is_taken:
+        done |= (columns.webhook_id == delivery.webhook.id) & columns.next_ms.is_(None)
+    connection.execute(webhook_deliveries.delete().where(done))
 
 
 def put_off_delivery(

@@ -16,8 +16,9 @@ from penstock.base.errors import Invalid, PenstockError, described
 from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
 from penstock.serving.loaders.feeding import UNKNOWN_CATEGORY
-from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.loaders.model import Array, Columns, Parametrised
 from penstock.serving.matching import to_columns
+from penstock.serving.parameters import with_params
 from penstock.serving.predictions.ids import Route
 from penstock.serving.recorder import Exchange, Recorder
 from penstock.serving.repository import LoadedModel, ServedRevision
@@ -129,6 +130,8 @@ class Call:
         known = {column.name: column.datatype for column in self.model.signature.inputs}
         tensors = [Tensor(name, known[name], values) for name, values in self.columns.items()]
         columns, row_count = match_columns(model, tensors, self.served.foreign_inputs(model))
+        if type(self.columns) is Parametrised:
+            columns = with_params(model, columns, self.columns.asked, self.served)
         return replace(
             self,
             model=model,

@@ -42,13 +42,14 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request as the data plane takes it.
 
     `outputs` are the names asked for, None for all. `received_s` is when it came, on the monotonic
-    performance clock; latency counts from there.
+    performance clock; latency counts from there. `params` are values for parameters of the model itself, by name.
     """
 
     tensors: tuple[Tensor, ...]
     id: str | None = None
     parameters: Parameters = {}
     outputs: tuple[str, ...] | None = None
+    params: dict[str, Any] | None = None
     received_s: float
 
 

@@ -25,6 +25,7 @@ from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.loaders.model import Columns
+from penstock.serving.parameters import with_params
 from penstock.serving.predictions.feedback import BadItem, FeedbackResult, LabelItem, take_feedback
 from penstock.serving.predictions.ids import PredictionId, Route
 from penstock.serving.recorder import Labels, Recorder, RecorderState
@@ -320,11 +321,13 @@ class DataPlane:
         else:
             route = route_of(served, version)
         names = wanted(model, request)
-        matched = match_columns(model, request.tensors, foreign)
+        columns, rows = match_columns(model, request.tensors, foreign)
+        if request.params:
+            columns = with_params(model, columns, request.params, served if version is None else None)
         timeout_s = self.engine.limits_of(endpoint).timeout_s
         asked_s = request.received_s + patience_s(request, timeout_s)
         return Asked(
-            call=self._call(served, model, route, counter, matched, request),
+            call=self._call(served, model, route, counter, (columns, rows), request),
             names=names,
             limit_s=request.received_s + timeout_s,
             asked_s=asked_s if deadline_s is None else min(asked_s, deadline_s),

@@ -50,6 +50,7 @@ class LoadedModel:
         self.signature: Signature = predictor.signature
         self.predictor = predictor
         self.classes: tuple[Any, ...] | None = getattr(predictor, "classes", None)
+        self.parameters: Mapping[str, Callable[[Any], Any]] = getattr(predictor, "parameters", {})
         self.cost = Cost()
         self.example_rows = files.example
         self.load_s = 0.0
@@ -90,6 +91,11 @@ class ServedRevision(msgspec.Struct, frozen=True, dict=True):
         }
         known = frozenset[str]().union(*own.values(), *self.left_out.values())
         return {version: known - names for version, names in own.items()}
+
+    def foreign_parameters(self, model: LoadedModel) -> frozenset[str]:
+        """Return the parameters that only other models of the revision take."""
+        known = {name for one in self.models.values() for name in one.parameters}
+        return frozenset(known - model.parameters.keys())
 
     @property
     def stable(self) -> LoadedModel:

@@ -1,7 +1,8 @@
 """The bodies of MLflow's scoring protocol, which `mlflow models serve` answers, as requests of the data plane.
 
 A model's columns come as `dataframe_split`, `dataframe_records`, `instances`, `inputs` or CSV; columns that the
-model does not have are left out, as MLflow does.
+model does not have are left out, as MLflow does. `params` are for the model itself: where MLflow leaves out those that it
+does not take, they are refused here, since their caller would not know.
 
 Source:
     mlflow/mlflow, mlflow/pyfunc/scoring_server/__init__.py (formats only).
@@ -47,10 +48,15 @@ def decode_scoring(body: bytes, content_type: str, signature: Signature, receive
             code="scoring.content_type",
             hint=f"send {JSON} or {CSV} in UTF-8",
         )
-    columns = _from_csv(body, signature) if kind == CSV else _from_json(body, signature)
+    params = None
+    if kind == CSV:
+        columns = _from_csv(body, signature)
+    else:
+        document, form = _document(body)
+        columns, params = _columns(document, form, signature), _params(document)
     known = {column.name: column for column in signature.inputs}
     tensors = tuple(_tensor(known[name], values) for name, values in columns.items() if name in known)
-    return InferRequest(tensors=tensors, received_s=received_s)
+    return InferRequest(tensors=tensors, params=params, received_s=received_s)
 
 
 def encode_scoring(response: InferResponse) -> bytes:
@@ -63,7 +69,8 @@ def encode_scoring(response: InferResponse) -> bytes:
     return msgspec.json.encode({"predictions": predictions})
 
 
-def _from_json(body: bytes, signature: Signature) -> Mapping[str, list[Any]]:
+def _document(body: bytes) -> tuple[dict[str, Any], str]:
+    """Return the object of a body, and which of the formats it has."""
     try:
         document = msgspec.json.decode(without_mark(memoryview(body)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -71,12 +78,27 @@ def _from_json(body: bytes, signature: Signature) -> Mapping[str, list[Any]]:
     given = [name for name in FORMATS if isinstance(document, dict) and name in document]
     if len(given) != 1:
         raise _bad(f"the request is no JSON object with exactly one of {', '.join(FORMATS)}")
-    value = document[given[0]]
-    if given[0] == "dataframe_split":
+    return document, given[0]
+
+
+def _params(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    params = document.get("params")
+    if params is not None and not isinstance(params, dict):
+        raise Invalid(
+            "params is no JSON object of names and values",
+            code="scoring.bad_params",
+            hint='send {"inputs": […], "params": {"name": value}}',
+        )
+    return params
+
+
+def _columns(document: Mapping[str, Any], form: str, signature: Signature) -> Mapping[str, list[Any]]:
+    value = document[form]
+    if form == "dataframe_split":
         return _split(value)
-    if given[0] == "dataframe_records" or _are_records(value):
+    if form == "dataframe_records" or _are_records(value):
         return _records(value)
-    if given[0] == "inputs" and isinstance(value, dict):
+    if form == "inputs" and isinstance(value, dict):
         return {name: one if isinstance(one, list) else [one] for name, one in value.items()}
     return _rows(value, signature)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import penstock
+from compat.inference.params_with_mlflow import save
 from facts import fact
 from penstock.base.store.database import Database
 from penstock.http.inference.app import build_inference_app
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
 from penstock.records.signature import Column, Signature
+from penstock.registry.package import describe_model
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.loaders.quick_skops import import_skops
 from servers.tracking import mlflow_python
@@ -29,6 +32,7 @@ from serving.models import FolderSource, deploy
 pytestmark = pytest.mark.slow
 JSON = "application/json"
 SCRIPT = Path(__file__).with_name("score_with_mlflow.py")
+WITH_PARAMS = Path(__file__).with_name("params_with_mlflow.py")
 ROWS = {"columns": ["hour", "wind"], "data": [[5.0, 9.0], [20.0, 5.0]]}
 RECORDS = [{"hour": 5.0, "wind": 9.0}, {"wind": 5.0, "hour": 20.0}]
 Answer = list[Any]
@@ -65,17 +69,35 @@ REQUESTS = [
 ]
 
 
+TAKEN = [{}, None, {"factor": 10.0}, {"factor": 10, "offsets": [0.5]}]
+"""Parameters that a model takes which was saved with some."""
+REFUSED = [{"factor": "x"}, {"factor": None}, {"offsets": 3}, {"offsets": ["a"]}, [1], "x"]
+UNKNOWN = [{"unknown": 1}, {"factor": 1.0, "unknown": 1}]
+
+
 def score_with_mlflow(folder: Path) -> list[Answer]:
+    return [shown(*answer) for answer in ask_mlflow(SCRIPT, folder, REQUESTS)]
+
+
+def params_with_mlflow(folder: Path) -> list[list[Answer]]:
+    requests = [with_params(one) for one in (*TAKEN, *REFUSED, *UNKNOWN)]
+    return [[shown(*answer) for answer in one] for one in ask_mlflow(WITH_PARAMS, folder, requests)]
+
+
+def with_params(params: Any) -> tuple[str, str, str, str]:
+    return scoring({"dataframe_split": {"columns": ["hour"], "data": [[5.0]]}, "params": params})
+
+
+def ask_mlflow(script: Path, folder: Path, requests: Sequence[tuple[str, str, str, str]]) -> Any:
     done = subprocess.run(
-        [mlflow_python(), str(SCRIPT), str(folder)],
-        input=json.dumps(REQUESTS),
+        [mlflow_python(), str(script), str(folder)],
+        input=json.dumps(requests),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         env={**os.environ, "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"},
     )
-    answers: list[Answer] = json.loads(done.stdout.rpartition("answers ")[2])
-    return [shown(*answer) for answer in answers]
+    return json.loads(done.stdout.rpartition("answers ")[2])
 
 
 def shown(status: int, kind: str, body: str) -> Answer:
@@ -135,6 +157,89 @@ def test_mlflows_requests_are_answered_as_mlflow_does(scored: ServeProcess, tmp_
         answer = httpx.request(method, scored.url + route, content=body, headers=headers)
         ours = shown(answer.status_code, answer.headers["content-type"], answer.text)
         assert (ours[:1] if len(expected) == 1 else ours) == expected, (request, answer.text)
+
+
+def pyfunc_files(folder: Path, version: int) -> ModelFiles:
+    described = describe_model(folder)
+    return ModelFiles(
+        path=folder,
+        name="scaled",
+        version=version,
+        digest=folder.name,
+        flavour="python_function",
+        options=described.flavours["python_function"],
+        signature=described.signature,
+        rows="pandas",
+    )
+
+
+def test_params_reach_the_models_that_take_them_and_are_refused_for_others(
+    database: Database, tmp_path: Path
+) -> None:
+    taking, other = fact(
+        params_with_mlflow,
+        lambda: params_with_mlflow(tmp_path),
+        program="mlflow",
+        inputs=[TAKEN, REFUSED, UNKNOWN, WITH_PARAMS.read_text()],
+    )
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    for version, folder in enumerate(save(ours), 1):
+        deploy(database, folder.name, version, model="scaled")
+    source = FolderSource(*(pyfunc_files(ours / name, 1 + at) for at, name in enumerate(("with", "without"))))
+    process = ServeProcess(database, source, build_inference_app, ServeOptions(port=0, poll_s=0.02))
+    process.start()
+
+    def ask(endpoint: str, params: Any) -> tuple[int, Any]:
+        headers = {"content-type": JSON, "penstock-endpoint": endpoint}
+        answer = httpx.post(f"{process.url}/invocations", content=with_params(params)[3], headers=headers)
+        return answer.status_code, answer.json()
+
+    try:
+        for params, (status, _, body) in zip(TAKEN, taking, strict=False):
+            assert ask("with", params) == (status, json.loads(body)) == (200, json.loads(body)), params
+        for params, (status, *_) in zip(REFUSED, taking[len(TAKEN) :], strict=False):
+            ours_status, told = ask("with", params)
+            assert (ours_status, told["code"]) == (status, "scoring.bad_params") == (400, told["code"]), told
+            assert "factor" in told["message"] or "offsets" in told["message"] or "object" in told["message"]
+        for params in UNKNOWN:
+            status, told = ask("with", params)
+            assert (status, told["code"]) == (400, "scoring.bad_params")
+            assert "takes no parameter 'unknown'; it takes factor, offsets" in told["message"]
+        assert [ask("without", one)[0] for one in TAKEN] == [200, 200, 400, 400]
+        assert (
+            "takes no parameters, and the request has some: factor" in ask("without", TAKEN[2])[1]["message"]
+        )
+        # MLflow leaves out silently what a model does not take, which its caller cannot know
+        assert {one[0] for one in (*other, *taking[-len(UNKNOWN) :])} == {200}
+        many = [TAKEN[2], TAKEN[3], {}] * 20
+        with ThreadPoolExecutor(12) as pool:
+            found = list(pool.map(lambda one: ask("with", one), many))
+        assert found == [ask("with", one) for one in many], "requests of other params are not merged"
+    finally:
+        process.stop()
+
+
+def test_params_of_a_version_that_takes_them_do_not_fail_at_its_canary(
+    database: Database, tmp_path: Path
+) -> None:
+    save(tmp_path)
+    source = FolderSource(
+        *(pyfunc_files(tmp_path / name, 1 + at) for at, name in enumerate(("with", "without")))
+    )
+    deploy(database, "scaled", 1, model="scaled", canary=(2, 50.0), shadows=(2,))
+    process = ServeProcess(database, source, build_inference_app, ServeOptions(port=0, poll_s=0.02))
+    process.start()
+    try:
+        content = with_params({"factor": 10.0})[3]
+        found = set()
+        for _ in range(40):
+            answer = httpx.post(f"{process.url}/invocations", content=content, headers={"content-type": JSON})
+            assert answer.status_code == 200, answer.text
+            found.add(answer.json()["predictions"][0])
+        assert found == {53.0, 5.0}
+    finally:
+        process.stop()
 
 
 def test_rows_without_names_are_taken_in_the_models_order_and_the_answer_names_its_prediction(

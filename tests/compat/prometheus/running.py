@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ from penstock.serving.deployments import get_revision
 from penstock.serving.told.current import Current
 from penstock.workspace import open_workspace
 from servers.ports import reserve
+from serving.certificates import Authority
 from stories.live import Client, wait_until
 
 FURTHER = (
@@ -40,7 +42,9 @@ FURTHER = (
     "slices: {metric: accuracy, max_drop: 0.9, action: alert}",
 )
 """Guardrails beside those that the sample has."""
-SERVES = re.compile(r"(?:serve|serving|controller) on (http://\S+?)[,; ]")
+SERVES = re.compile(r"(?:serve|serving|controller) on (https?://\S+?)[,; ]")
+UNVERIFIED = ssl.create_default_context()
+UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 
 
 class Stack:
@@ -62,7 +66,9 @@ class Stack:
         """Start all, and wait until Prometheus scrapes ours: two processes, and what a watched service would tell."""
         ours = [sys.executable, "-m", "penstock.cli", "-C", str(self.root)]
         self._start("serve", [*ours, "serve", "--port", "0", "--workers", "2"])
-        self._start("server", [*ours, "server", "--port", "0"])
+        cert, key = Authority(self.place).sign("server")
+        spoken = ["--tls-cert", str(cert), "--tls-key", str(key)]
+        self._start("server", [*ours, "server", "--port", "0", *spoken])
         self.urls = {name: self._said(name) for name in ("serve", "server")}
         self._watched = MetricsServer(0, "127.0.0.1", watched_registry())
         self.urls["watched"] = f"http://127.0.0.1:{self._watched.port}"
@@ -72,7 +78,12 @@ class Stack:
         prometheus, alertmanager = reserve(), reserve()
         self.prometheus = f"http://127.0.0.1:{prometheus}"
         jobs = [
-            {"job_name": name, "static_configs": [{"targets": [url.removeprefix("http://")]}]}
+            {
+                "job_name": name,
+                "scheme": url.partition("://")[0],
+                "tls_config": {"insecure_skip_verify": True},
+                "static_configs": [{"targets": [url.partition("://")[2]]}],
+            }
             for name, url in self.urls.items()
         ]
         _write(
@@ -152,7 +163,8 @@ class Stack:
 
     def scrape(self, name: str) -> str:
         """Return the metrics of one of our processes."""
-        with urllib.request.urlopen(f"{self.urls[name]}/metrics", timeout=PATIENCE_S) as answer:
+        url, context = f"{self.urls[name]}/metrics", UNVERIFIED
+        with urllib.request.urlopen(url, timeout=PATIENCE_S, context=context) as answer:
             return str(answer.read().decode())
 
     def _start(self, name: str, command: Sequence[str]) -> None:

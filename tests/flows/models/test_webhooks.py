@@ -8,17 +8,25 @@ import hmac
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from penstock.base.clock import now_ms
 from penstock.base.store.events import list_events
+from penstock.base.web import deliveries as deliveries_module
+from penstock.base.web.deliveries import Deliveries
 from penstock.flows.models import webhooks as sending
 from penstock.flows.models.webhooks import send_due
+from penstock.flows.production.controlling.health import ControllerHealth
+from penstock.flows.setup.checking import check_project
+from penstock.http.prometheus.judgement import JudgementMetrics
 from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
 from penstock.registry.tables import webhook_deliveries
+from servers.forking import run_penstock
 from servers.receiver import Receiver, run_receiver
 from servers.registry_api import Api, run_api
 
@@ -108,6 +116,72 @@ def test_a_failed_delivery_is_tried_again_under_its_id_and_given_up_at_last(
     assert (given_up.next_ms, given_up.attempt_count) == (None, 3)
     with api.project.database.read() as connection:
         assert list_events(connection)[-1].kind == "webhook.failed"
+
+
+def test_a_webhook_that_keeps_failing_is_told_until_it_takes_something(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[str]:
+        shown = run_penstock(api.project.root, "monitor", "status").stdout.splitlines()
+        checks = [one.sentence for one in check_project(api.project, {}) if one.part == "webhooks"]
+        lines = [one.removeprefix("webhook ") for one in shown if one.startswith("webhook ")]
+        assert lines == checks
+        return lines
+
+    monkeypatch.setattr(sending, "BACKOFF_S", (0,))
+    deliveries = Deliveries()
+    with run_receiver([500, 500]) as receiver:
+        hook(api, f"{receiver.url}?token=hush")
+        api.post("registered-models/create", name="m")
+        assert told() == [], "nothing was tried yet"
+        send_due(api.project, deliveries=deliveries)
+        (words,) = told()
+        assert words.startswith(
+            f"the webhook h at {receiver.url.partition('//')[2].partition('/')[0]} has not taken"
+        )
+        assert words.endswith(": it answered 500; 1 change waiting")
+        assert "hush" not in words
+        send_due(api.project, deliveries=deliveries)
+        (words,) = told()
+        assert words.endswith(": it answered 500; 1 change given up")
+        api.post("registered-models/create", name="n")
+        send_due(api.project, deliveries=deliveries)
+        assert told() == []
+    assert deliveries.counts == {"taken": 1, "failed": 1, "given_up": 1, "dropped": 0}
+    with api.project.database.read() as connection:
+        assert list_events(connection, kind="webhook.failed")[-1].cause["payload"]["name"] == "m"
+
+
+def test_what_becomes_of_deliveries_is_scraped_with_the_age_of_the_oldest(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_module, "LOOK_S", 0.0)
+    deliveries = Deliveries()
+    metrics = JudgementMetrics(
+        SimpleNamespace(health=ControllerHealth(None, 0, None)), "0", outboxes={"registry": deliveries}
+    )
+
+    def scraped(name: str) -> float:
+        return next(
+            float(one.split()[-1]) for one in metrics.render().decode().splitlines() if one.startswith(name)
+        )
+
+    failed = 'penstock_webhook_deliveries_total{of="registry",outcome="failed"}'
+    age = 'penstock_webhook_undelivered_age_seconds{of="registry"}'
+    assert (scraped(failed), scraped(age)) == (0, 0)
+    with run_receiver([500]) as receiver:
+        hook(api, receiver.url)
+        api.post("registered-models/create", name="m")
+        with api.project.database.write() as connection:
+            connection.execute(webhook_deliveries.update().values(created_ms=now_ms() - 900_000))
+        send_due(api.project, deliveries=deliveries)
+        assert scraped(failed) == 1
+        assert 900 <= scraped(age) < 2000
+        with api.project.database.write() as connection:
+            connection.execute(webhook_deliveries.update().values(next_ms=0))
+        send_due(api.project, deliveries=deliveries)
+        send_due(api.project, deliveries=deliveries)
+        assert (scraped(failed), scraped(failed.replace("failed", "taken")), scraped(age)) == (1, 1, 0)
 
 
 def test_a_delivery_that_waits_is_left_alone(api: Api) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from starlette.testclient import TestClient
 
-from flows.production.endpoints import World
+from flows.production.endpoints import Looking, World
 from penstock.base.errors import Invalid, NotFound
 from penstock.flows.production.checking import check_guardrails
+from penstock.flows.production.controlling.responding import Controller
+from penstock.flows.production.overview import overview, view_endpoint
 from penstock.flows.production.policing import FileFollower, apply_policies, compare_file, plan_policies
 from penstock.flows.setup.checking import check_project
+from penstock.http.app import build_server_app
 from penstock.monitoring.policies import Policy, find_policy, list_policies, policies
 from penstock.monitoring.profile import Profile
+from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
 from penstock.registry.versions import get_version
 from servers.forking import run_penstock
@@ -200,10 +208,39 @@ def test_an_endpoint_that_the_file_does_not_name_any_more_is_told_everywhere(wor
         done = run_penstock(world.root, *command)
         assert done.returncode == 0, done.stderr
         assert words in done.stdout + done.stderr, command
+    world.project.go_by(load_project_settings(world.root))
+    client = TestClient(build_server_app(world.project, Looking(world)))
+    for page in ("/", "/endpoints/delay"):
+        shown = re.sub(r"<[^>]*>", "", html.unescape(client.get(page).text))
+        assert words in shown, page
     checks = [one for one in check_project(world.project, {}) if one.part == "endpoints"]
     assert f"delay: {words}" in [one.sentence for one in checks]
     (world.root / "penstock.yaml").unlink()
     assert compare_file(world.project) == {}
+
+
+def test_a_server_that_waits_for_the_lease_goes_by_the_file_and_one_damaged_policy_hides_no_note(
+    world: World,
+) -> None:
+    (world.root / "penstock.yaml").write_text(FILE)
+    world.deploy(1)
+    world.deploy(1, endpoint="other")
+    world.controller.tick()
+    waiting = Project(world.project.places, load_project_settings(world.root), "controller")
+    controller = Controller(waiting)
+    assert controller.tick() == 0
+    (world.root / "penstock.yaml").write_text(FILE.replace("55", "56").replace("  delay:", "  late:"))
+    world.controller.tick()
+    assert controller.tick() == 0
+    (note,) = view_endpoint(waiting, "delay").notes
+    assert "penstock.yaml does not name it" in note
+    world.policy(endpoint="other")
+    with world.project.database.write() as connection:
+        connection.execute(
+            policies.update().where(policies.c.endpoint == "other").values(body={"endpoint": 1})
+        )
+    assert {one.name: bool(one.notes) for one in overview(waiting)} == {"delay": True, "other": False}
+    waiting.close()
 
 
 def test_what_the_store_would_not_take_of_it_is_told_at_the_next_look(world: World) -> None:

@@ -85,6 +85,32 @@ def test_a_full_deployment_that_requires_what_clients_do_not_send_is_refused_unl
         assert back.warnings[0] in preview_changes(connection, back)
 
 
+def test_a_version_of_another_model_than_the_file_declares_is_told_where_it_is_deployed(
+    project: Project,
+) -> None:
+    (project.root / "penstock.yaml").write_text(
+        "project: p\nendpoints: {e: {model: other@champion}, f: {model: m/1}}\n", encoding="utf-8"
+    )
+    words = "penstock.yaml declares e with other@champion, and m/1 is of another model"
+
+    def said(*asked: str) -> str:
+        done = CliRunner().invoke(cli, ["-C", str(project.root), "deploy", *asked, "--no-wait"])
+        assert done.exit_code == 0, done.output
+        return " ".join(done.output.split())
+
+    assert words in said("e", "--model", "m/1", "--dry-run")
+    assert words in said("e", "--model", "m/1")
+    assert "m/2 is of another model" in said("e", "--model", "m/2", "--canary", "10")
+    assert "of another model" not in said("f", "--model", "m/1")
+    assert "of another model" not in said("f", "--model", "m/2")
+    assert "of another model" not in said("g", "--model", "m/1"), "nothing declares it"
+    (project.root / "penstock.yaml").unlink()
+    told = said("e", "--model", "m/1")
+    assert "policy 1 declares e with other@champion, and m/1 is of another model" in told, (
+        "the policy holds on"
+    )
+
+
 def test_a_versions_page_asks_what_a_deployment_asks_and_names_the_endpoint(project: Project) -> None:
     apply_deployment(project, plan_deployment(project, "e", "m/1"))
     gates = "project: p\nmodel: {name: m, path: m1, gates: [size: {max_mb: 10}]}\n"

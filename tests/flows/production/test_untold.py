@@ -50,7 +50,10 @@ def test_a_webhook_that_takes_nothing_is_told_without_what_is_secret_in_it(world
     fire(world, NEVER)
     [view] = overview(world.project)
     assert view.untold == ()
-    AlertLoop(world.project).send_due()
+    loop = AlertLoop(world.project)
+    loop.send_due()
+    assert loop.deliveries.counts == {"taken": 0, "failed": 1, "given_up": 0, "dropped": 0}
+    assert loop.deliveries.oldest_ms == 1
     [view] = overview(world.project)
     [told] = view.untold
     assert told.startswith(
@@ -79,6 +82,7 @@ def test_what_waits_for_a_webhook_that_is_mended_goes_to_the_new_one(world: Worl
         while loop.send_due():
             pass
         assert [one["status"] for one in got.bodies] == ["firing"]
+        assert loop.deliveries.counts == {"taken": 1, "failed": 1, "given_up": 0, "dropped": 1}
         [view] = overview(world.project)
         assert view.untold == ()
         assert "is no longer in the policy; it is given up" in world.events("alert.failed")[-1].summary

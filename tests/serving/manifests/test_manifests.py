@@ -21,6 +21,8 @@ from penstock.cli.main import cli
 from penstock.flows.ci.manifests import KINDS, plan_manifests, write_manifests
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
+from penstock.registry.entities import Manifest, ModelVersion, Provenance
+from penstock.registry.versions import add_version
 from penstock.serving.manifests.deployable import Deployable
 from projects import Sample
 from stories.live import wait_until
@@ -142,6 +144,21 @@ def test_flags_that_would_say_nothing_are_refused(released: Sample) -> None:
     for flag in ("--image", "--namespace"):
         refused = CliRunner().invoke(cli, ["-C", str(released.root), "deploy", "delay", flag, "x"])
         assert refused.exit_code == 2 and f"{flag} needs --manifest" in refused.output
+
+
+def test_a_version_of_another_model_than_the_endpoint_is_declared_with_is_noted(
+    released: Sample, tmp_path: Path
+) -> None:
+    draft = ModelVersion(
+        model="other", number=0, digest=f"{7:064x}", created_ms=0, actor="ci", path="m",
+        manifest=Manifest(()), provenance=Provenance(),
+    )  # fmt: skip
+    with released.project.database.write() as connection:
+        add_version(connection, draft, reuse=True)
+    words = "declares delay with late@champion, and other/1 is of another model"
+    for model, is_told in (("other/1", True), ("late/1", False), (None, False)):
+        notes = plan_manifests(released.project, "delay", "k8s", tmp_path, model=model).notes
+        assert any(words in one for one in notes) == is_told, notes
 
 
 def test_names_that_no_cluster_takes_and_endpoints_that_nobody_knows_are_told(

@@ -36,3 +36,8 @@ def refuse_target(message: str) -> Invalid:
         code="posting.bad_target",
         hint="name a public https address; `webhooks: {allow_private: true}` in penstock.yaml allows others",
     )
+
+
+def host_of(url: str) -> str:
+    """Return the host and port of a URL, which are no secret."""
+    return url.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]

@@ -78,6 +78,7 @@ def alias() -> None:
 def alias_set(session: Session, name: str, version: int) -> None:
     """Point MODEL@ALIAS at a version; a protected alias needs a passing verdict, as with promote."""
     from penstock.flows.models.aliases import apply_promotion, plan_promotion
+    from penstock.flows.production.traffic.straying import strays_from
     from penstock.workspace import open_workspace
 
     registered, label = _split(name)
@@ -86,7 +87,13 @@ def alias_set(session: Session, name: str, version: int) -> None:
     _warn(session, plan)
     if not plan.changes_nothing:
         apply_promotion(project, plan)
-    session.emit({"version": plan.version.ref, "alias": label}, f"{plan.version.ref} is now {label}.")
+    with project.database.read() as connection:
+        strays = strays_from(connection, project.artifacts, (registered, label), version)
+    verb = "is already" if plan.is_there else "is now"
+    session.emit(
+        {"version": plan.version.ref, "alias": label, "endpoints": strays},
+        "\n".join([f"{plan.version.ref} {verb} {label}.", *strays]),
+    )
 
 
 @alias.command("delete")

@@ -116,8 +116,8 @@ def endpoint_show(session: Session, name: str) -> None:
     written = policy_in_file(project, name) if problem is None else None
     differs = written is not None and written.digest != policy.digest
     keys = differences(policy.body, written) if written is not None and differs else []
-    said = compare_file(project).get(name) if problem is None and written is None else None
-    notes = [*view.notes, said] if said else list(view.notes)
+    # what differs is told key by key beside the policy
+    notes = [one for one in view.notes if not differs or one != compare_file(project).get(name)]
     document = {
         **document_of(revision),
         "rules": msgspec.to_builtins(rules),

@@ -47,7 +47,7 @@ def monitor_status(session: Session, name: str | None) -> None:
 
     from penstock.base.errors import NotFound
     from penstock.flows.production.overview import overview
-    from penstock.flows.production.policing import compare_file
+    from penstock.registry.webhooks import list_failing_webhooks
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -59,11 +59,13 @@ def monitor_status(session: Session, name: str | None) -> None:
     problem = project.settings_problem
     if problem is not None:
         session.note(f"the policies in the store hold; penstock.yaml is not used: {problem.message}")
-    differing = compare_file(project) if problem is None else {}
     text = "\n\n".join(_render(one) for one in found) or "No endpoints yet: penstock deploy"
-    for one in found:
-        if one.name in differing:
-            session.note(f"{one.name}: {differing[one.name]}")
+    with project.database.read() as connection:
+        failing = list_failing_webhooks(connection) if name is None else []
+    if session.as_json:
+        for words in failing:
+            session.note(f"registry: {words}")
+    text = "\n\n".join([text, *(["\n".join(f"webhook {words}" for words in failing)] if failing else [])])
     session.emit(msgspec.to_builtins(found), text)
 
 

@@ -124,12 +124,19 @@ def server(
             require_admin(connection)
     with bind(host, port) as bound:
         try:
-            loop = ControllerLoop(project)
+            loop, webhooks = ControllerLoop(project), WebhookLoop(project)
             names = split_names(allowed_hosts)
-            application = build_server_app(project, loop, names, asks_for_credentials=auth, prefix=prefix)
+            application = build_server_app(
+                project,
+                loop,
+                names,
+                asks_for_credentials=auth,
+                prefix=prefix,
+                ends=tls.ends if tls else {},
+                outboxes={"alerts": loop.deliveries, "registry": webhooks.deliveries},
+            )
             made = make_server(application, drain_s=5, tls=tls, proxies=proxies)
             loop.start()
-            webhooks = WebhookLoop(project)
             webhooks.start()
             triggers = TriggerLoop(project)
             triggers.start()

@@ -12,6 +12,7 @@ from pathlib import Path
 from penstock.base.errors import Conflict, NotFound
 from penstock.base.files import write_atomic
 from penstock.flows.ci.files import installation_of, needs_git
+from penstock.flows.production.checking import tell_other_model
 from penstock.project.project import Project
 from penstock.registry.references import resolve_version
 from penstock.registry.versions import get_version
@@ -88,6 +89,8 @@ def plan_manifests(
             code="serving.endpoint_unknown",
             hint="penstock endpoint list",
         )
+    declared = project.settings.endpoints.get(endpoint)
+    other = tell_other_model(endpoint, declared, version) if declared and version else ()
     installation = installation_of(project)
     deployable = Deployable(
         endpoint=endpoint,
@@ -115,7 +118,7 @@ def plan_manifests(
             "no key is trusted here yet: versions that a key signed are not loaded there; judge first (penstock gate run), then write again",
         )
     )
-    return ManifestPlan(folder, files, (*installation.notes, *unknown, *unsigned, tried))
+    return ManifestPlan(folder, files, (*other, *installation.notes, *unknown, *unsigned, tried))
 
 
 def write_manifests(plan: ManifestPlan, *, force: bool = False) -> None:

@@ -201,7 +201,7 @@ def _live(connection: sa.Connection, tree: Project, model: str) -> Iterator[_Liv
             verdict = get_verdict(connection, move.verdict_id) if move.verdict_id else None
             yield _Live(version, (move.cause or {}).get("commit") or version.provenance.commit, verdict)
     for name, settings in tree.settings.endpoints.items():
-        if settings.model.partition("@")[0].partition("/")[0] != model:
+        if settings.model_name != model:
             continue
         revision = find_revision(connection, name)
         if revision is None:
@@ -286,7 +286,7 @@ def _shares(tree: Project, version: ModelVersion) -> dict[str, float | None]:
     """Return the endpoints that are to serve a version, with its percent there; None for all of the traffic."""
     found: dict[str, float | None] = {}
     for name, settings in tree.settings.endpoints.items():
-        if settings.model.partition("@")[0].partition("/")[0] != version.model:
+        if settings.model_name != version.model:
             continue
         with tree.database.read() as connection:
             revision = find_revision(connection, name)

@@ -81,7 +81,7 @@ def _gather(project: Project, name: str | None) -> Facts:
         report=report,
         has_tests=settings.ci.tests is not None,
         endpoints=tuple(
-            one for one in settings.endpoints.values() if one.model.partition("@")[0].partition("/")[0] == model.name
+            one for one in settings.endpoints.values() if one.model_name == model.name
         ),
         revisions=tuple(revisions),
         tuned=len({tuple(sorted(run.params.items())) for run in runs if run.params}),

@@ -166,7 +166,7 @@ def _reference_profile(project: Project, candidate: Candidate) -> str | None:
 
 def _redacted(project: Project, model: str) -> tuple[str, ...]:
     """Return the columns that an endpoint of the model does not keep."""
-    of_model = (one for one in project.settings.endpoints.values() if one.model.partition("@")[0] == model)
+    of_model = (one for one in project.settings.endpoints.values() if one.model_name == model)
     return tuple(name for one in of_model for name in one.monitor.redacted)
 
 

@@ -20,12 +20,14 @@ from typing import Any
 from penstock.base.clock import find_moment, now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.jsontext import render_json
+from penstock.base.web.deliveries import Deliveries, Outcome
 from penstock.base.web.posting import Answer, post_bytes
 from penstock.project.project import Project
 from penstock.registry.webhooks import (
     Delivery,
     Webhook,
     claim_deliveries,
+    find_oldest_ms,
     finish_delivery,
     has_due,
     put_off_delivery,
@@ -60,14 +62,22 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-def send_due(project: Project, is_stopping: Callable[[], bool] = lambda: False) -> int:
+def send_due(
+    project: Project,
+    is_stopping: Callable[[], bool] = lambda: False,
+    deliveries: Deliveries | None = None,
+) -> int:
     """Send what is due now, until `is_stopping`, and return how much was due.
+
+    Args:
+        deliveries: where what becomes of them is counted.
 
     Raises:
         Unavailable: the store cannot be reached.
     """
-    time_ms = now_ms()
+    time_ms, counted = now_ms(), deliveries or Deliveries()
     with project.database.read() as connection:
+        counted.look(lambda: find_oldest_ms(connection))
         if not has_due(connection, time_ms):
             return 0
     with project.database.write() as connection:
@@ -75,13 +85,13 @@ def send_due(project: Project, is_stopping: Callable[[], bool] = lambda: False) 
     for delivery in due:
         if is_stopping():
             break
-        _send(project, delivery)
+        counted.count(_send(project, delivery))
     return len(due)
 
 
-def _send(project: Project, delivery: Delivery) -> None:
-    problem = ""
-    if delivery.webhook.status == "ACTIVE":
+def _send(project: Project, delivery: Delivery) -> Outcome:
+    problem, is_told = "", delivery.webhook.status == "ACTIVE"
+    if is_told:
         allow = project.settings.webhooks.allow_private
         try:
             answer = send_event(delivery.webhook, _body_of(delivery), _id_of(delivery), allow)
@@ -90,11 +100,12 @@ def _send(project: Project, delivery: Delivery) -> None:
             problem = error.message
     with project.database.write() as connection:
         if not problem:
-            finish_delivery(connection, delivery)
-            return
+            finish_delivery(connection, delivery, is_taken=is_told)
+            return "taken" if is_told else "dropped"
         tries = delivery.attempt_count
         next_ms = now_ms() + 1000 * BACKOFF_S[tries] if tries < len(BACKOFF_S) else None
         put_off_delivery(connection, delivery, problem, next_ms, project.actor)
+        return "given_up" if next_ms is None else "failed"
 
 
 def send_event(webhook: Webhook, body: Mapping[str, Any], delivery_id: str, allow_private: bool) -> Answer:

@@ -22,6 +22,22 @@ def policy_in_file(project: Project, endpoint: str) -> PolicyBody | None:
     return None if settings is None else PolicyBody(endpoint=settings, alerts=project.settings.alerts)
 
 
+def tell_other_model(
+    endpoint: str, settings: EndpointSettings, version: ModelVersion, where: str = SETTINGS_FILE
+) -> tuple[str, ...]:
+    """Say that a version is of another model than the one that an endpoint is declared with, where it is so.
+
+    Args:
+        where: what declares it.
+    """
+    if settings.model_name == version.model:
+        return ()
+    follows = f": {settings.model} stays, whatever becomes of it here" if settings.alias else ""
+    return (
+        f"{where} declares {endpoint} with {settings.model}, and {version.ref} is of another model{follows}",
+    )
+
+
 def check_guardrails(
     project: Project,
     endpoint: str,

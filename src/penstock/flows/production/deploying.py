@@ -11,12 +11,13 @@ import msgspec
 from penstock.base.errors import Invalid
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.proving import VerdictRule, require_intact
-from penstock.flows.production.checking import check_guardrails, policy_in_file
+from penstock.flows.production.checking import check_guardrails, policy_in_file, tell_other_model
 from penstock.flows.production.fitting import REFUSED, check_takeover, misfits
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.flows.production.traffic.shadowing import choose_shadows
 from penstock.monitoring.policies import policy_or_none_yet
 from penstock.monitoring.ruling import kept_by_rules
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
@@ -111,7 +112,9 @@ def plan_deployment(
     warnings += chosen.warnings
     summary += chosen.beside
     with project.database.read() as connection:
-        watched = policy or policy_or_none_yet(connection, endpoint, version.model).body
+        held = policy_or_none_yet(connection, endpoint, version.model)
+    watched, where = (policy, SETTINGS_FILE) if policy else (held.body, f"policy {held.number}")
+    warnings = (*tell_other_model(endpoint, watched.endpoint, version, where), *warnings)
     kept = kept_by_rules(version.model, watched.endpoint.traffic.rules, answering)
     return DeploymentPlan(
         endpoint,

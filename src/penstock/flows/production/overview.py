@@ -14,6 +14,7 @@ from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
+from penstock.flows.production.policing import compare_file
 from penstock.flows.production.traffic.rollouts import RolloutView, list_undone, view_rollout
 from penstock.flows.production.traffic.routes import RouteView, view_route
 from penstock.flows.production.traffic.straying import notes_of
@@ -71,7 +72,8 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     traffic ended. `refused` are the requests of the last hour that reached no model, since they were not right.
     `undone` says what is wanted and not done, and why: a rollback, a canary's next share. `nobody_acts` says that no
     controller runs, or one that has not looked for long. `down_ms` is since when nothing answers for it, where that is so and known.
-    `notes` say what elsewhere does not agree with what it serves: the alias it is declared with, a rollback on another endpoint.
+    `notes` say what elsewhere does not agree with what it serves: the alias it is declared with, a rollback on another endpoint,
+    a file of settings that says otherwise, or does not name it.
     `untold` says which webhooks do not take its alerts, since when and why.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
@@ -161,6 +163,7 @@ def overview(
         nobody_acts = why_nobody_acts(connection, now_ms())
         untold = list_untold(connection)
         notes_by = notes_of(connection, revisions)
+    filed = compare_file(project) if project.settings_problem is None else {}
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
     found = []
@@ -189,12 +192,18 @@ def overview(
                 labels=labels.get(revision.endpoint, Waiting()),
                 nobody_acts=nobody_acts,
                 untold=untold.get(revision.endpoint, ()),
-                notes=notes_by.get(revision.endpoint, ()),
+                notes=_notes(revision.endpoint, notes_by, filed),
                 down_ms=_down_ms(view, heard, told),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )
         )
     return found
+
+
+def _notes(
+    endpoint: str, serving: Mapping[str, tuple[str, ...]], filed: Mapping[str, str]
+) -> tuple[str, ...]:
+    return (*serving.get(endpoint, ()), *((filed[endpoint],) if endpoint in filed else ()))
 
 
 def view_endpoint(project: Project, name: str) -> EndpointView:

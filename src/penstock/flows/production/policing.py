@@ -7,7 +7,10 @@ changes nothing: the policies that hold are kept, and an event says where it is 
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
+
+import msgspec
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Conflict, NotFound, PenstockError
@@ -19,7 +22,6 @@ from penstock.monitoring.policies import (
     PolicyBody,
     differences,
     find_policy,
-    list_policies,
     put_policy,
 )
 from penstock.project.places import SETTINGS_FILE
@@ -98,12 +100,17 @@ def compare_file(project: Project) -> dict[str, str]:
     """
     if not (project.root / SETTINGS_FILE).is_file():
         return {}
+    held: dict[str, Policy | None] = {}
     with project.database.read() as connection:
         names = [one.endpoint for one in list_endpoints(connection)]
-        held = list_policies(connection)
+        for name in names:
+            with suppress(
+                msgspec.ValidationError, ValueError
+            ):  # what cannot be read is told where it is judged
+                held[name] = find_policy(connection, name)
     told = {}
-    for name in names:
-        body, policy = policy_in_file(project, name), held.get(name)
+    for name, policy in held.items():
+        body = policy_in_file(project, name)
         number = policy.number if policy is not None else 0
         if body is not None and (policy is None or policy.digest != body.digest):
             told[name] = (
@@ -132,6 +139,15 @@ class FileFollower:
         self._untold: set[str] = set()
         """Endpoints that the file has ceased to name, which is not written yet."""
         self.problem = ""
+        self._read = ""
+
+    def reread(self) -> None:
+        """Go by the file as it is now, where another controller applies it; a wrong one changes nothing."""
+        with suppress(OSError, PenstockError):
+            digest = digest_bytes((self._project.root / SETTINGS_FILE).read_bytes())
+            if digest != self._read:
+                self._read = digest
+                self._project.go_by(load_project_settings(self._project.root))
 
     def follow(self) -> None:
         """Look at the file, and apply it when it, or the set of endpoints, is another than last time.

@@ -28,6 +28,7 @@ from penstock.project.project import Project
 from penstock.project.settings import ModelSettings, ProjectSettings
 from penstock.records.flavours import OWN, choose_flavour
 from penstock.registry.package import MODEL_FILE, describe_model
+from penstock.registry.webhooks import list_failing_webhooks
 from penstock.storage.resolve import shown_url
 
 PACKAGES: Mapping[str, tuple[str, str]] = {"ssh": ("asyncssh", "ssh")}
@@ -226,7 +227,7 @@ def _watching(settings: ProjectSettings) -> Iterator[Check]:
         )
     known = {one.name: one for one in settings.all_models}
     for name, endpoint in settings.endpoints.items():
-        served = known.get(endpoint.model.partition("@")[0].partition("/")[0])
+        served = known.get(endpoint.model_name)
         model = served or settings.all_models[0]
         if served is None:
             hint = f"model: {model.name}@champion, unless {name} serves another model on purpose"
@@ -268,11 +269,15 @@ def _policies(project: Project) -> Iterator[Check]:
         told = compare_file(project)
         with project.database.read() as connection:
             untold = list_untold(connection)
+            failing_hooks = list_failing_webhooks(connection)
     except PenstockError:
         return  # the check of the store has told it
     for name, failing in untold.items():
         for words in failing:
             yield Check("alerts", "broken", f"{name}: {words}", f"mend the webhook, or {SETTINGS_FILE}")
+    for words in failing_hooks:
+        hint = "mend its receiver, or the webhook with MLflow's client (update_webhook, delete_webhook)"
+        yield Check("webhooks", "broken", words, hint)
     for name, words in told.items():
         yield Check("endpoints", "missing", f"{name}: {words}", None)
 

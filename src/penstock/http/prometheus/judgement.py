@@ -7,28 +7,47 @@ versions that are served now, guardrails of the policy, and at most `FEATURES_MA
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from penstock.base.web.deliveries import Deliveries
 from penstock.flows.production.controlling.health import ControllerHealth, Watched
 from penstock.flows.production.looks import EndpointLook, RouteLook
+from penstock.http.prometheus.certificates import CertificateMetrics
+from penstock.http.prometheus.webhooks import WebhookMetrics
 from penstock.serving.predictions.waiting import REASONS
 
 FEATURES_MAX = 200
 DISTANCES = ("wasserstein", "jensen_shannon", "chi_square")
 STATES = ("held", "breached", "unjudged")
 SERVER_STATES = ("ready", "failed", "fatal", "hindered", "waiting", "pending")
+NONE_END: Mapping[str, float] = MappingProxyType({})
+NO_OUTBOX: Mapping[str, Deliveries] = MappingProxyType({})
 BY_ROUTE = ("endpoint", "version", "route")
 
 
 class JudgementMetrics:
-    """The metrics of one controller, whether it acts or waits to take over. Thread-safe."""
+    """The metrics of one controller, whether it acts or waits to take over. Thread-safe.
 
-    def __init__(self, controller: Watched, version: str) -> None:
+    Args:
+        ends: when certificates of the server end, by the option that names their file.
+        outboxes: what becomes of what the server posts to webhooks, by what that is.
+    """
+
+    def __init__(
+        self,
+        controller: Watched,
+        version: str,
+        ends: Mapping[str, float] = NONE_END,
+        outboxes: Mapping[str, Deliveries] = NO_OUTBOX,
+    ) -> None:
         self._registry = CollectorRegistry()
+        CertificateMetrics(self._registry).tell(ends)
+        self._registry.register(WebhookMetrics(outboxes))
         ProcessCollector(registry=self._registry)
         info = Gauge("penstock_build_info", "The running version.", ("version",), registry=self._registry)
         info.labels(version).set(1)

@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from penstock.base.errors import PenstockError
+from penstock.http.prometheus.certificates import CertificateMetrics
 from penstock.serving.codecs import InferResponse
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision
@@ -74,6 +75,7 @@ class InferenceMetrics:
             ProcessCollector(registry=self.registry)
         else:
             MultiProcessCollector(self._exposed, folder)  # type: ignore[no-untyped-call]
+        self.certificates = CertificateMetrics(self.registry)
         dataplane.engine.on_batch = self.count_batch
         by_model = ("endpoint", "version", "route")
         self._requests = Counter(

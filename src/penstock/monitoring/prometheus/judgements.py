@@ -1,11 +1,9 @@
-"""Alerts on what the controller found and on the controller itself: the same for every policy.
+"""Alerts on what the controller found: the same for every policy. Those on processes are in `processes`.
 
 Guardrails are judged by the controller, so an alert says what it says: one truth about a breach.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from penstock.monitoring.prometheus.rules import Case, Rule
 
@@ -55,42 +53,6 @@ def judgement_alerts() -> tuple[Rule, ...]:
         _dropped(),
         _labels_lost(),
         _hook(),
-    )
-
-
-def controller_alerts() -> tuple[Rule, ...]:
-    """Return the alerts on the processes that judge and answer."""
-    return (
-        _absent("PenstockServeAbsent", "penstock_recorder_max_bytes", "nothing that answers is scraped"),
-        _absent("PenstockServerAbsent", "penstock_controller_leading", "no penstock server is scraped"),
-        _plain(
-            "PenstockNoController",
-            "max(penstock_controller_leading) == 0",
-            "no controller acts: every server waits for another",
-            "page",
-            ("penstock_controller_leading", "0x15", "1x15"),
-        ),
-        _plain(
-            "PenstockControllerStalled",
-            "time() - max(penstock_controller_last_tick_timestamp_seconds) > 60",
-            "the controller has not looked for a minute",
-            "page",
-            ("penstock_controller_last_tick_timestamp_seconds", "0x15", "0+60x15"),
-        ),
-        _plain(
-            "PenstockControllerFailing",
-            "max(penstock_controller_failing) == 1",
-            "the controller's looks fail; /health, or with --auth the server's log, says of what",
-            "page",
-            ("penstock_controller_failing", "1x15", "0x15"),
-        ),
-        _plain(
-            "PenstockSettingsWrong",
-            "max(penstock_settings_wrong) == 1",
-            "penstock.yaml cannot be used; the policies before it hold",
-            "info",
-            ("penstock_settings_wrong", "1x15", "0x15"),
-        ),
     )
 
 
@@ -311,26 +273,5 @@ def _hook() -> Rule:
         cases=(
             Case(name="it fails", series=((series, "0x5 1x5"),), at="8m", fires={"endpoint": "delay"}),
             Case(name="it failed long ago", series=((series, "0x5 1x25"),), at="25m"),
-        ),
-    )
-
-
-def _absent(name: str, metric: str, words: str) -> Rule:
-    return _plain(name, f"absent({metric})", words, "page", (metric, "_x15", "0x15"))
-
-
-def _plain(name: str, expr: str, words: str, severity: str, told: tuple[str, str, str]) -> Rule:
-    """Return an alert without labels; `told` is a metric, values that fire and values that do not."""
-    metric, bad, good = told
-    fires: Mapping[str, str] = {}
-    return Rule(
-        name=name,
-        expr=expr,
-        hold="2m",
-        labels={"severity": severity},
-        annotations={"summary": words, "description": "penstock doctor"},
-        cases=(
-            Case(name="as it must not be", series=((metric, bad),), at="10m", fires=fires),
-            Case(name="as it must be", series=((metric, good),), at="10m"),
         ),
     )

@@ -6,8 +6,9 @@ from collections.abc import Container, Mapping
 
 import msgspec
 
-from penstock.monitoring.prometheus.judgements import controller_alerts, judgement_alerts
+from penstock.monitoring.prometheus.judgements import judgement_alerts
 from penstock.monitoring.prometheus.objectives import alerts_of, untold
+from penstock.monitoring.prometheus.processes import controller_alerts
 from penstock.monitoring.prometheus.proving import tests_of
 from penstock.monitoring.prometheus.recording import recorded
 from penstock.monitoring.prometheus.rules import Group, Rule, render_rules, render_yaml

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -13,7 +13,15 @@ from penstock.records.classes import PROBABILITY
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.answers import as_array, check_wire, fit_output, fits
 from penstock.serving.loaders.feeding import Feed, find_unknown_category, make_feed
-from penstock.serving.loaders.model import Array, Columns, ModelFiles, Rows, datatype_of, numpy_dtype
+from penstock.serving.loaders.model import (
+    Array,
+    Columns,
+    ModelFiles,
+    Parametrised,
+    Rows,
+    datatype_of,
+    numpy_dtype,
+)
 
 Answer = Mapping[str, Array]
 USUAL = ("prediction", PROBABILITY)
@@ -24,6 +32,16 @@ class Asked(Protocol):
 
     def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
         """Ask a model about rows."""
+        ...
+
+    def answer_with(
+        self, model: Any, rows: Any, wanted: frozenset[str] | None, params: Mapping[str, Any]
+    ) -> Answer:
+        """Ask a model about rows, with values for its own parameters."""
+        ...
+
+    def parameters_of(self, model: Any) -> Mapping[str, Callable[[Any], Any]]:
+        """Return the model's own parameters, with what checks a value."""
         ...
 
     def inputs_of(self, model: Any) -> tuple[Column, ...]:
@@ -73,6 +91,7 @@ class FedPredictor:
         self.model = model
         self.classes = flavour.classes_of(model)
         self.is_bounded = flavour.is_bounded(model)
+        self.parameters = flavour.parameters_of(model)
         self._flavour = flavour
         inputs = files.signature.inputs or flavour.inputs_of(model)
         if not inputs:
@@ -147,7 +166,11 @@ class FedPredictor:
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
         """Return every output of the signature; raises Invalid for a category that the model does not know."""
         try:
-            answer = self._flavour.answer(self.model, self.feed(columns, row_count), self._wanted)
+            rows = self.feed(columns, row_count)
+            if type(columns) is Parametrised:
+                answer = self._flavour.answer_with(self.model, rows, self._wanted, columns.params)
+            else:
+                answer = self._flavour.answer(self.model, rows, self._wanted)
         except Exception as error:
             unknown = find_unknown_category(error, columns)
             if unknown is None:

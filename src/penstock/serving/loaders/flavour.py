@@ -7,7 +7,7 @@ all (rows made of columns, outputs in the signature's shapes) is in `fed`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +78,19 @@ class Flavour(ABC):
         Args:
             wanted: the outputs that are needed; None for all that the model can give.
         """
+
+    def answer_with(
+        self, model: Any, rows: Any, wanted: frozenset[str] | None, params: Mapping[str, Any]
+    ) -> Answer:
+        """Ask a model as `answer`, with checked values for some of what `parameters_of` names."""
+        return self.answer(model, rows, wanted)
+
+    def parameters_of(self, model: Any) -> Mapping[str, Callable[[Any], Any]]:
+        """Return the parameters of its own that a request may give it values for, most have none.
+
+        Each with what returns a value as the model takes it, or raises ValueError.
+        """
+        return {}
 
     def runs_code(self, options: Mapping[str, Any]) -> bool:
         """Whether reading it runs code of its own, as a pickle does."""

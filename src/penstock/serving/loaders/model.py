@@ -39,7 +39,8 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 class Predictor(Protocol):
     """A loaded model. Thread-safe; a call changes nothing.
 
-    A classifier may have `classes`: all it knows, in its order, the last being what `probability` is of.
+    A classifier may have `classes`: all it knows, in its order, the last being what `probability` is of. A model that a
+    request may give values for its own parameters has `parameters`: what checks a value, by name; it reads `Parametrised`.
     """
 
     @property
@@ -87,6 +88,22 @@ class Matrix(Mapping[str, Array]):
         return len(self.names)
 
 
+class Parametrised(dict[str, Array]):
+    """Columns with values for parameters of the model itself, which hold for all of their rows.
+
+    Args:
+        params: as the model takes them.
+        asked: as the request had them, of which JSON can be made.
+    """
+
+    __slots__ = ("asked", "params")
+
+    def __init__(self, columns: Columns, params: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+        super().__init__(columns)
+        self.params = params
+        self.asked = asked
+
+
 def join_columns(parts: Sequence[Columns]) -> Columns:
     """Return the rows of several requests one after the other; all have the same columns.
 
@@ -102,7 +119,8 @@ def join_columns(parts: Sequence[Columns]) -> Columns:
         ]
         if len(matrices) == len(parts):
             return Matrix(names, np.concatenate([part.values_by_row for part in matrices]))
-    return {name: np.concatenate([part[name] for part in parts]) for name in first}
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in first}
+    return Parametrised(joined, first.params, first.asked) if type(first) is Parametrised else joined
 
 
 def size_bytes_of(columns: Columns) -> int:
@@ -116,7 +134,10 @@ def layout_of(columns: Columns) -> tuple[Any, ...]:
     """Return what the inputs of two requests must have in common for `join_columns`."""
     if type(columns) is Matrix:
         return (columns.names,)
-    return tuple((name, values.shape[1:]) for name, values in columns.items())
+    layout = tuple((name, values.shape[1:]) for name, values in columns.items())
+    if type(columns) is Parametrised:
+        return (*layout, msgspec.json.encode(columns.asked, order="deterministic"))
+    return layout
 
 
 def numpy_dtype(datatype: str) -> np.dtype[Any]:

@@ -5,7 +5,8 @@ It needs MLflow, and the libraries that the model needs. Such a folder may run c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,33 @@ class PyfuncFlavour(Flavour):
 
     def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
         """Ask it."""
-        given = model.predict(rows)
-        if hasattr(given, "columns") and hasattr(given, "iloc") and len(given.columns) == 1:
-            return {"prediction": given.iloc[:, 0].to_numpy()}
-        return as_answer(given)
+        return _answer(model.predict(rows))
+
+    def answer_with(
+        self, model: Any, rows: Any, wanted: frozenset[str] | None, params: Mapping[str, Any]
+    ) -> Answer:
+        """Ask it; what `params` leaves out has the value that the signature says."""
+        return _answer(model.predict(rows, params=dict(params)))
+
+    def parameters_of(self, model: Any) -> Mapping[str, Callable[[Any], Any]]:
+        """Return those of the model's signature, checked as MLflow does."""
+        schema = model.metadata.get_params_schema()
+        return {} if schema is None else {one.name: partial(_value_of, one) for one in schema.params}
+
+
+def _value_of(spec: Any, value: Any) -> Any:
+    if value is None and spec.default is not None:
+        raise ValueError("it takes no null; what is left out has its default")
+    try:
+        return type(spec).validate_param_spec(value, spec)
+    except mlflow.exceptions.MlflowException as error:
+        raise ValueError(error.message) from error
+
+
+def _answer(given: Any) -> Answer:
+    if hasattr(given, "columns") and hasattr(given, "iloc") and len(given.columns) == 1:
+        return {"prediction": given.iloc[:, 0].to_numpy()}
+    return as_answer(given)
 
 
 FLAVOUR = PyfuncFlavour()

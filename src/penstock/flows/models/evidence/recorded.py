@@ -45,9 +45,7 @@ class RecordedTraffic:
 
     def _endpoint(self) -> str:
         names = [
-            name
-            for name, one in self._project.settings.endpoints.items()
-            if one.model.partition("@")[0].partition("/")[0] == self._model
+            name for name, one in self._project.settings.endpoints.items() if one.model_name == self._model
         ]
         if len(names) != 1:
             has = f"several endpoints ({', '.join(names)})" if names else "no endpoint"

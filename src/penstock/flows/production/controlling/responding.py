@@ -88,6 +88,7 @@ class Controller:
         if not self.is_leading:
             self._looks.clear()
             self._observations.clear()
+            self._file.reread()
             return 0
         self._file.follow()
         time_ms = now_ms()

@@ -16,13 +16,15 @@ from penstock.base.errors import PenstockError
 from penstock.base.jsontext import render_json
 from penstock.base.store.events import record_event
 from penstock.base.threads import thread_pool
+from penstock.base.web.deliveries import Deliveries
 from penstock.base.web.posting import post_bytes
+from penstock.base.web.targets import host_of
 from penstock.monitoring.alerts import (
     Delivery,
     claim_due,
+    find_oldest_ms,
     finish_delivery,
     has_due,
-    host_of,
     put_off_delivery,
     readdress,
     was_begun,
@@ -46,6 +48,7 @@ class AlertLoop:
 
     def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
         self._project = project
+        self.deliveries = Deliveries()
         self._background = Background("penstock-alerts", self._turn, interval_s, failing="alerts wait")
 
     def start(self) -> None:
@@ -63,6 +66,7 @@ class AlertLoop:
             Unavailable: the store cannot be reached.
         """
         with self._project.database.read() as connection:
+            self.deliveries.look(lambda: find_oldest_ms(connection))
             if not has_due(connection, now_ms()):
                 return 0
         time_ms = now_ms()
@@ -89,6 +93,7 @@ class AlertLoop:
     def _send(self, delivery: Delivery, away: str) -> str:
         """Post one, unless the receiver is known to be away; return why it cannot be reached, empty where it can."""
         if self._is_void(delivery):
+            self.deliveries.count("dropped")
             return away
         problem = ""
         headers = {"Content-Type": "application/json", "Penstock-Delivery-Id": str(delivery.id)}
@@ -104,10 +109,12 @@ class AlertLoop:
         with self._project.database.write() as connection:
             if not problem:
                 finish_delivery(connection, delivery, now_ms())
+                self.deliveries.count("taken")
                 return away
             tries = delivery.attempt_count
             next_ms = now_ms() + 1000 * BACKOFF_S[tries] if tries < len(BACKOFF_S) else None
             put_off_delivery(connection, delivery, problem, next_ms)
+            self.deliveries.count("given_up" if next_ms is None else "failed")
             if tries == 0 or next_ms is None:
                 where = f"{delivery.alert.endpoint}: the {delivery.format} webhook at {host_of(delivery.url)}"
                 logger.warning("%s did not take %s: %s", where, delivery.alert.name, problem)

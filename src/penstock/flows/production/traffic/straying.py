@@ -59,6 +59,8 @@ def strays_from(
 ) -> list[str]:
     """Say which endpoints are declared with an alias and serve another version than it points at, or will.
 
+    Also what becomes of the canaries of its model.
+
     Args:
         alias: the model and the name.
         number: the version it points at, or will.
@@ -66,12 +68,18 @@ def strays_from(
     """
     revisions = list_endpoints(connection)
     declared = _declared(connection, revisions)
-    return [
-        f"endpoint {one.endpoint}: {words}"
-        for one in revisions
-        if declared.get(one.endpoint) == alias
-        for words in _Stray(one, alias, number, would_move).words(connection, artifacts)
-    ]
+    told = []
+    for one in revisions:
+        stray, words = _Stray(one, alias, number, would_move), []
+        if declared.get(one.endpoint) == alias:
+            words = stray.words(connection, artifacts)
+            words += stray.other_canary_words(connection)
+        elif one.canary is not None and one.model == alias[0]:
+            words = [
+                f"its canary {one.model}/{one.canary.version} goes on as before: it does not follow {'@'.join(alias)}"
+            ]
+        told += [f"endpoint {one.endpoint}: {sentence}" for sentence in words]
+    return told
 
 
 def canaries_beside(connection: sa.Connection, alias: tuple[str, str], number: int) -> list[str]:
@@ -154,6 +162,23 @@ class _Stray:
         return [
             f"its canary {ref} goes on: if it wins, {revision.endpoint} serves {ref}, and {name} stays at "
             f"{revision.model}/{self.number}; penstock deploy {shlex.quote(revision.endpoint)} --model {shlex.quote(name)} ends the canary"
+        ]
+
+    def other_canary_words(self, connection: sa.Connection) -> list[str]:
+        """Say what becomes of a canary that nothing advances, or that the alias points at already."""
+        revision, canary, model = self.revision, self.revision.canary, self.alias[0]
+        if canary is None:
+            return []
+        ref, name = f"{revision.model}/{canary.version}", "@".join(self.alias)
+        if not revision.steps:
+            return [f"its canary {ref} keeps {canary.percent:g} % until somebody changes it"]
+        if (model, self.number) != (revision.model, canary.version):
+            return []
+        rollout = policy_or_none_yet(connection, revision.endpoint, model).settings.rollout
+        goes = f"goes along to {model}/{revision.stable}" if rollout.alias == "follow" else f"stays at {ref}"
+        return [
+            f"its canary {ref} goes on with {canary.percent:g} %: if it wins, {revision.endpoint} serves {ref} alone, "
+            f"and if it is rolled back, {name} {goes}"
         ]
 
     def _remedy(self, connection: sa.Connection, artifacts: ContentStore | None) -> str:
