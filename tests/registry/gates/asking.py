@@ -82,13 +82,13 @@ class Known:
     """Facts of a candidate."""
 
     missing: dict[str, str]
-    data_ms: int | None
+    data_ms: int | str
     today_ms: int
 
     def missing_provenance(self) -> dict[str, str]:
         return self.missing
 
-    def data_time_ms(self) -> int | None:
+    def data_time_ms(self) -> int | str:
         return self.data_ms
 
     def now_ms(self) -> int:

@@ -172,8 +172,8 @@ class Facts(Protocol):
         """Return what is not known of where the candidate came from: a name for each, and why."""
         ...
 
-    def data_time_ms(self) -> int | None:
-        """Return when the data that the model was trained on were last committed; None where nobody knows."""
+    def data_time_ms(self) -> int | str:
+        """Return when the data that the model was trained on were last committed, or why nobody knows."""
         ...
 
     def now_ms(self) -> int:

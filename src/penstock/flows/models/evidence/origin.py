@@ -75,12 +75,18 @@ class Origin:
             )
         ]
 
-    def data_time_ms(self) -> int | None:
-        """Return when the pointers of the data that the pipeline reads were last committed."""
+    def data_time_ms(self) -> int | str:
+        """Return when the pointers of the data that the pipeline reads were last committed, or why that is not known."""
         if not self._pointers:
-            return None
-        text = self._project.git.run("log", "-1", "--format=%ct", "--", *self._pointers, check=False).strip()
-        return int(text) * 1000 if text.isdigit() else None
+            return "the pipeline reads no tracked data"
+        git = self._project.git
+        text = git.run("log", "-1", "--format=%H %ct", "--", *self._pointers, check=False).strip()
+        if not text:
+            return "the data that the pipeline reads are not committed"
+        commit, seconds = text.split()
+        if commit in git.cut_commits():
+            return "they are older than this clone, which is shallow; next: git fetch --unshallow"
+        return int(seconds) * 1000
 
     def now_ms(self) -> int:
         """Return the time."""

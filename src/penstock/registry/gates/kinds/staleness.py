@@ -48,10 +48,9 @@ def check_staleness(gate: StalenessGate, evidence: Evidence) -> Outcome:
         newest = _newest(evidence.table(table), gate.time, table)
     else:
         newest = evidence.facts.data_time_ms()
-    if newest is None:
-        return Outcome(
-            "fail", f"it is not known how old the data are; they must be {expected} old", expected=expected
-        )
+    if isinstance(newest, str):
+        sentence = f"it is not known how old the data are, which must be {expected}: {newest}"
+        return Outcome("fail", sentence, expected=expected)
     days = (evidence.facts.now_ms() - newest) / DAY_MS
     shown = datetime.fromtimestamp(newest / 1000, UTC).date().isoformat()
     if days < -1:
@@ -64,10 +63,10 @@ def check_staleness(gate: StalenessGate, evidence: Evidence) -> Outcome:
     )
 
 
-def _newest(frame: pl.DataFrame, name: str, table: str) -> int | None:
+def _newest(frame: pl.DataFrame, name: str, table: str) -> int | str:
     """Return the newest time of a column in ms since 1970; rows without one make the data no older than the others do."""
     newest = read_times(frame, name, table).max()
-    return None if newest is None else int(newest) // 1000  # type: ignore[arg-type]
+    return f"no row of {table} has a {name}" if newest is None else int(newest) // 1000  # type: ignore[arg-type]
 
 
 GATE = Gate(
