@@ -90,6 +90,7 @@ BAD_VERBS = (
     "failed",
     "corrupt",
     "answers_lost",
+    "decision_lost",
 )
 WAITING_VERBS = ("held",)
 GOOD_VERBS = ("passed", "promoted", "advanced")
@@ -98,6 +99,7 @@ WORDS = {
     "alert.resolved": "alert over",
     "ci.accepted": "settings accepted",
     "ci.held": "release held",
+    "controller.decision_lost": "decision lost",
     "endpoint.answers_lost": "answers lost",
     "endpoint.canary": "canary share changed",
     "endpoint.deployed": "deployed",
