@@ -102,6 +102,7 @@ WORDS = {
     "controller.decision_lost": "decision lost",
     "endpoint.answers_lost": "answers lost",
     "endpoint.canary": "canary share changed",
+    "endpoint.clock_differs": "clock differs",
     "endpoint.deployed": "deployed",
     "endpoint.not_judged": "cannot be judged",
     "endpoint.not_rolled_back": "not rolled back",
