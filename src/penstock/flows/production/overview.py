@@ -10,7 +10,6 @@ import msgspec
 
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.store.outside import words_outside
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
@@ -161,8 +160,7 @@ def overview(
         nobody_acts = why_nobody_acts(connection, now_ms())
         untold = list_untold(connection)
         notes_by = notes_of(connection, revisions)
-    alive_ms = now_ms() - WORKER_ALIVE_MS
-    workers = [one for one in known if one.seen_ms > alive_ms]
+    workers = [one for one in known if one.is_alive(now_ms())]
     found = []
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
@@ -213,7 +211,8 @@ def _down_ms(view: EndpointView, heard: Mapping[str, int], told: Mapping[str, To
     if view.health != "down" or view.servers:
         return None
     last = told.get(view.name)
-    return max((one for one in (heard.get(view.name), last and last.time_ms) if one), default=None)
+    found = [min(one, now_ms()) for one in (heard.get(view.name), last and last.time_ms) if one]
+    return max(found, default=None)
 
 
 def _lost(workers: Sequence[Worker], alive: Collection[str], endpoint: str) -> dict[str, int]:

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import History, Look
 from penstock.flows.production.controlling.unloadable import load_findings
 from penstock.flows.production.measuring import Measures, compared, measure
@@ -36,7 +35,7 @@ from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
 from penstock.serving.predictions.waiting import Waiting
-from penstock.serving.workers import Worker, list_workers
+from penstock.serving.workers import Worker, list_alive
 
 SLOWEST_S = 30.0
 """How old what features and labels say may be where a memory is kept; half of a window at most."""
@@ -84,7 +83,7 @@ def look_around(connection: sa.Connection, time_ms: int) -> Shared:
         policies=list_policies(connection),
         rolled_back=frozenset(list_rolled_back(connection)),
         alerts=alerts,
-        workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
+        workers=list_alive(connection, time_ms),
         failures=count_failures(connection, time_ms // 1000 - FAILURES_S),
     )
 
@@ -172,7 +171,7 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
             policies={endpoint: policy},
             rolled_back=frozenset(list_rolled_back(connection, revision.model)),
             alerts={endpoint: tuple(list_open_alerts(connection, endpoint))},
-            workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
+            workers=list_alive(connection, time_ms),
         )
         return look_at(project, connection, endpoint, shared, time_ms)[0]
 
