@@ -13,6 +13,7 @@ from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.flows.production.controlling.deciding import History, Look
 from penstock.flows.production.controlling.unloadable import load_findings
+from penstock.flows.production.live.failures import find_failure
 from penstock.flows.production.measuring import Measures, compared, measure
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
@@ -270,7 +271,7 @@ def look_at(
             batched = judge_batch(policy.settings, batch)
         for one in (stable, canary):
             if one is not None and one.recent is not None and one.recent.dropped_count:
-                problems.append(_dropped(one.recent))
+                problems.append(_dropped(connection, one.recent))
     slow = dict(known.slow) if known else {}
     findings = judge(
         policy.settings.guardrails, stable, canary, beside,
@@ -352,8 +353,14 @@ def _with_cause(
     return [told(one) for one in findings], cause
 
 
-def _dropped(window: Window) -> str:
+def _dropped(connection: sa.Connection, window: Window) -> str:
+    failure = find_failure(connection, window.key.endpoint, 1000 * window.key.start_s)
+    why = (
+        "a serve process had no room for them until they were written (recording.max_bytes)"
+        if failure is None
+        else f"what they held could not be summarised, which its log tells: {failure}"
+    )
     return (
         f"of {window.dropped_count} of the last {counted(window.request_count, 'request')} on {window.key.route} only the "
-        "counts are known: a serve process had no room for them until they were written (recording.max_bytes)"
+        f"counts are known: {why}"
     )

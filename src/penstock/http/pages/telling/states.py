@@ -105,6 +105,7 @@ WORDS = {
     "endpoint.clock_differs": "clock differs",
     "endpoint.deployed": "deployed",
     "endpoint.not_judged": "cannot be judged",
+    "endpoint.not_summarised": "counts only",
     "endpoint.not_rolled_back": "not rolled back",
     "endpoint.rolled_back": "rolled back",
     "endpoint.shadowed": "shadowed",
