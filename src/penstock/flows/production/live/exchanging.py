@@ -35,6 +35,8 @@ APART_MS = 5_000
 """A clock that is ahead of ours by less is in step."""
 BEHIND_MS = 60_000
 """A clock that is behind by less may be in step: a batch takes a while from its sender to us."""
+SENDER_AHEAD_MS = 10 * 365 * 86_400_000
+"""A clock that is further ahead is none, and ids have no room for its times."""
 EARLIEST_MS = 978_307_200_000
 """The beginning of 2001: a number below it is a time in seconds, or none."""
 LATENCY_MAX_S = 1e6
@@ -77,6 +79,9 @@ class Exchanging:
         signature: returns what a version takes and gives, or None.
         redacted: columns that are not to be kept by row.
         sender_ms: what the sender's clock said when it sent the batch, where it told.
+
+    Raises:
+        Invalid: no clock shows that.
     """
 
     def __init__(
@@ -91,6 +96,8 @@ class Exchanging:
         self._current, self._revisions, self._default = current, revisions, default
         self._signature, self._redacted = signature, redacted
         self._now_ms = now_ms()
+        if sender_ms is not None and not EARLIEST_MS <= sender_ms <= self._now_ms + SENDER_AHEAD_MS:
+            raise bad_batch(f"now_ms is {sender_ms}, which no clock shows in milliseconds since 1970")
         apart_ms = 0 if sender_ms is None else sender_ms - self._now_ms
         self._ahead_ms = 0 if -BEHIND_MS <= apart_ms <= APART_MS else apart_ms
         self._left_out = self._moved = 0
@@ -192,8 +199,8 @@ class Exchanging:
             Invalid: it is none; the error says why.
         """
         latest_ms = self._now_ms + self._ahead_ms + AHEAD_MS
-        if EARLIEST_MS <= time_ms <= latest_ms:
-            own_ms = time_ms - self._ahead_ms
+        own_ms = time_ms - self._ahead_ms
+        if min(time_ms, own_ms) >= EARLIEST_MS and time_ms <= latest_ms:
             self._moved += count if own_ms > self._now_ms + APART_MS else 0
             return min(own_ms, self._now_ms)
         unit = _unit_of(time_ms, latest_ms)
