@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from flows.production.endpoints import World
 from penstock.base.clock import now_ms
 from penstock.flows.production.live.ingesting import Ingest
+from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import observe
 from penstock.monitoring.windows import Window, list_windows, merge_windows
 from penstock.serving.predictions.ids import parse_prediction_id
@@ -134,6 +135,8 @@ def test_what_lies_ahead_and_says_nothing_of_its_clock_became_now_and_is_counted
     assert whole(world).end_s <= now_ms() // 1000 + 1
     (event,) = world.events("endpoint.clock_differs")
     assert "from the future (7 calls)" in event.summary
+    (view,) = overview(world.project)
+    assert "from the future (7 calls)" in " ".join(view.notes)
 
 
 def test_a_clock_in_step_is_not_told(world: World) -> None:

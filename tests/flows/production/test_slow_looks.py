@@ -15,6 +15,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict
 from penstock.flows.production.controlling import responding
 from penstock.flows.production.controlling.responding import Controller
+from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import observe_again
 from penstock.monitoring.lease import leases
 from penstock.processes.controller import ControllerLoop
@@ -98,6 +99,8 @@ def test_a_decision_that_another_controller_came_before_is_told_and_made_by_that
     assert event.subject == "endpoint:delay"
     assert "was not done" in event.summary
     assert "was not done" in caplog.text
+    (view,) = overview(world.project)
+    assert "was not done" in " ".join(view.notes)
     assert other.tick() == 1
     assert world.current().kind == "rolled_back"
 

@@ -11,6 +11,7 @@ import msgspec
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.store.outside import words_outside
 from penstock.flows.production.controlling.deciding import calls_for_rollback
+from penstock.flows.production.controlling.lately import told_lately
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
 from penstock.flows.production.traffic.rollouts import RolloutView, list_undone, view_rollout
@@ -160,6 +161,7 @@ def overview(
         nobody_acts = why_nobody_acts(connection, now_ms())
         untold = list_untold(connection)
         notes_by = notes_of(connection, revisions)
+        lately = told_lately(connection, [one.endpoint for one in revisions], now_ms())
     workers = [one for one in known if one.is_alive(now_ms())]
     found = []
     for revision in revisions:
@@ -187,7 +189,7 @@ def overview(
                 labels=labels.get(revision.endpoint, Waiting()),
                 nobody_acts=nobody_acts,
                 untold=untold.get(revision.endpoint, ()),
-                notes=notes_by.get(revision.endpoint, ()),
+                notes=(*notes_by.get(revision.endpoint, ()), *lately.get(revision.endpoint, ())),
                 down_ms=_down_ms(view, heard, told),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )

@@ -139,12 +139,12 @@ class Ingest:
         words = f"calls of {endpoint} come {tell_sender(told.ahead_ms, told.moved)}"
         if now_ms() - self._clocks_told_ms.get(endpoint, 0) < CLOCKS_TOLD_MS:
             return
-        self._clocks_told_ms[endpoint] = now_ms()
-        logger.warning("%s", words)
         with self._project.database.write() as connection:
             record_event(
                 connection, "endpoint.clock_differs", f"endpoint:{endpoint}", self._project.actor, words
             )
+        self._clocks_told_ms[endpoint] = now_ms()
+        logger.warning("%s", words)
 
     def are_recorded(self, ids: Sequence[str]) -> bool:
         """Return whether the store knows all these predictions."""
