@@ -66,6 +66,19 @@ def test_a_batch_counts_once_in_json_and_in_messagepack(client: TestClient, worl
     assert (told.status_code, told.json()["accepted"]) == (200, 2)
 
 
+def test_a_sender_says_what_its_clock_shows(client: TestClient) -> None:
+    hours_ms = 2 * 3_600_000
+    sent = batch("ahead")
+    sent["observations"][0]["time_ms"] += hours_ms
+    done = client.post(f"{PREFIX}/observations?now_ms={now_ms() + hours_ms}", json=sent)
+    assert (done.status_code, done.json()["moved_to_now"]) == (200, 0)
+    assert done.json()["sender_ahead_ms"] == pytest.approx(hours_ms, abs=60_000)
+    for odd in ("soon", "-1", "1.5", "9" * 16, "9" * 15, "0", str(now_ms() // 1000)):
+        refused = client.post(f"{PREFIX}/observations?now_ms={odd}", json=batch("odd"))
+        assert refused.status_code == 400, refused.text
+        assert "now_ms" in refused.text
+
+
 def test_odd_rows_are_taken_whole_or_refused_and_never_half(client: TestClient, world: World) -> None:
     world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1}}"))
     odd: list[Any] = [

@@ -15,12 +15,11 @@ from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.models.registering import register_model
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.monitoring.windows import list_windows
 from penstock.project.project import Project
-from penstock.serving.workers import list_workers
+from penstock.serving.workers import list_alive
 from penstock.workspace import open_workspace
 from processes.asking import ask
 from servers.forking import run_penstock, start_penstock
@@ -55,7 +54,7 @@ class Serving:
     def failure_of(self, endpoint: str, revision: int) -> str:
         """Return why the living worker does not serve a revision."""
         with self.project.database.read() as connection:
-            found = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+            found = list_alive(connection, now_ms())
         states = [one.state_of(endpoint, revision) for one in found]
         return next((one.message for one in states if one is not None and one.state == "fatal"), "")
 

@@ -19,7 +19,6 @@ from penstock.base.store.events import list_events
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.registering import register_model
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
@@ -31,7 +30,7 @@ from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
 from penstock.project.project import Project
 from penstock.serving.deployments import Revision, get_revision
-from penstock.serving.workers import WorkerRevision, list_workers
+from penstock.serving.workers import WorkerRevision, list_alive
 from penstock.workspace import open_workspace
 from processes.asking import ask
 from servers.forking import run_penstock, start_penstock
@@ -60,7 +59,7 @@ def said_of(project: Project, endpoint: str) -> list[tuple[int, WorkerRevision |
     """Return the living workers' process ids with what each says of an endpoint's revision."""
     with project.database.read() as connection:
         number = get_revision(connection, endpoint).number
-        workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+        workers = list_alive(connection, now_ms())
     return [(one.pid, one.state_of(endpoint, number)) for one in workers if is_running(one.pid)]
 
 

@@ -20,10 +20,9 @@ import pytest
 
 from patience import PATIENCE_S
 from penstock.base.clock import now_ms
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.rpc.messages import ModelInferRequest, ModelInferResponse
 from penstock.serving.predictions.ids import parse_prediction_id
-from penstock.serving.workers import list_workers
+from penstock.serving.workers import list_alive
 from penstock.workspace import open_workspace
 from stories.live import is_running, wait_until
 
@@ -65,7 +64,7 @@ class Workers:
         """Return the process ids of the workers that serve the endpoint and still run."""
         project = open_workspace(self.root)
         with project.database.read() as connection:
-            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+            workers = list_alive(connection, now_ms())
         project.close()
         states = [(one, one.state_of("delay", 1)) for one in workers]
         return [one.pid for one, state in states if state and state.state == "ready" and is_running(one.pid)]

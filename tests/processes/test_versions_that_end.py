@@ -13,7 +13,6 @@ from penstock.base.clock import now_ms
 from penstock.base.settings import parse_settings
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.models.registering import register_model
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
@@ -22,7 +21,7 @@ from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings
 from penstock.project.project import Project
 from penstock.serving.deployments import Revision, get_revision
-from penstock.serving.workers import list_workers
+from penstock.serving.workers import list_alive
 from penstock.workspace import open_workspace
 from processes.asking import ask
 from servers.forking import run_penstock, start_penstock
@@ -92,7 +91,7 @@ class Production:
         """Return what living workers say of an endpoint's revision, and why."""
         with self.project.database.read() as connection:
             number = get_revision(connection, endpoint).number
-            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+            workers = list_alive(connection, now_ms())
         found = [one.state_of(endpoint, number) for one in workers if is_running(one.pid)]
         return [(one.state, one.message) if one else ("", "") for one in found]
 

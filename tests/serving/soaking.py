@@ -14,11 +14,10 @@ from penstock.base.clock import now_ms
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
-from penstock.serving.workers import list_workers
+from penstock.serving.workers import list_alive
 from penstock.workspace import open_workspace
 from projects import Sample
 from servers.forking import start_penstock
@@ -69,7 +68,7 @@ class Story:
         """Return the process ids of the workers that serve the current revision and still run."""
         project = open_workspace(self.root)
         with project.database.read() as connection:
-            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+            workers = list_alive(connection, now_ms())
         project.close()
         return [one.pid for one in workers if one.revisions and is_running(one.pid)]
 

@@ -28,14 +28,13 @@ from penstock.data.verbs.creation import init_repository
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.judging import run_gate_on
 from penstock.flows.models.registering import register_model
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.project.project import Project
 from penstock.records.flavours import OWN
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.fed import example_columns
-from penstock.serving.workers import list_workers
+from penstock.serving.workers import list_alive
 from penstock.workspace import open_workspace
 from servers.forking import Forked, start_penstock
 from serving.own_models import Custom
@@ -119,7 +118,7 @@ class Serving:
         deadline_s = time.monotonic() + 120
         while True:
             with self._project.database.read() as connection:
-                alive = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+                alive = list_alive(connection, now_ms())
             found = [one.pid for one in alive if is_running(one.pid)]
             if found:
                 return found[0]

@@ -14,7 +14,7 @@ import pytest
 from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.flows.models.folders import RegistrySource
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS, wait_until_served
+from penstock.flows.production.awaiting import wait_until_served
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
@@ -26,7 +26,7 @@ from penstock.processes.serve_options import ServeOptions
 from penstock.project.project import Project
 from penstock.serving.predictions.ids import parse_prediction_id
 from penstock.serving.predictions.stored import list_predictions
-from penstock.serving.workers import list_workers
+from penstock.serving.workers import list_alive
 from penstock.workspace import open_workspace
 from servers.forking import run_penstock, start_penstock
 from servers.postgres import PostgresServer
@@ -126,7 +126,7 @@ def test_both_follow_what_either_decides_and_their_windows_add_up(hosts: tuple[H
 
     def ready() -> set[str]:
         with first.project.database.read() as connection:
-            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+            workers = list_alive(connection, now_ms())
         return {one.url for one in workers if (state := one.state_of("delay", 3)) and state.state == "ready"}
 
     wait_until(lambda: ready() == {one.process.url for one in hosts})

@@ -21,9 +21,11 @@ from penstock.serving.deployments import get_revision
 from penstock.serving.predictions.feedback import FeedbackResult, LabelItem, decode_feedback, take_feedback
 from penstock.serving.told.current import Current
 from penstock.serving.told.events import is_event, read_events
-from penstock.serving.told.observations import ARROW_STREAM, ObservationBatch, parse_batch
+from penstock.serving.told.observations import ARROW_STREAM, ObservationBatch, bad_batch, parse_batch
 
 PACKED = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
+DIGITS_MAX = 15
+"""Of a time in milliseconds; one with more is no date."""
 
 
 class TellingServices:
@@ -40,7 +42,14 @@ class TellingServices:
     def operations(self) -> tuple[Telling, ...]:
         """Every route of it."""
         return (
-            Telling("/observations", self.observations, Taken, method="POST", takes=ObservationBatch),
+            Telling(
+                "/observations",
+                self.observations,
+                Taken,
+                method="POST",
+                takes=ObservationBatch,
+                query=(("now_ms", "what the sender's clock says as it sends: times are set right by it"),),
+            ),
             Telling(
                 "/endpoints/{name}/feedback",
                 self.feedback,
@@ -72,7 +81,7 @@ class TellingServices:
         else:
             batch = parse_batch(body, is_packed=kind in PACKED)
         self._admit(request, batch.endpoint, "feedback")
-        return self._ingest.take(batch)
+        return self._ingest.take(batch, _sender_ms(named.get("now_ms")))
 
     def feedback(self, request: Request, body: bytes) -> Any:
         """Take labels for predictions that a service of one's own made."""
@@ -106,3 +115,16 @@ class TellingServices:
                 if error.code != "access.denied":
                     raise
         return self._admission.admit(given, scopes[-1], endpoint)
+
+
+def _sender_ms(given: str | None) -> int | None:
+    """Return what a sender's clock says, where it tells.
+
+    Raises:
+        Invalid: it is no number of milliseconds.
+    """
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= DIGITS_MAX):
+        raise bad_batch(f"now_ms is {given[:40]!r}, and not milliseconds since 1970")
+    return int(given)

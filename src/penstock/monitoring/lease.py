@@ -27,6 +27,8 @@ leases = sa.Table(
 
 CONTROLLER = "controller"
 """The lease of the controller that acts."""
+LOST = "monitoring.lease_lost"
+"""The code of the error that another holder has it."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,20 @@ class Lease:
         ttl_ms = int(self.ttl_s * 1000)
         return row is not None and row.holder == self.holder and ttl_ms // 2 < left_ms <= ttl_ms
 
+    def keep(self, connection: sa.Connection) -> bool:
+        """Extend it where nobody else took it; whether it is still one's own."""
+        return renew(connection, self.name, self.holder, self.ttl_s, now_ms())
+
     def require(self, connection: sa.Connection) -> None:
-        """Make sure that it is still held, in the transaction of what needs it, and extend it.
+        """Make sure that nobody else has it, in the transaction of what needs it, and extend it.
+
+        One's own that ran out, and that nobody else took since, goes on.
 
         Raises:
             Conflict: it was lost.
         """
-        if not renew(connection, self.name, self.holder, self.ttl_s, now_ms()):
-            raise Conflict(f"{self.holder} lost the lease {self.name}", code="monitoring.lease_lost")
+        if not self.keep(connection):
+            raise Conflict(f"{self.holder} lost the lease {self.name} to another", code=LOST)
 
     def release(self, connection: sa.Connection) -> None:
         """Give it back."""
@@ -110,10 +118,10 @@ def ended_ms(connection: sa.Connection, name: str, now_ms: int) -> int | None:
 
 
 def renew(connection: sa.Connection, name: str, holder: str, ttl_s: float, now_ms: int) -> bool:
-    """Extend a lease one holds; False when it was lost."""
+    """Extend a lease that one took last, even one that ran out; False when another has taken it since, or nobody has it."""
     done = connection.execute(
         leases.update()
-        .where(leases.c.name == name, leases.c.holder == holder, leases.c.expires_ms > now_ms)
+        .where(leases.c.name == name, leases.c.holder == holder)
         .values(expires_ms=now_ms + int(ttl_s * 1000))
     )
     return done.rowcount == 1

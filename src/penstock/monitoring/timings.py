@@ -43,14 +43,21 @@ def _counts_by_start() -> sa.Select[Any]:
 
 
 def count_route(
-    connection: sa.Connection, endpoint: str, revision: int, version: int, route: str, since_s: int
+    connection: sa.Connection,
+    endpoint: str,
+    revision: int,
+    version: int,
+    route: str,
+    since_s: int,
+    now_s: int,
 ) -> dict[str, int]:
-    """Return the counts of a revision's traffic on a route in windows that start at or after a time."""
+    """Return the counts of a revision's traffic on a route in windows that start between two times."""
     asked = {
         "endpoint": endpoint,
         "version": version,
         "route": route,
         "since_s": since_s,
+        "now_s": now_s,
         "revision": revision,
     }
     row = connection.execute(_counts_of(), asked).mappings().one()
@@ -78,6 +85,7 @@ def _timings_of(*, of_revisions: bool) -> sa.Select[Any]:
 def _of_route() -> sa.ColumnElement[bool]:
     return sa.and_(
         windows.c.start_s >= sa.bindparam("since_s"),
+        windows.c.start_s <= sa.bindparam("now_s"),
         *(windows.c[name] == sa.bindparam(name) for name in ("endpoint", "version", "route")),
     )
 
@@ -88,11 +96,21 @@ def list_timings(
     *,
     version: int,
     route: str,
+    now_s: int,
     revisions: Sequence[int] | None = None,
     since_s: int = 0,
 ) -> list[Window]:
-    """Return the windows of a version on a route with counts and latency only, oldest first, one a start."""
-    asked: dict[str, Any] = {"endpoint": endpoint, "version": version, "route": route, "since_s": since_s}
+    """Return the windows of a version on a route with counts and latency only, oldest first, one a start.
+
+    One that begins after `now_s` is of a clock that was ahead, and none of the newest.
+    """
+    asked: dict[str, Any] = {
+        "endpoint": endpoint,
+        "version": version,
+        "route": route,
+        "since_s": since_s,
+        "now_s": now_s,
+    }
     if revisions is not None:
         asked["revisions"] = list(revisions)
     found: dict[int, list[sa.Row[Any]]] = {}
@@ -118,9 +136,9 @@ def _timing(key: WindowKey, rows: Sequence[sa.Row[Any]]) -> Window:
     )
 
 
-def last_endpoint_traffic_s(connection: sa.Connection, endpoint: str) -> int | None:
-    """Return when the newest window of an endpoint ended, whichever version answered its callers; or None."""
-    row = connection.execute(_last_of_endpoint(), {"endpoint": endpoint}).first()
+def last_endpoint_traffic_s(connection: sa.Connection, endpoint: str, now_s: int) -> int | None:
+    """Return when the newest window of an endpoint until now ended, whichever version answered its callers; or None."""
+    row = connection.execute(_last_of_endpoint(), {"endpoint": endpoint, "now_s": now_s}).first()
     return None if row is None else int(row.start_s + row.window_s)
 
 
@@ -129,18 +147,22 @@ def _last_of_endpoint() -> sa.Select[Any]:
     """Return what is asked at every look; a request that names a version, or is copied to one, is no caller's."""
     query = sa.select(windows.c.start_s, windows.c.window_s).where(
         windows.c.endpoint == sa.bindparam("endpoint"),
+        windows.c.start_s <= sa.bindparam("now_s"),
         windows.c.route.in_(("stable", "canary")),
         windows.c.request_count > 0,
     )
     return query.order_by(windows.c.start_s.desc()).limit(1)
 
 
-def last_traffic_s(connection: sa.Connection, endpoint: str, version: int, route: str) -> int | None:
-    """Return when the newest window of a version on a route ended, or None."""
+def last_traffic_s(
+    connection: sa.Connection, endpoint: str, version: int, route: str, now_s: int
+) -> int | None:
+    """Return when the newest window until now of a version on a route ended, or None."""
     query = sa.select(windows.c.start_s, windows.c.window_s).where(
         windows.c.endpoint == endpoint,
         windows.c.version == version,
         windows.c.route == route,
+        windows.c.start_s <= now_s,
         windows.c.request_count > 0,
     )
     row = connection.execute(query.order_by(windows.c.start_s.desc()).limit(1)).first()

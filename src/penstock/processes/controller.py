@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
 
+from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.clock import keep_in_step
@@ -16,7 +17,7 @@ from penstock.base.store.outside import told_outside
 from penstock.base.threads import begin
 from penstock.base.web.deliveries import Deliveries
 from penstock.flows.production.controlling.health import ControllerHealth
-from penstock.flows.production.controlling.responding import Controller
+from penstock.flows.production.controlling.responding import LEASE_S, Controller
 from penstock.flows.production.controlling.telling import AlertLoop
 from penstock.flows.production.live.housekeeping import Housekeeping
 from penstock.project.project import Project
@@ -37,6 +38,12 @@ class ControllerLoop:
         self._controller = Controller(project)
         self._alerts = AlertLoop(project)
         self._housekeeping = Housekeeping(project)
+        self._keeping = Background(
+            "penstock-lease",
+            self._controller.keep,
+            LEASE_S / 4,
+            failing="the controller's lease cannot be kept",
+        )
         self._interval_s = interval_s
         self._clock_due_s = 0.0
         self._stop = threading.Event()
@@ -53,6 +60,7 @@ class ControllerLoop:
         self.health = replace(self.health, is_beginning=True)
         self._alerts.start()
         self._housekeeping.start()
+        self._keeping.start()
         self._ended = begin("penstock-controller", self._run)
 
     def stop(self) -> None:
@@ -61,12 +69,13 @@ class ControllerLoop:
         with ExitStack() as ending:
             ending.callback(self._housekeeping.stop)
             ending.callback(self._alerts.stop)
+            ending.callback(self._keeping.stop)
             if self._ended is not None:
                 self._ended.result()
 
     def _run(self) -> None:
         while True:
-            begun_s = time.thread_time()
+            begun_s, looking_s = time.thread_time(), time.monotonic()
             try:
                 self._keep_in_step()
                 count = self._controller.tick()
@@ -80,6 +89,8 @@ class ControllerLoop:
                     dict(self._controller.looks),
                     self._controller.is_leading,
                     dict(self._controller.observations),
+                    took_s=time.monotonic() - looking_s,
+                    lost_count=self._controller.lost_count,
                 )
             except PenstockError as error:
                 self._note(told_outside(error, is_logged=False).message, error.message)
@@ -109,4 +120,10 @@ class ControllerLoop:
         """Tell that a tick failed, and in the log why where that is more."""
         if problem != self.health.problem:
             logger.warning("the controller's tick failed: %s", why or problem)
-        self.health = replace(self.health, problem=problem, is_beginning=False)
+        self.health = replace(
+            self.health,
+            problem=problem,
+            is_beginning=False,
+            is_leading=self._controller.is_leading,
+            lost_count=self._controller.lost_count,
+        )

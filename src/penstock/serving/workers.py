@@ -37,6 +37,8 @@ worker_revisions = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
 )
+ALIVE_MS = 5_000
+"""So long after its last sign of life a process counts as one that runs."""
 NO_URL = ""
 """Of a process that answers nobody: it writes what services of the user's own tell of their calls."""
 BATCH = "batch"
@@ -74,6 +76,13 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     seen_ms: int
     revisions: tuple[WorkerRevision, ...]
+
+    def is_alive(self, now_ms: int) -> bool:
+        """Say whether it gave a sign of life lately.
+
+        One that lies ahead is of before a clock was set back: it counts for no longer than one from now.
+        """
+        return abs(now_ms - self.seen_ms) < ALIVE_MS
 
     @property
     def place(self) -> str:
@@ -234,6 +243,11 @@ def list_workers(connection: sa.Connection, seen_after_ms: int) -> list[Worker]:
             values = dict(row)
             reports[values.pop("worker_id")].append(WorkerRevision(**values))
     return [Worker(**row, revisions=tuple(reports[row["id"]])) for row in rows]
+
+
+def list_alive(connection: sa.Connection, now_ms: int) -> list[Worker]:
+    """Return the serve processes that run, by id, each with its reports."""
+    return [one for one in list_workers(connection, now_ms - ALIVE_MS) if one.is_alive(now_ms)]
 
 
 def states_by_place(workers: Iterable[Worker], endpoint: str, revision: int) -> dict[str, str]:

@@ -6,6 +6,7 @@ the place cannot be reached now, and `NotFound` where it does not know the endpo
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Protocol
@@ -13,8 +14,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from penstock.base.clock import machine_ms
 from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.client.rest import TIMEOUT_S, Address, Rest
+from penstock.flows.production.live.exchanging import tell_sender
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.project.project import Project
 from penstock.registry.references import resolve_version
@@ -22,6 +25,7 @@ from penstock.serving.deployments import get_revision
 from penstock.serving.told.current import Current
 from penstock.serving.told.observations import parse_batch
 
+logger = logging.getLogger(__name__)
 API = "/api/penstock/v1"
 PACKED = {"Content-Type": "application/msgpack"}
 
@@ -86,7 +90,7 @@ class StorePlace:
     def send(self, data: bytes) -> None:
         """Write a batch into the store."""
         with self._sending:
-            self._ingest.take(parse_batch(data, is_packed=True))
+            self._ingest.take(parse_batch(data, is_packed=True), machine_ms())
 
     def before_fork(self, deadline: float) -> None:
         """Close the store's connections: SQLite in a child would take the parent's locks for its own."""
@@ -113,6 +117,8 @@ class Receipt(msgspec.Struct):
     """What a server says of a batch that it took."""
 
     batch: str
+    sender_ahead_ms: int = 0
+    moved_to_now: int = 0
 
 
 class ServerPlace:
@@ -120,6 +126,7 @@ class ServerPlace:
 
     def __init__(self, address: Address, *, timeout_s: float = TIMEOUT_S) -> None:
         self._rest = Rest(address, timeout_s=timeout_s)
+        self._is_apart = False
 
     def look(self, endpoint: str) -> Current:
         """Ask which version an endpoint wants now."""
@@ -138,8 +145,8 @@ class ServerPlace:
     def send(self, data: bytes) -> None:
         """Post a batch; only what a Penstock server says of it is final, whatever else answers is not there."""
         try:
-            answer = self._rest.send("POST", f"{API}/observations", data, PACKED)
-            msgspec.json.decode(answer, type=Receipt)
+            answer = self._rest.send("POST", f"{API}/observations?now_ms={machine_ms()}", data, PACKED)
+            self._hear(msgspec.json.decode(answer, type=Receipt))
         except (Invalid, NotFound) as error:
             is_own = not error.fields.get("is_foreign", True) or error.fields.get("server_code")
             if is_own:
@@ -155,6 +162,14 @@ class ServerPlace:
                 code="client.unavailable",
                 hint="check PENSTOCK_URI",
             ) from None
+
+    def _hear(self, receipt: Receipt) -> None:
+        """Say in the log that this host's clock is not in step with the server's, and when it is again."""
+        is_apart = bool(receipt.sender_ahead_ms or receipt.moved_to_now)
+        if is_apart and not self._is_apart:
+            told = tell_sender(receipt.sender_ahead_ms, receipt.moved_to_now)
+            logger.warning("calls come to the server %s", told)
+        self._is_apart = is_apart
 
     def before_fork(self, deadline: float) -> None:
         """Do nothing: a child makes connections of its own."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from flows.production.endpoints import POLICY, World, scored
 from penstock.base.clock import now_ms
-from penstock.base.errors import Unavailable
+from penstock.base.errors import Conflict, Unavailable
 from penstock.base.settings import parse_settings
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.controlling import acting
@@ -363,7 +363,10 @@ def test_a_controller_that_lost_its_lease_writes_nothing(world: World) -> None:
     assert other.tick() == 1
     world.deploy(1, 3)
     world.traffic("canary", 100, 60)
-    with patch("penstock.monitoring.lease.acquire", return_value=True):
+    with (
+        patch("penstock.monitoring.lease.acquire", return_value=True),
+        pytest.raises(Conflict, match="lost the lease"),
+    ):
         world.controller.tick()
     assert world.current().canary is not None
 

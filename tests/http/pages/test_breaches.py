@@ -29,6 +29,12 @@ def profile(mean: float) -> Profile:
     return Profile.of({"temp": np.random.default_rng(0).normal(mean, 1, 500)})
 
 
+@pytest.fixture(autouse=True)
+def _alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one sign of life last for as long as a test does."""
+    monkeypatch.setattr("penstock.serving.workers.ALIVE_MS", 3_600_000)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """On `delay`, `m/1` is asked what it was trained on, and its canary `m/2` something else, which only alerts."""
@@ -39,9 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world.deploy(1)
     world.deploy(1, 2, steps=(50.0,))
     with world.project.database.write() as connection:
-        number = register_worker(
-            connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=now_ms() + 3_600_000
-        )
+        number = register_worker(connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=now_ms())
         for revision in (2, 3):
             said = WorkerRevision(
                 endpoint="delay", revision=revision, state="ready", message="", time_ms=now_ms()

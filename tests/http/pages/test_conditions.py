@@ -30,6 +30,12 @@ LASTING = POLICY.replace("windows: 10}", "windows: 3600}")
 MINUTE_MS = 60_000
 
 
+@pytest.fixture(autouse=True)
+def _alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one sign of life last for as long as a test does."""
+    monkeypatch.setattr("penstock.serving.workers.ALIVE_MS", MINUTE_MS)
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path / "world")
@@ -45,7 +51,7 @@ def client_of(world: World) -> TestClient:
 
 
 def serve(world: World, endpoint: str = "delay", *, seen_ms: int | None = None) -> int:
-    """Let a serve process have loaded what an endpoint serves; it is heard of for the next hour without another word."""
+    """Let a serve process have loaded what an endpoint serves; it is heard of without another word."""
     said = WorkerRevision(
         endpoint=endpoint,
         revision=world.current(endpoint).number,
@@ -53,7 +59,7 @@ def serve(world: World, endpoint: str = "delay", *, seen_ms: int | None = None) 
         message="",
         time_ms=now_ms(),
     )
-    heard_ms = seen_ms or now_ms() + 60 * MINUTE_MS
+    heard_ms = seen_ms or now_ms()
     with world.project.database.write() as connection:
         number = register_worker(connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=heard_ms)
         report_revision(connection, number, said)

@@ -69,9 +69,15 @@ def told(client: TestClient, address: str) -> tuple[int, str]:
     return answer.status_code, " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
 
 
+@pytest.fixture(autouse=True)
+def _alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one sign of life last for as long as a test does."""
+    monkeypatch.setattr("penstock.serving.workers.ALIVE_MS", 3_600_000)
+
+
 def serve(world: World, *endpoints: str) -> None:
-    """Let a serve process have loaded what endpoints serve, which is heard of for the next hour."""
-    heard_ms = now_ms() + 3_600_000
+    """Let a serve process have loaded what endpoints serve, which is heard of."""
+    heard_ms = now_ms()
     with world.project.database.write() as connection:
         number = register_worker(connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=heard_ms)
     for endpoint in endpoints:

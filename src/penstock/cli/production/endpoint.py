@@ -88,7 +88,6 @@ def endpoint_show(session: Session, name: str) -> None:
 
     from penstock.base.clock import format_ms, now_ms
     from penstock.flows.models.admitting import gate_codes
-    from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
     from penstock.flows.production.overview import view_endpoint
     from penstock.flows.production.policing import compare_file
@@ -96,14 +95,14 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
     from penstock.monitoring.ruling import view_rules
     from penstock.serving.deployments import get_revision
-    from penstock.serving.workers import list_workers
+    from penstock.serving.workers import list_alive
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         revision = get_revision(connection, name)
         policy = policy_or_none_yet(connection, name, revision.model)
-        workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+        workers = list_alive(connection, now_ms())
         shadows = list_shadows(connection, revision)
         steps = list_policy_steps(connection, name)
         code = gate_codes(project, connection, revision.model, revision.answering)

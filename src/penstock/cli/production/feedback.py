@@ -191,14 +191,13 @@ def _running(session: Session) -> str | None:
     """Return the URL of a serve process over the store of the session's directory, if one is alive."""
     from penstock.base.clock import now_ms
     from penstock.base.errors import PenstockError, Unavailable
-    from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-    from penstock.serving.workers import list_workers
+    from penstock.serving.workers import list_alive
     from penstock.workspace import open_workspace
 
     try:
         project = open_workspace(session.directory)
         with project.database.read() as connection:
-            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+            workers = list_alive(connection, now_ms())
         project.close()
     except Unavailable:
         raise  # who answers is not known then, and could join no label either

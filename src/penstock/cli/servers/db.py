@@ -43,21 +43,22 @@ def db_upgrade(session: Session, url: str | None) -> None:
     from penstock.base.store.database import connect
     from penstock.base.store.head import HEAD
     from penstock.base.store.migrate import current_version, upgrade
+    from penstock.flows.production.policing import list_unguarded
     from penstock.workspace import open_workspace
 
     database = connect(url or open_workspace(session.directory).places.store_url)
     before = current_version(database)
     upgrade(database)
-    name = database.url
+    name, unguarded = database.url, list_unguarded(database)
     database.close()
-    session.emit(
-        {"store": name, "before": before, "now": HEAD},
-        lambda: (
-            f"{name} has schema {HEAD}" + ("" if before == HEAD else f", it had {before}")
-            if before
-            else f"{name} had nothing: a new store with schema {HEAD} was made"
-        ),
-    )
+    done = f"{name} has schema {HEAD}" + ("" if before == HEAD else f", it had {before}")
+    lines = [done if before else f"{name} had nothing: a new store with schema {HEAD} was made"]
+    lines += [
+        f"endpoint {one} has no policy, so nothing guards it and no canary of it advances: "
+        f"name it in penstock.yaml, then penstock endpoint apply {one}"
+        for one in unguarded
+    ]
+    session.emit({"store": name, "before": before, "now": HEAD, "unguarded": unguarded}, "\n".join(lines))
 
 
 @db.command("copy")

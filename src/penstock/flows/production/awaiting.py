@@ -10,10 +10,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.project.project import Project
 from penstock.serving.deployments import Revision, get_revision
-from penstock.serving.workers import OWN_STATES, Worker, list_workers
-
-WORKER_ALIVE_MS = 5_000
-
+from penstock.serving.workers import OWN_STATES, Worker, list_alive
 
 TOLD_AFTER_S = 2.0
 
@@ -35,7 +32,7 @@ def wait_until_served(
     told = ""
     while True:
         with project.database.read() as connection:
-            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+            workers = list_alive(connection, now_ms())
             current = get_revision(connection, revision.endpoint)
         if current.number != revision.number:
             raise Conflict(

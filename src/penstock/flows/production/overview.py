@@ -10,8 +10,8 @@ import msgspec
 
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.store.outside import words_outside
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
+from penstock.flows.production.controlling.lately import told_lately
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
 from penstock.flows.production.policing import compare_file
@@ -163,9 +163,9 @@ def overview(
         nobody_acts = why_nobody_acts(connection, now_ms())
         untold = list_untold(connection)
         notes_by = notes_of(connection, revisions)
+        lately = told_lately(connection, [one.endpoint for one in revisions], now_ms())
+    workers = [one for one in known if one.is_alive(now_ms())]
     filed = compare_file(project) if project.settings_problem is None else {}
-    alive_ms = now_ms() - WORKER_ALIVE_MS
-    workers = [one for one in known if one.seen_ms > alive_ms]
     found = []
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
@@ -192,18 +192,16 @@ def overview(
                 labels=labels.get(revision.endpoint, Waiting()),
                 nobody_acts=nobody_acts,
                 untold=untold.get(revision.endpoint, ()),
-                notes=_notes(revision.endpoint, notes_by, filed),
+                notes=(
+                    *notes_by.get(revision.endpoint, ()),
+                    *filter(None, [filed.get(revision.endpoint)]),
+                    *lately.get(revision.endpoint, ()),
+                ),
                 down_ms=_down_ms(view, heard, told),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )
         )
     return found
-
-
-def _notes(
-    endpoint: str, serving: Mapping[str, tuple[str, ...]], filed: Mapping[str, str]
-) -> tuple[str, ...]:
-    return (*serving.get(endpoint, ()), *((filed[endpoint],) if endpoint in filed else ()))
 
 
 def view_endpoint(project: Project, name: str) -> EndpointView:
@@ -222,7 +220,8 @@ def _down_ms(view: EndpointView, heard: Mapping[str, int], told: Mapping[str, To
     if view.health != "down" or view.servers:
         return None
     last = told.get(view.name)
-    return max((one for one in (heard.get(view.name), last and last.time_ms) if one), default=None)
+    found = [min(one, now_ms()) for one in (heard.get(view.name), last and last.time_ms) if one]
+    return max(found, default=None)
 
 
 def _lost(workers: Sequence[Worker], alive: Collection[str], endpoint: str) -> dict[str, int]:

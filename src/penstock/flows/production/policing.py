@@ -14,6 +14,7 @@ import msgspec
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Conflict, NotFound, PenstockError
+from penstock.base.store.database import Database
 from penstock.base.store.events import record_event
 from penstock.base.store.outside import told_outside
 from penstock.flows.production.checking import check_guardrails, policy_in_file
@@ -91,6 +92,13 @@ def apply_policies(project: Project, changes: list[PolicyChange]) -> list[Policy
     with project.database.write() as connection:
         written = [put_policy(connection, one.endpoint, one.body, project.actor) for one in todo]
     return [one for one in written if one is not None]
+
+
+def list_unguarded(database: Database) -> list[str]:
+    """Return the deployed endpoints that no policy watches, as all of a store from before policies stood in it."""
+    with database.read() as connection:
+        held = list_policies(connection)
+        return [one.endpoint for one in list_endpoints(connection) if one.endpoint not in held]
 
 
 def compare_file(project: Project) -> dict[str, str]:

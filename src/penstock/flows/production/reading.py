@@ -84,7 +84,9 @@ class Reading:
         """Return what batch jobs asked the stable version lately; None where none ever did, and of a quick look."""
         monitor, version = self.settings.monitor, self.revision.stable
         last_s = (
-            None if self.is_quick else last_traffic_s(self.connection, self.revision.endpoint, version, BATCH)
+            None
+            if self.is_quick
+            else last_traffic_s(self.connection, self.revision.endpoint, version, BATCH, self._now_s)
         )
         if last_s is None:
             return None
@@ -142,14 +144,18 @@ class Reading:
         since_s = revision.created_ms // 1000 - LONGEST_S
         return {
             route: Tally(
-                **count_route(self.connection, revision.endpoint, revision.number, version, route, since_s)
+                **count_route(
+                    self.connection, revision.endpoint, revision.number, version, route, since_s, self._now_s
+                )
             )
             for route, version in routes
         }
 
     def _whole(self, fresh_s: int, route: str) -> Window | None:
         """Merge the stable version's newest windows, with all that is known of them."""
-        listed = list_windows(self.connection, self.revision.endpoint, since_s=fresh_s)
+        listed = list_windows(
+            self.connection, self.revision.endpoint, since_s=fresh_s, before_s=self._now_s + 1
+        )
         mine = [one for one in listed if one.key.version == self.revision.stable]
         return recent(mine, route, self.settings.monitor.windows)
 
@@ -164,7 +170,7 @@ class Reading:
             return {}
         since_s = max(self.time_ms // 1000 - GATHERED_S, self._acted_on_s())
         found: list[Window] = []
-        before_s, limit = None, 4 * self.settings.monitor.windows
+        before_s, limit = self._now_s + 1, 4 * self.settings.monitor.windows
         while sum(one.features.row_count for one in found) < lacking[-1] and len(found) < MAX_STARTS:
             part = list_windows(
                 self.connection, self.revision.endpoint, revisions=[self.revision.number], route="stable",
@@ -264,15 +270,15 @@ class Reading:
 
     def _heard_s(self, timings: list[Window]) -> int | None:
         """Return when the newest window of the endpoint ended, whichever version answered; or None."""
-        if timings and timings[-1].end_s >= self.time_ms // 1000:
+        if timings and timings[-1].end_s >= self._now_s:
             return timings[-1].end_s
-        return last_endpoint_traffic_s(self.connection, self.revision.endpoint)
+        return last_endpoint_traffic_s(self.connection, self.revision.endpoint, self._now_s)
 
     def _last_s(self, timings: list[Window], version: int, route: str) -> int | None:
         """Return when the newest window with traffic ended, or None."""
         if timings:
             return timings[-1].end_s
-        return last_traffic_s(self.connection, self.revision.endpoint, version, route)
+        return last_traffic_s(self.connection, self.revision.endpoint, version, route, self._now_s)
 
     def _enough(self) -> Window | None:
         """Merge the canary's newest windows: as many as are judged together, more while they hold too little."""
@@ -281,7 +287,11 @@ class Reading:
         limit = 2 * count
         while True:
             listed = list_windows(
-                self.connection, self.revision.endpoint, revisions=self.rollout, limit=limit
+                self.connection,
+                self.revision.endpoint,
+                revisions=self.rollout,
+                before_s=self._now_s + 1,
+                limit=limit,
             )
             mine = [one for one in listed if one.key.route == "canary" and one.request_count]
             chosen = mine[-count:]
@@ -302,7 +312,13 @@ class Reading:
             route=route,
             revisions=revisions,
             since_s=since_s,
+            now_s=self._now_s,
         )
+
+    @property
+    def _now_s(self) -> int:
+        """The last second in which a window may begin: one after it is of a clock that was ahead, and hides what is now."""
+        return self.time_ms // 1000
 
     def _labelled(
         self,
@@ -322,6 +338,7 @@ class Reading:
             revisions=revisions,
             enough=enough,
             of_batches=route == BATCH,
+            now_s=self._now_s,
         )
         if found is None:
             return None

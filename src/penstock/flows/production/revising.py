@@ -16,7 +16,6 @@ from penstock.base.clock import now_ms
 from penstock.base.store.events import record_event
 from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
 from penstock.flows.models.evidence.refusals import answer_for
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.traffic.straying import find_later_move, serving_elsewhere
 from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.policies import PolicyBody, policy_or_none_yet, put_policy
@@ -30,7 +29,7 @@ from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.deployments import Revision, RevisionDraft, append_revision
-from penstock.serving.workers import list_told_endpoints, list_workers
+from penstock.serving.workers import list_alive, list_told_endpoints
 
 ROLLED_BACK = "PenstockRolledBack"
 PROMOTED = "PenstockPromoted"
@@ -101,7 +100,7 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
 
 def _is_served(connection: sa.Connection, endpoint: str) -> bool:
     """Whether a serve process lives, or a service of the user's own answers for an endpoint."""
-    alive = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+    alive = list_alive(connection, now_ms())
     return bool(alive) or endpoint in list_told_endpoints(connection)
 
 

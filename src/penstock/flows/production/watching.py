@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import History, Look
 from penstock.flows.production.controlling.unloadable import load_findings
+from penstock.flows.production.live.failures import find_failure
 from penstock.flows.production.measuring import Measures, compared, measure
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
@@ -36,7 +36,7 @@ from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
 from penstock.serving.predictions.waiting import Waiting
-from penstock.serving.workers import Worker, list_workers
+from penstock.serving.workers import Worker, list_alive
 
 SLOWEST_S = 30.0
 """How old what features and labels say may be where a memory is kept; half of a window at most."""
@@ -84,7 +84,7 @@ def look_around(connection: sa.Connection, time_ms: int) -> Shared:
         policies=list_policies(connection),
         rolled_back=frozenset(list_rolled_back(connection)),
         alerts=alerts,
-        workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
+        workers=list_alive(connection, time_ms),
         failures=count_failures(connection, time_ms // 1000 - FAILURES_S),
     )
 
@@ -172,7 +172,7 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
             policies={endpoint: policy},
             rolled_back=frozenset(list_rolled_back(connection, revision.model)),
             alerts={endpoint: tuple(list_open_alerts(connection, endpoint))},
-            workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
+            workers=list_alive(connection, time_ms),
         )
         return look_at(project, connection, endpoint, shared, time_ms)[0]
 
@@ -271,7 +271,7 @@ def look_at(
             batched = judge_batch(policy.settings, batch)
         for one in (stable, canary):
             if one is not None and one.recent is not None and one.recent.dropped_count:
-                problems.append(_dropped(one.recent))
+                problems.append(_dropped(connection, one.recent))
     slow = dict(known.slow) if known else {}
     findings = judge(
         policy.settings.guardrails, stable, canary, beside,
@@ -353,8 +353,14 @@ def _with_cause(
     return [told(one) for one in findings], cause
 
 
-def _dropped(window: Window) -> str:
+def _dropped(connection: sa.Connection, window: Window) -> str:
+    failure = find_failure(connection, window.key.endpoint, 1000 * window.key.start_s)
+    why = (
+        "a serve process had no room for them until they were written (recording.max_bytes)"
+        if failure is None
+        else f"what they held could not be summarised, which its log tells: {failure}"
+    )
     return (
         f"of {window.dropped_count} of the last {counted(window.request_count, 'request')} on {window.key.route} only the "
-        "counts are known: a serve process had no room for them until they were written (recording.max_bytes)"
+        f"counts are known: {why}"
     )

@@ -18,7 +18,6 @@ from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.store.events import list_events
 from penstock.base.store.outside import told_outside
 from penstock.flows.observing.drifting import DriftOverTime, view_drift
-from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.measuring import USUAL_METRICS
 from penstock.flows.production.overview import (
     FRESH_MS,
@@ -113,11 +112,11 @@ class EndpointPages:
             served = {(one.model, one.stable) for one in revisions}
             kept = {(one.model, one.number) for one in load_versions(connection, served)}
         goals = {one.number: _goal(one, revision, out, kept) for one in revisions}
-        alive_ms = now_ms() - WORKER_ALIVE_MS
+        time_ms = now_ms()
         workers = [
             one
             for one in workers
-            if one.seen_ms > alive_ms or any(said.endpoint == name for said in one.revisions)
+            if one.is_alive(time_ms) or any(said.endpoint == name for said in one.revisions)
         ]
         looks = self._looks.fresh(name)
         readable = Readable(self._project, [])
@@ -173,7 +172,9 @@ class EndpointPages:
             is_judged=seen is not None,
             shadows=shadows or [],
             chosen=chosen,
-            workers=[(one, one.state_of(name, revision.number), one.seen_ms <= alive_ms) for one in workers],
+            workers=[
+                (one, one.state_of(name, revision.number), not one.is_alive(time_ms)) for one in workers
+            ],
             alerts=alerts,
             breaches=breaches or [],
             revisions=revisions,

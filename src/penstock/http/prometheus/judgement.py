@@ -97,6 +97,17 @@ def _of_controller(health: ControllerHealth) -> Iterator[Metric]:
     )
     failing.add_metric([], float(health.problem is not None))
     yield failing
+    took = GaugeMetricFamily(
+        "penstock_controller_last_tick_seconds", "How long the controller's last round of looks took."
+    )
+    took.add_metric([], health.took_s)
+    yield took
+    lost = CounterMetricFamily(
+        "penstock_controller_decisions_lost",
+        "Decisions that were not carried out since another controller had taken the lease meanwhile.",
+    )
+    lost.add_metric([], health.lost_count)
+    yield lost
     settings = GaugeMetricFamily(
         "penstock_settings_wrong", "1 where penstock.yaml cannot be used and the policies before it hold."
     )

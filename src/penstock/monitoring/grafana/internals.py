@@ -94,12 +94,14 @@ CONTROLLER = (
         ("penstock_controller_leading", "{{instance}} acts"),
         ("penstock_controller_failing", "{{instance}} failed"),
         ("penstock_settings_wrong", "{{instance}} penstock.yaml wrong"),
+        ("penstock_controller_decisions_lost_total", "{{instance}} decisions lost"),
     ),
     _lines(
         "Age of looks",
-        "Since the last round, and since each endpoint was looked at.",
+        "Since the last round, how long it took, and since each endpoint was looked at.",
         "s",
         ("time() - max(penstock_controller_last_tick_timestamp_seconds)", "round"),
+        ("penstock_controller_last_tick_seconds", "{{instance}} round took"),
         (
             f"time() - max by (endpoint) (penstock_endpoint_last_look_timestamp_seconds{{{OWN}}})",
             "{{endpoint}}",

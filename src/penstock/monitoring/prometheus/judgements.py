@@ -226,7 +226,8 @@ def _dropped() -> Rule:
         labels={"severity": "warning"},
         annotations={
             "summary": "of some requests to {{ $labels.endpoint }} only the counts are known",
-            "description": "The store was slow or away; recording.max_bytes is what may wait.",
+            "description": "The store was slow or away (recording.max_bytes is what may wait), or what they held "
+            "could not be summarised: penstock monitor status says which.",
         },
         cases=(
             Case(

@@ -38,6 +38,20 @@ def controller_alerts() -> tuple[Rule, ...]:
             ("penstock_controller_failing", "1x15", "0x15"),
         ),
         _plain(
+            "PenstockControllerSlow",
+            "max(penstock_controller_last_tick_seconds) > 10",
+            "a round of the controller's looks takes longer than 10 s, and so does a rollback",
+            "warning",
+            ("penstock_controller_last_tick_seconds", "12x15", "2x15"),
+        ),
+        _plain(
+            "PenstockDecisionLost",
+            "sum(increase(penstock_controller_decisions_lost_total[10m])) > 0",
+            "a controller was so slow that another one took over from it; what it had decided was not done",
+            "warning",
+            ("penstock_controller_decisions_lost_total", "0+1x15", "3x15"),
+        ),
+        _plain(
             "PenstockSettingsWrong",
             "max(penstock_settings_wrong) == 1",
             "penstock.yaml cannot be used; the policies before it hold",

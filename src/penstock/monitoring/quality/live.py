@@ -34,6 +34,7 @@ def labelled(
     revisions: Sequence[int] | None = None,
     enough: tuple[int, int] | None = None,
     of_batches: bool = False,
+    now_s: int | None = None,
 ) -> Window | None:
     """Merge what labels say of a version's predictions, however much traffic came since; None without labels.
 
@@ -46,8 +47,11 @@ def labelled(
         enough: how many windows with labels, and how many labels, are enough; then only the newest are
             merged, so that what changed lately is seen.
         of_batches: what batch jobs asked, instead of live traffic.
+        now_s: windows that begin later are of a clock that was ahead, and do not count.
     """
     wanted = _of_version(endpoint, version, since_s=since_s, of_batches=of_batches)
+    if now_s is not None:
+        wanted &= windows.c.start_s <= now_s
     if revisions is not None:
         wanted &= windows.c.revision.in_(revisions)
     if enough is not None:

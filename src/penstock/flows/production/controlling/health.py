@@ -18,6 +18,7 @@ class ControllerHealth:
     `penstock.yaml` when it is wrong. `looks` are what the last look at each endpoint found, by name: empty
     while another process is the controller that acts. Each look replaces it as a whole. `observations` are the
     same looks with their findings, for pages, which would else look again. `is_beginning` while the first look is under way.
+    `took_s` is how long the last round of looks took, `lost_count` how many decisions were lost with the lease.
     """
 
     ticked_ms: int | None
@@ -28,6 +29,8 @@ class ControllerHealth:
     is_leading: bool = False
     observations: Mapping[str, Observation] = field(default_factory=dict)
     is_beginning: bool = False
+    took_s: float = 0.0
+    lost_count: int = 0
 
 
 class Watched(Protocol):

@@ -1,7 +1,7 @@
 """The controller: look at every endpoint, decide, write what was decided, tell.
 
-One process acts at a time (a lease); every decision names the revision it was made on, so a second one
-that slept through its lease changes nothing. Each endpoint is handled by itself: one that cannot be judged
+One process acts at a time (a lease, which is kept while a tick goes on, however long that takes); every decision
+names the revision it was made on, so a second one that slept through its lease changes nothing, and says so. Each endpoint is handled by itself: one that cannot be judged
 is told of, and the others are handled. A tick that is killed leaves no half decision: the next tick, of
 this process or another, sees the store as it is and goes on.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -28,16 +29,32 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.looks import EndpointLook, look_of, without_sketches
 from penstock.flows.production.policing import FileFollower
 from penstock.flows.production.revising import apply_deployment
-from penstock.flows.production.watching import Observation, Remembered, is_steady, look_around, observe_again
+from penstock.flows.production.watching import (
+    Observation,
+    Remembered,
+    Shared,
+    is_steady,
+    look_around,
+    observe_again,
+)
 from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_alert
-from penstock.monitoring.lease import CONTROLLER, Lease
+from penstock.monitoring.lease import CONTROLLER, LOST, Lease
 from penstock.monitoring.policies import find_policy
 from penstock.project.project import Project
 from penstock.serving.predictions.waiting import tell_waiting
 
 logger = logging.getLogger(__name__)
 LEASE_S = 10.0
+LOOK_MAX_S = 120.0
+"""A look that takes longer hangs: the lease is not kept for it any more, so that another process takes over."""
 NOT_JUDGED = "PenstockEndpointNotJudged"
+DECISION_LOST = "PenstockDecisionLost"
+MOVED = frozenset(
+    {"serving.revision_moved", "registry.alias_moved", "monitoring.policy_moved", "monitoring.alert_open"}
+)
+"""Somebody else wrote at the same moment: what was decided is decided anew on what is there now."""
+MOVED_MAX = 3
+"""What moves at so many looks in a row is no chance any more."""
 
 
 class Controller:
@@ -59,6 +76,11 @@ class Controller:
         self._looks: dict[str, EndpointLook] = {}
         self._observations: dict[str, Observation] = {}
         self._remembers = remembers
+        self._moved: dict[str, int] = {}
+        self._took_s: dict[str, float] = {}
+        self._began_s: float | None = None
+        self.lost_count = 0
+        """How many decisions were not carried out since another controller had taken the lease meanwhile."""
         self.is_leading = False
         """Whether the last tick had the lease."""
 
@@ -81,13 +103,39 @@ class Controller:
     def tick(self) -> int:
         """Look at every endpoint once and act; return how many were looked at, 0 without the lease.
 
+        Those where something failed come first, and of these those that are looked at quickly.
+
+        Raises:
+            Conflict: a decision was lost with the lease (`monitoring.lease_lost`), which is told.
+            Unavailable: the store cannot be reached.
+        """
+        self._began_s = time.monotonic()
+        try:
+            return self._look_at_all()
+        finally:
+            self._began_s = None
+            if not self.is_leading:
+                self._looks.clear()
+                self._observations.clear()
+
+    def keep(self) -> None:
+        """Extend the lease where a tick is under way, from another thread: a look may take longer than it lasts.
+
         Raises:
             Unavailable: the store cannot be reached.
         """
+        began_s = self._began_s
+        if began_s is None or time.monotonic() - began_s > LOOK_MAX_S:
+            return
+        with self.project.database.read() as connection:
+            if self.lease.is_fresh(connection):
+                return
+        with self.project.database.write() as connection:
+            self.lease.keep(connection)
+
+    def _look_at_all(self) -> int:
         self.is_leading = self._leads()
         if not self.is_leading:
-            self._looks.clear()
-            self._observations.clear()
             self._file.reread()
             return 0
         self._file.follow()
@@ -100,22 +148,42 @@ class Controller:
             due = [name for name in names if not is_steady(name, shared, self._memory, time_ms)]
             if due:
                 shared = replace(shared, labels=tell_waiting(connection, time_ms))
-        for name in due:
-            try:
-                seen = observe_again(self.project, name, shared, self._memory, time_ms)
-                self._looks[name] = look_of(seen, shared)
-                self._observations[name] = without_sketches(seen)
-                self._handle(seen)
-            except Conflict:
-                continue  # somebody deployed meanwhile: the next tick sees it
-            except Exception as error:  # noqa: BLE001  (whatever one endpoint does, the others are watched)
-                self._note(name, error)
-            else:
-                self._settle(name, seen.problems)
+        for name in sorted(due, key=lambda one: (not shared.failures.get(one), self._took_s.get(one, 0.0))):
+            self._began_s = time.monotonic()
+            self.is_leading = self._leads()
+            if not self.is_leading:
+                logger.warning("another controller took over while this one looked at its endpoints")
+                return 0
+            self._look_at(name, shared)
+            self._took_s[name] = time.monotonic() - self._began_s
         self._problems = {name: words for name, words in self._problems.items() if name in names}
         self._looks = {name: look for name, look in self._looks.items() if name in names}
         self._observations = {name: seen for name, seen in self._observations.items() if name in names}
         return len(names)
+
+    def _look_at(self, name: str, shared: Shared) -> None:
+        """Look at an endpoint and act.
+
+        Raises:
+            Conflict: another controller had taken the lease.
+        """
+        try:
+            seen = observe_again(self.project, name, shared, self._memory, now_ms())
+            self._looks[name] = look_of(seen, shared)
+            self._observations[name] = without_sketches(seen)
+            self._handle(seen)
+        except Conflict as error:
+            if error.code == LOST:
+                self._tell_lost(name, error)
+                raise
+            self._moved[name] = self._moved.get(name, 0) + 1
+            if error.code not in MOVED or self._moved[name] >= MOVED_MAX:
+                self._note(name, error)
+        except Exception as error:  # noqa: BLE001  (whatever one endpoint does, the others are watched)
+            self._note(name, error)
+        else:
+            self._moved.pop(name, None)
+            self._settle(name, seen.problems)
 
     def _leads(self) -> bool:
         """Say whether this is the controller that acts; a lease that is fresh is not written again."""
@@ -185,6 +253,27 @@ class Controller:
                 )
                 webhooks = policy.body.alerts.webhooks if policy else ()
                 open_alert(connection, subject, summary, webhooks, time_ms=now_ms(), event_id=event_id)
+        except PenstockError as problem:
+            logger.warning("it could not be written either: %s", problem.message)
+
+    def _tell_lost(self, name: str, error: Conflict) -> None:
+        """Tell that a decision was not carried out: the lease went to another controller, which decides anew."""
+        self.lost_count += 1
+        self.is_leading = False
+        took_s = 0.0 if self._began_s is None else time.monotonic() - self._began_s
+        summary = f"what was decided about {name} after a look of {took_s:.1f} s was not done: {error.message}, which acts now"
+        logger.warning("%s", summary)
+        try:
+            with self.project.database.write() as connection:
+                policy = find_policy(connection, name)
+                event_id = record_event(
+                    connection, "controller.decision_lost", f"endpoint:{name}", self.project.actor, summary
+                )
+                webhooks = policy.body.alerts.webhooks if policy else ()
+                subject = Subject(name=DECISION_LOST, endpoint=name)
+                open_alert(
+                    connection, subject, summary, webhooks, time_ms=now_ms(), event_id=event_id, is_kept=False
+                )
         except PenstockError as problem:
             logger.warning("it could not be written either: %s", problem.message)
 

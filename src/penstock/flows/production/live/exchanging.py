@@ -30,7 +30,13 @@ from penstock.serving.told.observations import (
 from penstock.serving.told.values import Rows, answers_of, columns_of, fit_rows, fit_types
 
 AHEAD_MS = 86_400_000
-"""So far a sender's clock may be before ours."""
+"""A number that is further ahead of ours than this is no time in milliseconds."""
+APART_MS = 5_000
+"""A clock that is ahead of ours by less is in step."""
+BEHIND_MS = 60_000
+"""A clock that is behind by less may be in step: a batch takes a while from its sender to us."""
+SENDER_AHEAD_MS = 10 * 365 * 86_400_000
+"""A clock that is further ahead is none, and ids have no room for its times."""
 EARLIEST_MS = 978_307_200_000
 """The beginning of 2001: a number below it is a time in seconds, or none."""
 LATENCY_MAX_S = 1e6
@@ -46,18 +52,25 @@ class Told(msgspec.Struct, kw_only=True):
     missed: list[MissedCalls]
     models: dict[int, str]
     """The model of each revision; of 0, the current one's."""
-    places: dict[int, tuple[str, int, int, Route]]
-    """Endpoint, revision, version and route of each of `missed`, by its place."""
+    places: dict[int, tuple[str, int, int, Route, int]]
+    """Endpoint, revision, version, route and time of each of `missed`, by its place."""
     left_out: int
+    ahead_ms: int
+    """By how much all times were set back, since the sender's clock is ahead; below 0 where it is behind."""
+    moved: int
+    """Of how many calls the time lay ahead of us all the same, and became our now."""
 
     def key_of(self, one: MissedCalls, monitor: MonitorSettings) -> WindowKey:
         """Return the window of calls that were missed."""
-        endpoint, revision, version, route = self.places[id(one)]
-        return WindowKey(endpoint, window_start_s(one.time_ms, monitor), revision, version, route)
+        endpoint, revision, version, route, time_ms = self.places[id(one)]
+        return WindowKey(endpoint, window_start_s(time_ms, monitor), revision, version, route)
 
 
 class Exchanging:
     """Reads the observations of an endpoint.
+
+    All times go by our clock, which is the store's: a call cannot be later than now, where windows of it would stand for
+    the newest and hide what fails now. Ids that are made keep the sender's time, so that they stay the same.
 
     Args:
         current: the endpoint's revision now.
@@ -65,6 +78,10 @@ class Exchanging:
         default: the version of calls that name none, where it is not the stable one.
         signature: returns what a version takes and gives, or None.
         redacted: columns that are not to be kept by row.
+        sender_ms: what the sender's clock said when it sent the batch, where it told.
+
+    Raises:
+        Invalid: no clock shows that.
     """
 
     def __init__(
@@ -74,11 +91,16 @@ class Exchanging:
         default: int | None,
         signature: Callable[[str, int], Signature | None],
         redacted: tuple[str, ...] = (),
+        sender_ms: int | None = None,
     ) -> None:
         self._current, self._revisions, self._default = current, revisions, default
         self._signature, self._redacted = signature, redacted
-        self._latest_ms = now_ms() + AHEAD_MS
-        self._left_out = 0
+        self._now_ms = now_ms()
+        if sender_ms is not None and not EARLIEST_MS <= sender_ms <= self._now_ms + SENDER_AHEAD_MS:
+            raise bad_batch(f"now_ms is {sender_ms}, which no clock shows in milliseconds since 1970")
+        apart_ms = 0 if sender_ms is None else sender_ms - self._now_ms
+        self._ahead_ms = 0 if -BEHIND_MS <= apart_ms <= APART_MS else apart_ms
+        self._left_out = self._moved = 0
 
     def read(self, batch: ObservationBatch) -> Told:
         """Return what a batch says.
@@ -95,13 +117,13 @@ class Exchanging:
             raise bad_batch("two observations have the same prediction id")
         places = {}
         for index, one in enumerate(batch.missed):
-            self._check_time(f"missed[{index}]", one.time_ms)
+            time_ms = self._time(f"missed[{index}]", one.time_ms, one.request_count)
             if not 0 <= one.error_count <= one.request_count <= VERSION_MAX:
                 raise bad_batch(f"missed[{index}]: error_count is not between 0 and request_count")
             revision = self._revision(f"missed[{index}]", one.revision)
             version = self._version(f"missed[{index}]", one.version, revision)
             number, route = route_of(revision, version)
-            places[id(one)] = (revision.endpoint, number, version, route)
+            places[id(one)] = (revision.endpoint, number, version, route, time_ms)
         models = {one.number: one.model for one in self._revisions.values()}
         models |= {self._current.number: self._current.model, 0: self._current.model}
         return Told(
@@ -111,11 +133,13 @@ class Exchanging:
             models=models,
             places=places,
             left_out=self._left_out,
+            ahead_ms=self._ahead_ms,
+            moved=self._moved,
         )
 
     def _exchange(self, batch_id: str, index: int, one: Observation) -> Exchange:
         where = f"observations[{index}]"
-        self._check_time(where, one.time_ms)
+        time_ms = self._time(where, one.time_ms)
         if not (math.isfinite(one.latency_s) and 0 <= one.latency_s <= LATENCY_MAX_S):
             raise bad_batch(f"{where}: latency_s is no number of seconds from 0 to {LATENCY_MAX_S:g}")
         revision = self._revision(where, one.revision)
@@ -139,7 +163,7 @@ class Exchanging:
             revision=number,
             version=version,
             route=route,
-            time_ms=one.time_ms,
+            time_ms=time_ms,
             id=identity.encode() if one.id is None else one.id,
             counter=identity.counter,
             inputs=fit_rows(inputs, row_count),
@@ -168,10 +192,18 @@ class Exchanging:
             raise bad_batch(f"{where}: prediction {one.id} was not made by endpoint {self._current.endpoint}")
         return identity
 
-    def _check_time(self, where: str, time_ms: int) -> None:
-        if EARLIEST_MS <= time_ms <= self._latest_ms:
-            return
-        unit = _unit_of(time_ms, self._latest_ms)
+    def _time(self, where: str, time_ms: int, count: int = 1) -> int:
+        """Return a time by our clock.
+
+        Raises:
+            Invalid: it is none; the error says why.
+        """
+        latest_ms = self._now_ms + self._ahead_ms + AHEAD_MS
+        own_ms = time_ms - self._ahead_ms
+        if min(time_ms, own_ms) >= EARLIEST_MS and time_ms <= latest_ms:
+            self._moved += count if own_ms > self._now_ms + APART_MS else 0
+            return min(own_ms, self._now_ms)
+        unit = _unit_of(time_ms, latest_ms)
         why = f"it looks like {unit}" if unit else "that is before 2001, or after tomorrow"
         raise bad_batch(f"{where}: time_ms is {time_ms}, and not milliseconds since 1970: {why}")
 
@@ -204,6 +236,27 @@ def _datatypes(signature: Signature | None) -> tuple[dict[str, str], dict[str, s
     return (
         {column.name: str(column.datatype) for column in signature.inputs},
         {column.name: str(column.datatype) for column in signature.outputs},
+    )
+
+
+def tell_sender(ahead_ms: int, moved: int) -> str:
+    """Return from what clock calls come, and what was done about it.
+
+    Example:
+        >>> tell_sender(7_200_000, 0)
+        "from a clock that is 7200 s ahead of this server's: their times were set right; set that clock, by NTP"
+        >>> tell_sender(0, 3)
+        'from the future (3 calls): their times became the time they came; set the clock of who sends them, by NTP'
+    """
+    if ahead_ms:
+        where = "ahead of" if ahead_ms > 0 else "behind"
+        return (
+            f"from a clock that is {abs(ahead_ms) / 1000:.0f} s {where} this server's: "
+            "their times were set right; set that clock, by NTP"
+        )
+    return (
+        f"from the future ({moved} call{'' if moved == 1 else 's'}): "
+        "their times became the time they came; set the clock of who sends them, by NTP"
     )
 
 

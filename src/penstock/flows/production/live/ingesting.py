@@ -6,6 +6,7 @@ One transaction a batch, with the note that it was taken: a batch that is sent a
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import socket
 import threading
@@ -16,9 +17,10 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
+from penstock.base.store.events import record_event
 from penstock.flows.models.folders import RegistrySource, find_signature
 from penstock.flows.production.live.accumulating import Accumulating
-from penstock.flows.production.live.exchanging import Exchanging, Told
+from penstock.flows.production.live.exchanging import Exchanging, Told, tell_sender
 from penstock.flows.production.live.joining import join_kept, join_labels, join_waiting
 from penstock.flows.production.live.room import Missed
 from penstock.flows.production.live.summarising import (
@@ -44,7 +46,10 @@ from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import ObservationBatch, add_batch, bad_batch
 from penstock.serving.workers import BATCH, NO_URL, WorkerRevision, beat, register_worker, report_revision
 
+logger = logging.getLogger(__name__)
 UNWRITTEN_MAX = 1_000
+CLOCKS_TOLD_MS = 3_600_000
+"""So long it is not said again that an endpoint's calls come from a clock that is not in step."""
 LATE_MAX = 500
 """Predictions of waiting labels that are looked for at once."""
 
@@ -53,7 +58,9 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a batch: how many calls it told of, whether it is new, and the ids of its predictions.
 
     One that was taken before has the ids of the first time; none where the store does not know them (any more).
-    `answers_left_out` counts answers whose rows could not be matched with those that were asked.
+    `answers_left_out` counts answers whose rows could not be matched with those that were asked. `sender_ahead_ms` is by how
+    much the sender's clock was ahead of this server's (behind, where it is below 0), which all times were set right by;
+    `moved_to_now` counts calls whose time lay ahead all the same.
     """
 
     batch: str
@@ -61,6 +68,8 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     observation_count: int
     prediction_ids: tuple[str, ...] = ()
     answers_left_out: int = 0
+    sender_ahead_ms: int = 0
+    moved_to_now: int = 0
 
 
 class WindowsOfBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,9 +98,13 @@ class Ingest:
         self._windows: Accumulating | None = None
         self._edges: dict[Served, Edges | None] = {}
         self._signatures: dict[tuple[str, int], Signature | None] = {}
+        self._clocks_told_ms: dict[str, int] = {}
 
-    def take(self, batch: ObservationBatch) -> Taken:
+    def take(self, batch: ObservationBatch, sender_ms: int | None = None) -> Taken:
         """Write what a batch says, unless it was taken before.
+
+        Args:
+            sender_ms: what the sender's clock said when it sent the batch, where it told.
 
         Raises:
             NotFound: there is no such endpoint, revision or version.
@@ -101,7 +114,8 @@ class Ingest:
         with self._lock:
             self._begin()
             monitor = self.monitor(batch.endpoint)
-            told = self._read(batch, monitor.redacted)
+            told = self._read(batch, monitor.redacted, sender_ms)
+            self._tell_clock(batch.endpoint, told)
             given = self._summarised(batch, told, monitor)
         is_new = self.take_windows(given)
         if is_new and monitor.payloads is not None:
@@ -114,14 +128,30 @@ class Ingest:
             if is_new or self.are_recorded([one.id for one in told.exchanges if one.error is None])
             else (),
             answers_left_out=told.left_out,
+            sender_ahead_ms=told.ahead_ms,
+            moved_to_now=told.moved,
         )
+
+    def _tell_clock(self, endpoint: str, told: Told) -> None:
+        """Tell, once an hour and endpoint, that calls come from a clock that is not in step."""
+        if not (told.ahead_ms or told.moved):
+            return
+        words = f"calls of {endpoint} come {tell_sender(told.ahead_ms, told.moved)}"
+        if now_ms() - self._clocks_told_ms.get(endpoint, 0) < CLOCKS_TOLD_MS:
+            return
+        with self._project.database.write() as connection:
+            record_event(
+                connection, "endpoint.clock_differs", f"endpoint:{endpoint}", self._project.actor, words
+            )
+        self._clocks_told_ms[endpoint] = now_ms()
+        logger.warning("%s", words)
 
     def are_recorded(self, ids: Sequence[str]) -> bool:
         """Return whether the store knows all these predictions."""
         with self._project.database.read() as connection:
             return set(ids) <= {one.id for one in list_predictions(connection, ids)}
 
-    def _read(self, batch: ObservationBatch, redacted: tuple[str, ...]) -> Told:
+    def _read(self, batch: ObservationBatch, redacted: tuple[str, ...], sender_ms: int | None) -> Told:
         numbers = {one.revision for one in batch.observations} | {one.revision for one in batch.missed}
         with self._project.database.read() as connection:
             current = get_revision(connection, batch.endpoint)
@@ -134,7 +164,8 @@ class Ingest:
         revisions: dict[int | None, Revision] = {
             number: found for number, found in known.items() if found is not None
         }
-        return Exchanging(current, revisions, default, self._signature, redacted).read(batch)
+        exchanging = Exchanging(current, revisions, default, self._signature, redacted, sender_ms)
+        return exchanging.read(batch)
 
     def _summarised(self, batch: ObservationBatch, told: Told, monitor: MonitorSettings) -> WindowsOfBatch:
         by_window: dict[WindowKey, list[Exchange]] = {}

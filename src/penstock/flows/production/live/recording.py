@@ -25,6 +25,7 @@ from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.base.threads import begin, behind_others, give_way
 from penstock.flows.production.live.accumulating import Accumulating
+from penstock.flows.production.live.failures import Failures
 from penstock.flows.production.live.joining import join_labels, join_waiting_for
 from penstock.flows.production.live.late import Late, LateRecords, counts_of
 from penstock.flows.production.live.room import MAX_BYTES, Room, portions_of, size_of_answers, weigh
@@ -95,6 +96,7 @@ class LiveRecorder:
         self._classes: dict[Served, Classes] = {}
         self._told: set[Served] = set()
         self._unkept: set[Served] = set()
+        self._failures = Failures(f"worker:{worker}")
         self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
         self._refused: Counter[Refusal] = Counter()
         self._refusing = threading.Lock()
@@ -236,6 +238,8 @@ class LiveRecorder:
                 add_classes(connection, self._classes)
                 self._join(connection, self._answers)
                 add_refusals(connection, refused)
+                self._failures.write(connection)
+            self._failures.settle()
             with self._refusing:
                 self._refused = +(self._refused - Counter(refused))
             self._room.note_written(self._drained_count)
@@ -267,7 +271,8 @@ class LiveRecorder:
         edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
         try:
             self._windows.add(summarise(key, observations, self._monitor(key.endpoint), edges))
-        except Exception:
+        except Exception as error:
+            self._failures.note(key.endpoint, len(observations), error)
             logger.exception("of %d requests to %s only the counts are kept", len(observations), key.endpoint)
             for one in observations:
                 self._room.miss(key, has_failed=one.error is not None)
@@ -339,6 +344,7 @@ class LiveRecorder:
 
     def _note_unkept(self, one: Exchange, error: Exception) -> None:
         """Say once of a version that an answer of it cannot be kept."""
+        self._failures.note(one.endpoint, 1, error)
         served = Served(one.endpoint, one.revision, one.version)
         if served not in self._unkept:
             self._unkept.add(served)

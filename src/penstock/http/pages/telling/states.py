@@ -90,6 +90,7 @@ BAD_VERBS = (
     "failed",
     "corrupt",
     "answers_lost",
+    "decision_lost",
 )
 WAITING_VERBS = ("held",)
 GOOD_VERBS = ("passed", "promoted", "advanced")
@@ -98,10 +99,13 @@ WORDS = {
     "alert.resolved": "alert over",
     "ci.accepted": "settings accepted",
     "ci.held": "release held",
+    "controller.decision_lost": "decision lost",
     "endpoint.answers_lost": "answers lost",
     "endpoint.canary": "canary share changed",
+    "endpoint.clock_differs": "clock differs",
     "endpoint.deployed": "deployed",
     "endpoint.not_judged": "cannot be judged",
+    "endpoint.not_summarised": "counts only",
     "endpoint.not_rolled_back": "not rolled back",
     "endpoint.rolled_back": "rolled back",
     "endpoint.shadowed": "shadowed",
