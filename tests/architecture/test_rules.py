@@ -145,6 +145,7 @@ def test_the_environment_is_read_in_one_place() -> None:
     assert readers == [
         "penstock/base/process.py",  # hands it on to programs
         "penstock/data/configuration/places.py",
+        "penstock/storage/object_store/variables.py",
         "penstock/workspace.py",
     ]
 
