@@ -1,8 +1,3 @@
-"""The schema that this program knows: its number, which is its last migration's, and where its script is."""
-
-from __future__ import annotations
-
-from pathlib import Path
+"""The number of the schema that this program knows, which is its last migration's."""
 
 HEAD = "0016"
-SCRIPT = Path(__file__).parent / "migrations" / "sqlite.sql"

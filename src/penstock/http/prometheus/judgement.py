@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, genera
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from penstock.base.store.build import BUILD_LABELS, describe_build
 from penstock.flows.production.controlling.health import ControllerHealth, Watched
 from penstock.flows.production.looks import EndpointLook, RouteLook
 from penstock.serving.predictions.waiting import REASONS
@@ -30,8 +31,8 @@ class JudgementMetrics:
     def __init__(self, controller: Watched, version: str) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        info = Gauge("penstock_build_info", "The running version.", ("version",), registry=self._registry)
-        info.labels(version).set(1)
+        info = Gauge("penstock_build_info", "The running version.", BUILD_LABELS, registry=self._registry)
+        info.labels(*describe_build(version)).set(1)
         self._registry.register(_Judgement(controller))
 
     def render(self) -> bytes:
