@@ -47,7 +47,8 @@ def refer(
         separation=separation,
     )
     redacted = settings.monitor.redacted
-    left_out = tuple(name for name in (kept.column_names if kept else ()) if is_redacted(name, redacted))
+    known = {*(profile.column_names if profile else ()), *(kept.column_names if kept else ())}
+    left_out = tuple(sorted(name for name in known if is_redacted(name, redacted)))
     return msgspec.structs.replace(traffic, reference=reference, left_out=left_out)
 
 
