@@ -1,3 +1,3 @@
 """The number of the schema that this program knows, which is its last migration's."""
 
-HEAD = "0016"
+HEAD = "0017"
