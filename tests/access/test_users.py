@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 
+from penstock.access.credentials import Authenticator
 from penstock.access.grants import Access, Grant, list_grants, own, remove_grant, rename_resource, set_grant
 from penstock.access.passwords import hash_password, is_password
+from penstock.access.sessions import Sessions
+from penstock.access.tables import tokens
 from penstock.access.tokens import create_token, find_bearer, list_tokens, revoke_token
 from penstock.access.users import (
     add_user,
@@ -19,7 +23,8 @@ from penstock.access.users import (
     remove_user,
     require_admin,
 )
-from penstock.base.errors import Conflict, Invalid, NotFound, Refused
+from penstock.base.clock import now_ms
+from penstock.base.errors import Conflict, Denied, Invalid, NotFound, Refused
 from penstock.base.store.database import Database
 from penstock.base.store.events import list_events
 from tables import table
@@ -151,3 +156,43 @@ def test_a_grant_replaces_the_role_up_and_down(store: sa.Connection) -> None:
         remove_grant(store, "bob", "experiment", "5", "test")
     with pytest.raises(NotFound):
         set_grant(store, Grant(user="eve", kind="model", resource="m", role="admin"), "test")
+
+
+def test_a_token_that_ended_is_refused_by_its_name_and_one_in_use_is_noted_once_an_hour(
+    either_store: Database,
+) -> None:
+    authenticator = Authenticator(either_store)
+    with either_store.write() as connection:
+        add_user(connection, "ann", "writer", None, "test")
+        lasting, text = create_token(connection, "ann", "test", expires_ms=now_ms() + 3_600_000)
+        ended, over = create_token(connection, "ann", "test", expires_ms=now_ms() - 1)
+    assert authenticator.identify(f"Bearer {text}").user.name == "ann"
+    basic = base64.b64encode(f"ann:{over}".encode()).decode()
+    for given in (f"Bearer {over}", f"Basic {basic}"):
+        with pytest.raises(Denied, match=f"token {ended.id} of ann ended on") as caught:
+            authenticator.identify(given)
+        assert (caught.value.code, caught.value.hint) == ("auth.expired", "penstock token create ann")
+    with pytest.raises(Denied, match="is wrong"):
+        authenticator.identify(f"Bearer {over[:-1]}{'A' if over[-1] != 'A' else 'B'}")
+
+    def used() -> dict[str, int | None]:
+        with either_store.read() as connection:
+            return {one.id: one.used_ms for one in list_tokens(connection, "ann")}
+
+    first = used()
+    assert first[lasting.id] is not None and first[ended.id] is None
+    authenticator.identify(f"Bearer {text}")
+    Authenticator(either_store).identify(f"Bearer {text}")
+    assert used() == first
+
+
+def test_a_session_ends_with_its_token(either_store: Database) -> None:
+    sessions = Sessions(either_store)
+    with either_store.write() as connection:
+        ann = add_user(connection, "ann", "writer", None, "test")
+        made, text = create_token(connection, "ann", "test", expires_ms=now_ms() + 3_600_000)
+    secret = sessions.begin(ann, text)
+    assert sessions.find(secret) == ann
+    with either_store.write() as connection:
+        connection.execute(tokens.update().where(tokens.c.id == made.id).values(expires_ms=now_ms()))
+    assert sessions.find(secret) is None

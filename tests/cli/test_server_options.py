@@ -12,6 +12,8 @@ from servers.forking import run_penstock
 from servers.tracking import run_tracking
 from stories.live import get
 
+from .conftest import Desk
+
 
 def refused(folder: Path, *arguments: str, **variables: str) -> str:
     done = run_penstock(folder, *arguments, **variables)
@@ -94,3 +96,18 @@ def test_an_upgrade_says_that_it_made_a_store(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/typo.db"
     assert "a new store" in run_penstock(tmp_path, "db", "upgrade", store).stdout
     assert "has schema" in run_penstock(tmp_path, "db", "upgrade", store).stdout
+
+
+def test_when_a_token_ends_is_given_as_a_span_or_a_date(desk: Desk) -> None:
+    desk.run("user", "add", "ann", "--role", "writer")
+    for given in ("90d", "2099-01-31", "2099-01-31T10:00+02:00"):
+        made = desk.json("token", "create", "ann", "--expires", given)
+        assert made["expires_ms"] > 0
+    assert "2099-01-31" in desk.run("token", "list").stdout
+    assert {one["used_ms"] for one in desk.json("token", "list", "ann")} == {None}
+    for wrong, words in (
+        ("soon", "neither in how long"),
+        ("2020-01-01", "over already"),
+        ("99999w", "hundred years"),
+    ):
+        assert words in desk.error("token", "create", "ann", "--expires", wrong, code=2)

@@ -8,15 +8,18 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
+from contextlib import suppress
 from threading import Lock
 
 from penstock.access.passwords import is_password
-from penstock.access.tokens import PREFIX, Bearer, find_bearer
+from penstock.access.tokens import PREFIX, Bearer, Token, find_bearer, note_use
 from penstock.access.users import find_user
-from penstock.base.errors import Denied
+from penstock.base.clock import now_ms
+from penstock.base.errors import Denied, PenstockError
 from penstock.base.store.database import Database
 
 MAX_KNOWN = 1024
+NOTED_MS = 3_600_000
 
 
 class Authenticator:
@@ -30,13 +33,14 @@ class Authenticator:
         self._database = database
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._noted: dict[str, int] = {}
         self._lock = Lock()
 
     def identify(self, authorization: str) -> Bearer:
         """Return whom the credentials of an `Authorization` header stand for.
 
         Raises:
-            Denied: credentials are missing (`auth.required`) or wrong (`auth.wrong`).
+            Denied: credentials are missing (`auth.required`), wrong (`auth.wrong`) or of a token that ended (`auth.expired`).
         """
         scheme, _, value = authorization.partition(" ")
         if not authorization:
@@ -60,7 +64,22 @@ class Authenticator:
 
     def _by_token(self, token: str) -> Bearer | None:
         with self._database.read() as connection:
-            return find_bearer(connection, token)
+            bearer = find_bearer(connection, token)
+        if bearer is not None and bearer.token is not None:
+            self._note_use(bearer.token)
+        return bearer
+
+    def _note_use(self, token: Token) -> None:
+        """Note the use once an hour; a store that takes no writes now says so where something has to be written."""
+        last_ms, time_ms = max(token.used_ms or 0, self._noted.get(token.id, 0)), now_ms()
+        if time_ms - last_ms < NOTED_MS:
+            return
+        with self._lock:
+            if len(self._noted) >= MAX_KNOWN:
+                self._noted.clear()
+            self._noted[token.id] = time_ms
+        with suppress(PenstockError), self._database.write() as connection:
+            note_use(connection, token)
 
     def _by_pair(self, encoded: str) -> Bearer | None:
         try:

@@ -13,8 +13,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from threading import Lock
 
+import sqlalchemy as sa
+
 from penstock.access.tokens import find_bearer
 from penstock.access.users import User, find_user
+from penstock.base.errors import Denied
 from penstock.base.store.database import Database
 
 IDLE_S, LONGEST_S = 3600.0, 43_200.0
@@ -64,7 +67,7 @@ class Sessions:
             self._open[key] = replace(known, used_s=now_s)
         with self._database.read() as connection:
             user = find_user(connection, known.name)
-            is_revoked = bool(known.token) and find_bearer(connection, known.token) is None
+            is_revoked = bool(known.token) and not _is_valid(connection, known.token)
         if user is None or is_revoked or user.password_hash != known.password_hash:
             self.end(secret)
             return None
@@ -74,6 +77,13 @@ class Sessions:
         """End a session; nothing happens when there is none."""
         with self._lock:
             self._open.pop(_digest(secret), None)
+
+
+def _is_valid(connection: sa.Connection, token: str) -> bool:
+    try:
+        return find_bearer(connection, token) is not None
+    except Denied:
+        return False
 
 
 def _digest(secret: str) -> bytes:

@@ -24,6 +24,8 @@ tokens = sa.Table(
     sa.Column("revoked_ms", sa.BigInteger),
     sa.Column("scopes", sa.Text),  # names with commas; null: everything that the user may
     sa.Column("endpoints", sa.Text),  # the same; null: every endpoint
+    sa.Column("expires_ms", sa.BigInteger),  # null: it does not end
+    sa.Column("used_ms", sa.BigInteger),  # the last use, an hour behind at most
 )
 grants = sa.Table(
     "grants",

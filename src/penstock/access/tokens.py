@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from penstock.access.scopes import SCOPES, Scope, parse_scope
 from penstock.access.tables import tokens
 from penstock.access.users import User, find_user, get_user
-from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.clock import format_ms, now_ms
+from penstock.base.errors import Denied, Invalid, NotFound
 from penstock.base.store.events import record_event
 
 PREFIX = "penstock_"
@@ -38,6 +38,12 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     revoked_ms: int | None
     scopes: tuple[Scope, ...] | None = None
     endpoints: tuple[str, ...] | None = None
+    expires_ms: int | None = None
+    used_ms: int | None = None
+
+    def is_over(self, time_ms: int) -> bool:
+        """Say whether it has ended by itself."""
+        return self.expires_ms is not None and self.expires_ms <= time_ms
 
     def covers(self, scope: Scope, endpoint: str | None) -> bool:
         """Say whether it may be used for this; `endpoint` None is the process as a whole."""
@@ -60,12 +66,14 @@ def create_token(
     *,
     scopes: Sequence[Scope] = (),
     endpoints: Sequence[str] = (),
+    expires_ms: int | None = None,
 ) -> tuple[Token, str]:
     """Make a token for a user and return it with its text, which is told this once.
 
     Args:
         scopes: what it is narrowed to; nothing is everything that the user may.
         endpoints: where; nothing is everywhere.
+        expires_ms: when it ends; None: when it is revoked.
 
     Raises:
         NotFound: there is no such user.
@@ -88,6 +96,7 @@ def create_token(
         revoked_ms=None,
         scopes=tuple(dict.fromkeys(scopes)) or None,
         endpoints=tuple(dict.fromkeys(endpoints)) or None,
+        expires_ms=expires_ms,
     )
     secret = secrets.token_urlsafe(32)
     values = {
@@ -98,6 +107,8 @@ def create_token(
     }
     connection.execute(tokens.insert().values(**values))
     narrowed = f", only to {', '.join(token.scopes)}" if token.scopes else ""
+    if expires_ms is not None:
+        narrowed += f", until {format_ms(expires_ms)}"
     record_event(
         connection, "token.created", f"user:{user}", actor, f"made token {token.id} for {user}{narrowed}"
     )
@@ -142,7 +153,11 @@ def revoke_token(connection: sa.Connection, text: str, actor: str) -> Token:
 
 
 def find_bearer(connection: sa.Connection, text: str) -> Bearer | None:
-    """Return whom a token stands for, or None where it is wrong, revoked or its user is gone."""
+    """Return whom a token stands for, or None where it is wrong, revoked or its user is gone.
+
+    Raises:
+        Denied: it has ended.
+    """
     form = _FORM.match(text)
     if form is None:
         return None
@@ -151,7 +166,21 @@ def find_bearer(connection: sa.Connection, text: str) -> Bearer | None:
     if row is None or not hmac.compare_digest(str(row["secret_hash"]), _hash(form.group(2))):
         return None
     user = find_user(connection, str(row["user"]))
-    return None if user is None else Bearer(user, _token(row))
+    if user is None:
+        return None
+    token = _token(row)
+    if token.expires_ms is not None and token.is_over(now_ms()):
+        raise Denied(
+            f"token {token.id} of {user.name} ended on {format_ms(token.expires_ms)}",
+            code="auth.expired",
+            hint=f"penstock token create {user.name}",
+        )
+    return Bearer(user, token)
+
+
+def note_use(connection: sa.Connection, token: Token) -> None:
+    """Note that a token is used now."""
+    connection.execute(tokens.update().where(tokens.c.id == token.id).values(used_ms=now_ms()))
 
 
 def _hash(secret: str) -> str:

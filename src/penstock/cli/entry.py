@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-from penstock import __version__
-
 
 def main() -> None:
-    """Print the version when that alone is asked, which programs do often; else run the command line."""
+    """Print version, commit and schema when that alone is asked, which programs do often; else run the command line."""
     if sys.argv[1:] in (["--version"], ["-V"]):
+        from penstock import __version__
+        from penstock.base.store.build import told_build
+
         try:
-            os.write(1, f"{__version__}\n".encode())
+            os.write(1, f"{told_build(__version__)}\n".encode())
         except OSError as error:
             sys.exit(f"error: standard output: {error.strerror}")
         return

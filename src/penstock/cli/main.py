@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from penstock import __version__
 from penstock.base.errors import PenstockError, is_panic, told_of_system
 from penstock.cli.catalogue import Catalogue
 from penstock.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Session, exit_code, report_error
@@ -22,11 +21,28 @@ COLLECT_AFTER = 50_000
 COMPLETE = "_PENSTOCK_COMPLETE"  # set by the script of `penstock completion`: what the shell wants to know
 
 
+def _tell_version(context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not context.resilient_parsing:
+        from penstock import __version__
+        from penstock.base.store.build import told_build
+
+        click.echo(told_build(__version__))
+        context.exit()
+
+
 @click.command(
     cls=Catalogue,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.version_option(__version__, "-V", "--version", message="%(version)s")
+@click.option(
+    "-V",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version, the commit and the schema, then exit.",
+)
 @click.option("-C", "--cd", "directory", type=click.Path(path_type=Path), default=Path(), help="Run in DIR.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print more, and tracebacks of defects.")

@@ -134,10 +134,9 @@ def _certificates(project: Project, ports: dict[str, int]) -> list[Check]:
     from urllib.parse import urlsplit
 
     from penstock.base.clock import now_ms
-    from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.http.validity import find_doubts_at
     from penstock.project.checks import Check
-    from penstock.serving.workers import list_workers
+    from penstock.serving.workers import list_alive
 
     asked = {("127.0.0.1", port): f"the {name} at port {port}" for name, port in ports.items()}
     file = project.places.store_file
@@ -146,7 +145,7 @@ def _certificates(project: Project, ports: dict[str, int]) -> list[Check]:
             suppress(PenstockError),
             project.database.read() as connection,
         ):  # the check of the store has told it
-            for one in list_workers(connection, now_ms() - WORKER_ALIVE_MS):
+            for one in list_alive(connection, now_ms()):
                 url = urlsplit(one.url)
                 if url.scheme == "https" and url.hostname and url.port and one.host == socket.gethostname():
                     asked.setdefault((url.hostname, url.port), f"the model server at {one.url}")

@@ -47,6 +47,7 @@ CODES: dict[str, HTTPStatus] = {
     "serving.deadline": HTTPStatus.GATEWAY_TIMEOUT,
     "auth.required": HTTPStatus.UNAUTHORIZED,
     "auth.wrong": HTTPStatus.UNAUTHORIZED,
+    "auth.expired": HTTPStatus.UNAUTHORIZED,
 }
 """Cases whose status is more exact than their cause's."""
 

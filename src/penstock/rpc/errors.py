@@ -36,6 +36,7 @@ CODES: dict[str, Any] = {
     "serving.deadline": Code.DEADLINE_EXCEEDED,
     "auth.required": Code.UNAUTHENTICATED,
     "auth.wrong": Code.UNAUTHENTICATED,
+    "auth.expired": Code.UNAUTHENTICATED,
 }
 """Cases whose status is more exact than their cause's."""
 CODE_KEY, HINT_KEY = "penstock-error-code", "penstock-error-hint-bin"

@@ -21,7 +21,8 @@ import msgspec
 from penstock.base.clock import now_ms
 from penstock.base.numbers import storable
 from penstock.base.store.connection import open_store
-from penstock.base.store.head import HEAD, SCRIPT
+from penstock.base.store.head import HEAD
+from penstock.base.store.script import SCRIPT
 from penstock.records.limits import MAX_EXPERIMENT_NAME, MAX_PARAM_VALUE, MAX_TAG_VALUE
 from penstock.tracking.entities import NAME_TAG, MetricPoint, Run, RunStatus, StageRecord
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -196,3 +197,23 @@ def test_the_only_endpoint_needs_no_name_and_an_unknown_one_is_told(world: World
     with pytest.raises(Invalid, match="2 endpoints"):
         only_endpoint(empty.project)
     empty.project.close()
+
+
+def test_a_report_to_hand_on_has_no_value_of_a_redacted_column(world: World) -> None:
+    with_secrets = report_endpoint(world.project, "delay", now_ms() - 3 * 3_600_000)
+    assert "'DL'" in with_secrets.features.features[0].sentence + str(with_secrets.features)  # type: ignore[union-attr]
+    world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {redact: [carrier]}}"))
+    world.deploy(1, 2)
+    try:
+        report = report_endpoint(world.project, "delay", now_ms() - 3 * 3_600_000)
+        carrier = next(one for one in report.features.features if one.name == "carrier")  # type: ignore[union-attr]
+        assert carrier.psi is not None and carrier.bars
+        for said in (
+            render_endpoint(report),
+            endpoint_markdown(report),
+            msgspec.json.encode(report).decode(),
+        ):
+            assert "AA" not in said and ">DL<" not in said and '"DL"' not in said
+    finally:
+        world.policy(POLICY)
+        world.deploy(1, 2)

@@ -12,6 +12,7 @@ from flows.production.endpoints import World
 from penstock import __version__
 from penstock.base.clock import now_ms
 from penstock.base.git import Git
+from penstock.base.store.build import told_build
 from penstock.flows.production.controlling.newer_data import newer_data
 from penstock.flows.production.controlling.retraining import FRUITLESS, Retraining
 from penstock.flows.production.watching import Observation, observe
@@ -197,7 +198,7 @@ def test_it_finds_penstock_where_nobody_activated_its_environment(
     bench.consider("penstock --version >&2; exit 7")
     bench.finish()
     (failed,) = bench.world.events("retrain.failed")
-    assert failed.summary == f"the retraining ended with 7: {__version__}"
+    assert failed.summary == f"the retraining ended with 7: {told_build(__version__)}"
 
 
 def test_a_command_that_fails_or_makes_nothing_is_told_with_its_last_words(bench: Bench) -> None:

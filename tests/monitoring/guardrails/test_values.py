@@ -65,3 +65,13 @@ def test_what_is_not_limited_is_not_told_and_few_rows_are_not_judged(reference: 
     assert judged(reference, table(rng, 100)) == []
     with pytest.raises(ValueError, match="at least one"):
         ValuesLimit(missing_max=None, wrong_type_max=None, out_of_range_max=None, unseen_max=None)
+
+
+def test_the_range_of_what_is_redacted_is_not_told(reference: Profile) -> None:
+    usual = table(np.random.default_rng(4), 1000)
+    live = window(features=Profile.of({**usual, "wind": np.full(1000, 1e6)}))
+    limit = ValuesLimit(features=["wind"])
+    (told,), (hidden,) = (list(judge_values(limit, live, reference, names)) for names in ((), ("wind",)))
+    assert "are outside of 0" in told.sentence
+    assert "are outside of the reference's range" in hidden.sentence
+    assert told.observed == hidden.observed

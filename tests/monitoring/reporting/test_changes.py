@@ -48,6 +48,27 @@ def report() -> TableReport:
     return compare_profiles(Profile.of(table(0)), Profile.of(now), ("before.csv", "now.csv"))
 
 
+def test_no_value_of_a_redacted_column_is_told_and_its_distance_is() -> None:
+    rng = np.random.default_rng(3)
+    before = {
+        "iban": rng.choice(["DE-SECRET", "AT-SECRET"], N, p=[0.9, 0.1]),
+        "pay": rng.normal(51234.5, 3, N),
+    }
+    now = {"iban": rng.choice(["DE-SECRET", "FR-SECRET"], N, p=[0.2, 0.8]), "pay": rng.normal(51239.5, 3, N)}
+    names, tables = ("before", "now"), (Profile.of(before), Profile.of(now))
+    plain = compare_profiles(*tables, names)
+    hidden = compare_profiles(*tables, names, redacted=("iban", "pay"))
+    for one in (plain, hidden):
+        said = msgspec.json.encode(one).decode() + render_tables(one) + tables_markdown(one)
+        assert ("SECRET" in said) is (one is plain)
+        assert ("5123" in said) is (one is plain)
+    for name in ("iban", "pay"):
+        shown, kept = feature(plain, name), feature(hidden, name)
+        assert (kept.state, kept.psi, len(kept.bars)) == (shown.state, shown.psi, len(shown.bars))
+    assert feature(hidden, "iban").sentence.startswith("value ")
+    assert "deviations" in feature(hidden, "pay").sentence
+
+
 def feature(report: TableReport, name: str) -> FeatureChange:
     return next(one for one in report.features if one.name == name)
 

@@ -1,8 +1,3 @@
-"""The schema that this program knows: its number, which is its last migration's, and where its script is."""
+"""The number of the schema that this program knows, which is its last migration's."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
-HEAD = "0016"
-SCRIPT = Path(__file__).parent / "migrations" / "sqlite.sql"
+HEAD = "0017"

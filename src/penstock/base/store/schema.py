@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.store.database import Database
-from penstock.base.store.head import SCRIPT
+from penstock.base.store.script import SCRIPT
 
 POSTGRESQL_SCRIPT = SCRIPT.with_name("postgresql.sql")
 

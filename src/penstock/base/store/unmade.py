@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
-from penstock.base.store.head import SCRIPT
+from penstock.base.store.script import SCRIPT
 
 
 class UnmadeDatabase(Database):

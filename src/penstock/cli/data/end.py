@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from penstock import __version__
 from penstock.base.errors import NotARepository
 from penstock.cli.data.targets import opened
 from penstock.cli.output import Session, json_option, pass_session, require_yes
@@ -44,8 +43,14 @@ def destroy(session: Session, force: bool, drop_kept: bool) -> None:
 @pass_session
 def version(session: Session) -> None:
     """Show versions, the system, and what works in this repository."""
+    from penstock import __version__
+    from penstock.base.store.build import describe_build, told_build
+
+    number, commit, schema = describe_build(__version__)
     facts: dict[str, Any] = {
-        "penstock": __version__,
+        "penstock": number,
+        "commit": commit or None,
+        "schema": schema,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
@@ -61,7 +66,10 @@ def version(session: Session) -> None:
             }
     except NotARepository:
         pass
-    lines = [f"Penstock version: {__version__}", f"Platform: Python {facts['python']} on {facts['platform']}"]
+    lines = [
+        f"Penstock version: {told_build(__version__)}",
+        f"Platform: Python {facts['python']} on {facts['platform']}",
+    ]
     if "root" in facts:
         lines += [
             f"Repository: {facts['root']} ({facts['scm'] or 'no scm'})",

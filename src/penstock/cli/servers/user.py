@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.servers.ending import End
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def user_list(session: Session, store: str | None) -> None:
     """List users."""
     from penstock.access.tokens import list_tokens
     from penstock.access.users import list_users
+    from penstock.base.clock import now_ms
 
     with _project(session, store) as project, project.database.read() as connection:
         users, tokens = list_users(connection), list_tokens(connection)
@@ -105,7 +107,10 @@ def user_list(session: Session, store: str | None) -> None:
             "name": one.name,
             "role": one.role,
             "has_password": one.password_hash is not None,
-            "tokens": sum(token.user == one.name and token.revoked_ms is None for token in tokens),
+            "tokens": sum(
+                token.user == one.name and token.revoked_ms is None and not token.is_over(now_ms())
+                for token in tokens
+            ),
         }
         for one in users
     ]
@@ -252,11 +257,23 @@ def token() -> None:
 @click.option(
     "--endpoint", "endpoints", multiple=True, help="Narrow its scopes to this endpoint; may be repeated."
 )
+@click.option(
+    "--expires",
+    "expires_ms",
+    type=End(),
+    metavar="TIME",
+    help="When it ends: 12h, 90d, or a date or time (UTC where it says nothing else). By default when it is revoked.",
+)
 @_store_option
 @json_option
 @pass_session
 def token_create(
-    session: Session, name: str, scopes: tuple[str, ...], endpoints: tuple[str, ...], store: str | None
+    session: Session,
+    name: str,
+    scopes: tuple[str, ...],
+    endpoints: tuple[str, ...],
+    expires_ms: int | None,
+    store: str | None,
 ) -> None:
     """Make a token for a user and print it; it cannot be shown again.
 
@@ -265,10 +282,13 @@ def token_create(
     from penstock.access.scopes import SCOPES_OF_ROLE, parse_scope
     from penstock.access.tokens import create_token
     from penstock.access.users import get_user
+    from penstock.base.clock import format_ms
 
     wanted = tuple(parse_scope(one) for one in scopes)
     with _project(session, store) as project, project.database.write() as connection:
-        made, text = create_token(connection, name, project.actor, scopes=wanted, endpoints=endpoints)
+        made, text = create_token(
+            connection, name, project.actor, scopes=wanted, endpoints=endpoints, expires_ms=expires_ms
+        )
         role = get_user(connection, name).role
     for scope in wanted:
         if scope not in SCOPES_OF_ROLE[role]:
@@ -276,8 +296,9 @@ def token_create(
                 f"warning: {name} is {role}, and {scope} needs more: the token opens it only for models where {name} is "
                 "granted that (penstock user grant)"
             )
-    session.note(f"Token {made.id} of {name}; it is shown this once:")
-    session.emit({"id": made.id, "user": name, "token": text}, text)
+    until = "" if expires_ms is None else f", until {format_ms(expires_ms)}"
+    session.note(f"Token {made.id} of {name}{until}; it is shown this once:")
+    session.emit({"id": made.id, "user": name, "token": text, "expires_ms": expires_ms}, text)
 
 
 @token.command("list")
@@ -301,14 +322,19 @@ def token_list(session: Session, name: str | None, store: str | None) -> None:
             " ".join(one.scopes or ("everything",))
             + (f" on {' '.join(one.endpoints)}" if one.endpoints else ""),
             format_ms(one.created_ms),
-            "" if one.revoked_ms is None else format_ms(one.revoked_ms),
+            *(
+                "" if moment is None else format_ms(moment)
+                for moment in (one.used_ms, one.expires_ms, one.revoked_ms)
+            ),
         )
         for one in found
     ]
     session.emit(
         msgspec.to_builtins(found),
         lambda: render_table(
-            rows, ("id", "user", "for", "made", "revoked"), none="No tokens yet: penstock token create NAME"
+            rows,
+            ("id", "user", "for", "made", "last used", "ends", "revoked"),
+            none="No tokens yet: penstock token create NAME",
         ),
     )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Conflict, Corrupt, PenstockError, Refused
+from penstock.base.errors import Conflict, Corrupt, Denied, PenstockError, Refused, Unavailable
 from penstock.base.signing import PublicKey
 from penstock.base.store.events import record_event
 from penstock.flows.models.evidence.refusals import last_said, standing
@@ -247,10 +247,13 @@ def require_intact(project: Project, version: ModelVersion) -> None:
 
     Raises:
         Refused: one is missing or another.
+        Unavailable, Denied: they cannot be read, so nothing was compared.
     """
     try:
         for file in version.manifest.files:
             project.artifacts.check(file.sha256)
+    except (Denied, Unavailable) as error:
+        raise unread_files(version, error) from error
     except PenstockError as error:
         raise Refused(
             f"the files of {version.ref} are not those that were judged: {error.message}",
@@ -259,6 +262,17 @@ def require_intact(project: Project, version: ModelVersion) -> None:
             model=version.model,
             version=version.number,
         ) from None
+
+
+def unread_files(version: ModelVersion, error: Denied | Unavailable) -> PenstockError:
+    """Make the error for files that the artifact store does not hand out now, which says nothing of what they are."""
+    return type(error)(
+        f"the files of {version.ref} cannot be read, so they were not compared with what was registered: {error.message}",
+        code=error.code,
+        hint="check that the artifact store can be reached (penstock doctor), then run the same command again",
+        model=version.model,
+        version=version.number,
+    )
 
 
 def adopt_verdict(project: Project, version: ModelVersion) -> Verdict:

@@ -11,9 +11,9 @@ from functools import partial
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.errors import NotFound, PenstockError
+from penstock.base.errors import Denied, NotFound, PenstockError, Unavailable
 from penstock.flows.models.documents import load_statement
-from penstock.flows.models.proving import VerdictRule
+from penstock.flows.models.proving import VerdictRule, unread_files
 from penstock.project.project import Project
 from penstock.registry.documents.origins import by_reason, unknowns
 from penstock.registry.documents.slsa import examine_provenance
@@ -63,6 +63,7 @@ def verify_versions(project: Project, reference: str | None = None) -> list[Vers
 
     Raises:
         NotFound: there is no such version.
+        Unavailable, Denied: files cannot be read, which says nothing of what they are.
     """
     rule = VerdictRule.of(project)
     with project.database.read() as connection:
@@ -99,6 +100,8 @@ def _doubts(version: ModelVersion, origin: Proof) -> Iterator[str]:
 def _origin(connection: sa.Connection, project: Project, version: ModelVersion) -> Proof:
     try:
         statement = load_statement(project, version)
+    except (Denied, Unavailable) as error:
+        raise unread_files(version, error) from error
     except PenstockError as error:
         return Proof("damaged", f"its signed origin cannot be read: {error.message}")
     return examine_provenance(statement, version, project.keys.trusted, partial(was_called, connection))
@@ -113,6 +116,8 @@ def _damaged_files(project: Project, version: ModelVersion) -> Iterator[Damage]:
     for file in version.manifest.files:
         try:
             project.artifacts.check(file.sha256)
+        except (Denied, Unavailable) as error:
+            raise unread_files(version, error) from error
         except PenstockError as error:
             yield Damage(file.path, error.message)
     origin = version.provenance
@@ -130,6 +135,8 @@ def _damaged_files(project: Project, version: ModelVersion) -> Iterator[Damage]:
                     version.source is None
                 ):  # of one whose files came from elsewhere they may never have been here
                     yield Damage(what, error.message)
+            except (Denied, Unavailable) as error:
+                raise unread_files(version, error) from error
             except PenstockError as error:
                 yield Damage(what, error.message)
 

@@ -74,7 +74,8 @@ def report_endpoint(project: Project, endpoint: str, since_ms: int) -> EndpointR
         limits = [entry.drift for entry in settings.guardrails if entry.drift is not None]
         current = merge_windows(live).features
         names = (f"training of version {revision.stable}", "live")
-        features = compare_profiles(reference, current, names, limits[0] if limits else DriftLimit())
+        limit = limits[0] if limits else DriftLimit()
+        features = compare_profiles(reference, current, names, limit, settings.monitor.redacted)
         note = f"What version {revision.stable} was asked, over all of this time, against its training."
     told = [one.name for one in features.features[:20]] if features is not None else []
     return EndpointReport(

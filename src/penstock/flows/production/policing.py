@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
+import sqlalchemy as sa
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Conflict, NotFound, PenstockError
@@ -97,8 +98,16 @@ def apply_policies(project: Project, changes: list[PolicyChange]) -> list[Policy
 def list_unguarded(database: Database) -> list[str]:
     """Return the deployed endpoints that no policy watches, as all of a store from before policies stood in it."""
     with database.read() as connection:
-        held = list_policies(connection)
-        return [one.endpoint for one in list_endpoints(connection) if one.endpoint not in held]
+        return [name for name, policy in _readable_policies(connection).items() if policy is None]
+
+
+def _readable_policies(connection: sa.Connection) -> dict[str, Policy | None]:
+    """Return the policies of deployed endpoints; one that cannot be read is told where it is judged."""
+    found: dict[str, Policy | None] = {}
+    for one in list_endpoints(connection):
+        with suppress(msgspec.ValidationError, ValueError):
+            found[one.endpoint] = find_policy(connection, one.endpoint)
+    return found
 
 
 def compare_file(project: Project) -> dict[str, str]:
@@ -108,14 +117,9 @@ def compare_file(project: Project) -> dict[str, str]:
     """
     if not (project.root / SETTINGS_FILE).is_file():
         return {}
-    held: dict[str, Policy | None] = {}
     with project.database.read() as connection:
         names = [one.endpoint for one in list_endpoints(connection)]
-        for name in names:
-            with suppress(
-                msgspec.ValidationError, ValueError
-            ):  # what cannot be read is told where it is judged
-                held[name] = find_policy(connection, name)
+        held = _readable_policies(connection)
     told = {}
     for name, policy in held.items():
         body = policy_in_file(project, name)

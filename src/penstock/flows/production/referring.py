@@ -6,6 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.errors import PenstockError
+from penstock.monitoring.guardrails.judgeable import obstacles
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import Profile
@@ -25,7 +26,7 @@ def refer(
     settings: EndpointSettings,
     problems: list[str],
 ) -> Traffic:
-    """Add what the version was like when it passed its gate; a profile that is lost is a problem."""
+    """Add what the version was like when it passed its gate; a profile that is lost is a problem where it is needed."""
     profile, kept, separation, problem = None, None, None, ""
     try:
         profile = _profile(project, version.profile_digest)
@@ -33,7 +34,8 @@ def refer(
             kept, separation = rows_of(profile), separation_of(profile)
     except PenstockError as error:
         problem = f"the reference profile of {version.ref} cannot be read: {error.message}"
-        problems.append(problem)
+        if _needs_profile(settings):
+            problems.append(problem)
     answered = traffic.recent.outputs if traffic.recent else None
     reference = Reference(
         profile=profile,
@@ -45,13 +47,20 @@ def refer(
         separation=separation,
     )
     redacted = settings.monitor.redacted
-    left_out = tuple(name for name in (kept.column_names if kept else ()) if is_redacted(name, redacted))
+    known = {*(profile.column_names if profile else ()), *(kept.column_names if kept else ())}
+    left_out = tuple(sorted(name for name in known if is_redacted(name, redacted)))
     return msgspec.structs.replace(traffic, reference=reference, left_out=left_out)
 
 
 def needs_rows(settings: EndpointSettings) -> bool:
     """Whether anything is judged on whole rows; else they are not read."""
     return any(entry.needs_rows for entry in settings.guardrails)
+
+
+def _needs_profile(settings: EndpointSettings) -> bool:
+    nothing = Reference(problem="away")
+    asked = (obstacles(entry, nothing, is_canary=False) for entry in settings.guardrails)
+    return any(why == "no_reference" for against in asked for _, why, _ in against)
 
 
 def _held_out_rows(connection: sa.Connection, version: ModelVersion) -> int | None:

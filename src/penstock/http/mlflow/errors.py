@@ -41,6 +41,7 @@ CASES: dict[str, tuple[str, HTTPStatus]] = {
     "http.defect": ("INTERNAL_ERROR", HTTPStatus.INTERNAL_SERVER_ERROR),
     "auth.required": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
     "auth.wrong": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
+    "auth.expired": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
 }
 """Cases that say more than their cause."""
 WORDS = (

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, genera
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from penstock.base.store.build import BUILD_LABELS, describe_build
 from penstock.base.web.deliveries import Deliveries
 from penstock.flows.production.controlling.health import ControllerHealth, Watched
 from penstock.flows.production.looks import EndpointLook, RouteLook
@@ -49,8 +50,8 @@ class JudgementMetrics:
         CertificateMetrics(self._registry).tell(ends)
         self._registry.register(WebhookMetrics(outboxes))
         ProcessCollector(registry=self._registry)
-        info = Gauge("penstock_build_info", "The running version.", ("version",), registry=self._registry)
-        info.labels(version).set(1)
+        info = Gauge("penstock_build_info", "The running version.", BUILD_LABELS, registry=self._registry)
+        info.labels(*describe_build(version)).set(1)
         self._registry.register(_Judgement(controller))
 
     def render(self) -> bytes:

@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from penstock.base.errors import PenstockError
+from penstock.base.store.build import BUILD_LABELS, describe_build
 from penstock.http.prometheus.certificates import CertificateMetrics
 from penstock.serving.codecs import InferResponse
 from penstock.serving.dataplane import DataPlane
@@ -140,11 +141,11 @@ class InferenceMetrics:
         info = Gauge(
             "penstock_build_info",
             "The running version.",
-            ("version",),
+            BUILD_LABELS,
             registry=self.registry,
             multiprocess_mode="max",
         )
-        info.labels(version).set(1)
+        info.labels(*describe_build(version)).set(1)
         self._exposed.register(_Deployments(dataplane))
         self._recording: _SharedRecording | None = None
         if folder is None:

@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from penstock.base.errors import Conflict
+from penstock.base.store.build import BUILD_LABELS, describe_build
 from penstock.serving.told.current import Current
 
 Registry = CollectorRegistry
@@ -133,8 +134,8 @@ def _waiting(seen: Counted) -> list[Metric]:
 
 
 def _build(version: str) -> Metric:
-    build = GaugeMetricFamily("penstock_build_info", "The running version.", labels=("version",))
-    build.add_metric((version,), 1)
+    build = GaugeMetricFamily("penstock_build_info", "The running version.", labels=BUILD_LABELS)
+    build.add_metric(describe_build(version), 1)
     return build
 
 

@@ -152,7 +152,7 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
     of_rows = entry.values or entry.drift
     window = None if of_rows is None else traffic.holding(of_rows.min_rows)
     if entry.values is not None and window is not None and profile is not None:
-        return list(judge_values(entry.values, window, profile))
+        return list(judge_values(entry.values, window, profile, traffic.left_out))
     if entry.drift is not None and window is not None and profile is not None:
         is_compared = window is traffic.holding(traffic.drifts_of)
         return list(judge_drift(entry.drift, window, profile, traffic.drifts if is_compared else None))

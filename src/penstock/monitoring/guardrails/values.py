@@ -6,7 +6,7 @@ at one in a million, since a controller looks at every moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -56,8 +56,13 @@ class _Share(NamedTuple):
         return (self.observed - self.expected) / max(self.limit, 1e-9)
 
 
-def judge_values(limit: ValuesLimit, window: Window, profile: Profile) -> Iterator[Finding]:
-    """Judge every covered feature: a finding for each share over its limit or nearly so, else for the nearest."""
+def judge_values(
+    limit: ValuesLimit, window: Window, profile: Profile, left_out: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Judge every covered feature: a finding for each share over its limit or nearly so, else for the nearest.
+
+    No value of what is `left_out` is told.
+    """
     current = window.features
     if current.row_count < limit.min_rows:
         return
@@ -65,7 +70,7 @@ def judge_values(limit: ValuesLimit, window: Window, profile: Profile) -> Iterat
         share
         for name in profile.column_names
         if limit.covers(name)
-        for share in _shares(name, limit, profile, current)
+        for share in _shares(name, limit, profile, current, is_hidden=name in left_out)
     ]
     worst: dict[str, _Share] = {}
     for share in found:
@@ -78,7 +83,9 @@ def judge_values(limit: ValuesLimit, window: Window, profile: Profile) -> Iterat
         yield _finding(one, limit, window)
 
 
-def _shares(name: str, limit: ValuesLimit, profile: Profile, current: Profile) -> Iterator[_Share]:
+def _shares(
+    name: str, limit: ValuesLimit, profile: Profile, current: Profile, *, is_hidden: bool
+) -> Iterator[_Share]:
     before, now = profile.column(name), current.column(name)
     rows = current.row_count
     of_another = now is not None and type(now) is not type(before)
@@ -100,7 +107,8 @@ def _shares(name: str, limit: ValuesLimit, profile: Profile, current: Profile) -
         and isinstance(now, NumberColumn)
     ):
         beyond, doubt = _beyond(before, now)
-        words = f"outside of {before.low:g} to {before.high:g}"
+        span = "the reference's range" if is_hidden else f"{before.low:g} to {before.high:g}"
+        words = f"outside of {span}"
         yield _Share(name, "out_of_range", words, beyond, 0.0, limit.out_of_range_max, count, doubt)
     if limit.unseen_max is not None and isinstance(before, TextColumn) and isinstance(now, TextColumn):
         ratios = unseen_ratios(before, now)

@@ -17,6 +17,7 @@ from penstock.base.numbers import counted
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.guardrails.drift import excess_of, is_over_limit
 from penstock.monitoring.profile import ColumnProfile, NumberColumn, Profile, TextColumn
+from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import DriftLimit
 
 State = Literal["drifted", "unsure", "steady", "new", "gone", "retyped", "empty"]
@@ -126,12 +127,19 @@ def compare_profiles(
     current: Profile,
     names: tuple[str, str] = ("reference", "current"),
     limit: DriftLimit | None = None,
+    redacted: tuple[str, ...] = (),
 ) -> TableReport:
-    """Return what changed from `reference` to `current`, whose names are `names`."""
+    """Return what changed from `reference` to `current`, whose names are `names`.
+
+    Of columns that are `redacted` the distances are told and no value: texts and bars are numbered.
+    """
     limit = limit or DriftLimit()
     drifts = {one.feature: one for one in compare(reference, current)}
     both = sorted({*reference.column_names, *current.column_names})
-    found = [_change(name, reference, current, drifts.get(name), limit) for name in both]
+    found = [
+        _change(name, reference, current, drifts.get(name), limit, is_hidden=is_redacted(name, redacted))
+        for name in both
+    ]
     found.sort(key=lambda one: (ORDER.index(one.state), -one.excess, one.name))
     return TableReport(
         reference_name=names[0],
@@ -145,7 +153,13 @@ def compare_profiles(
 
 
 def _change(
-    name: str, reference: Profile, current: Profile, drift: FeatureDrift | None, limit: DriftLimit
+    name: str,
+    reference: Profile,
+    current: Profile,
+    drift: FeatureDrift | None,
+    limit: DriftLimit,
+    *,
+    is_hidden: bool,
 ) -> FeatureChange:
     before, now = reference.column(name), current.column(name)
     excess = excess_of(drift, limit) if drift is not None else 0.0
@@ -156,7 +170,7 @@ def _change(
     return FeatureChange(
         name=name,
         state=state,
-        sentence=_sentence(state, drift, reference, current, name),
+        sentence=_sentence(state, drift, reference, current, name, is_hidden=is_hidden),
         psi=told.psi if told else None,
         ks=told.ks if told else None,
         noise=told.noise if told else None,
@@ -165,9 +179,9 @@ def _change(
         jensen_shannon=told.jensen_shannon if told else None,
         chi_square=told.chi_square if told else None,
         excess=excess,
-        reference=_summary(before, reference.missing_ratio(name)),
-        current=_summary(now, current.missing_ratio(name)),
-        bars=_bars(before, now),
+        reference=_summary(before, reference.missing_ratio(name), is_hidden=is_hidden),
+        current=_summary(now, current.missing_ratio(name), is_hidden=is_hidden),
+        bars=_bars(before, now, is_hidden=is_hidden),
     )
 
 
@@ -190,7 +204,13 @@ def _has_too_few(drift: FeatureDrift, limit: DriftLimit) -> bool:
 
 
 def _sentence(
-    state: State, drift: FeatureDrift | None, reference: Profile, current: Profile, name: str
+    state: State,
+    drift: FeatureDrift | None,
+    reference: Profile,
+    current: Profile,
+    name: str,
+    *,
+    is_hidden: bool,
 ) -> str:
     if state == "retyped":
         words = {NumberColumn: "numbers", TextColumn: "text"}
@@ -202,7 +222,7 @@ def _sentence(
         return "had no value before"
     if state == "empty" or drift is None:
         return "has no values"
-    parts = [_moved(reference.column(name), current.column(name))]
+    parts = [_moved(reference.column(name), current.column(name), is_hidden=is_hidden)]
     if abs(drift.missing_ratio_current - drift.missing_ratio_reference) >= 0.005:
         parts.append(
             f"missing {drift.missing_ratio_reference:.1%} before and {drift.missing_ratio_current:.1%} now"
@@ -216,11 +236,13 @@ def _sentence(
     return told or ("as before" if state == "steady" else "its values are spread otherwise than before")
 
 
-def _moved(before: ColumnProfile | None, now: ColumnProfile | None) -> str:
+def _moved(before: ColumnProfile | None, now: ColumnProfile | None, *, is_hidden: bool) -> str:
     """Say how a column moved: by its mean in deviations, or by the text whose share changed most."""
     if isinstance(before, NumberColumn) and isinstance(now, NumberColumn):
         scale = before.deviation
         moved = now.mean - before.mean
+        if is_hidden:
+            return f"its mean moved by {moved / scale:+.2f} deviations" if scale > 0 else ""
         if scale > 0 and abs(moved) >= 0.05 * scale:
             return f"mean {short(before.mean)} before and {short(now.mean)} now ({moved / scale:+.2f} deviations)"
         if scale > 0 and abs(now.deviation / scale - 1) >= 0.1:
@@ -229,14 +251,17 @@ def _moved(before: ColumnProfile | None, now: ColumnProfile | None) -> str:
             return f"always {short(before.mean)} before, and a mean of {short(now.mean)} now"
         return ""
     if isinstance(before, TextColumn) and isinstance(now, TextColumn):
-        bars = _bars(before, now)
+        bars = _bars(before, now, is_hidden=is_hidden)
         most = max(bars, key=lambda one: abs(one.current - one.reference), default=None)
         if most is not None and abs(most.current - most.reference) >= 0.005:
-            return f"{most.label!r} {most.reference:.1%} before and {most.current:.1%} now"
+            label = most.label if is_hidden else repr(most.label)
+            return f"{label} {most.reference:.1%} before and {most.current:.1%} now"
     return ""
 
 
-def _summary(column: ColumnProfile | None, missing_ratio: float) -> Summary:
+def _summary(column: ColumnProfile | None, missing_ratio: float, *, is_hidden: bool) -> Summary:
+    if is_hidden and isinstance(column, NumberColumn) and column.count:
+        return Summary(kind="number", count=column.count, missing_ratio=missing_ratio)
     if isinstance(column, NumberColumn) and column.count:
         low, middle, high = (float(one) for one in column.sketch.quantiles([0.25, 0.5, 0.75]))
         return Summary(
@@ -256,8 +281,15 @@ def _summary(column: ColumnProfile | None, missing_ratio: float) -> Summary:
     return Summary(kind="absent", missing_ratio=missing_ratio)
 
 
-def _bars(before: ColumnProfile | None, now: ColumnProfile | None) -> tuple[Bar, ...]:
+def _bars(before: ColumnProfile | None, now: ColumnProfile | None, *, is_hidden: bool) -> tuple[Bar, ...]:
     """Return both distributions over the same bars; those of one alone where the other is of another kind."""
+    bars = _shown_bars(before, now)
+    if not is_hidden:
+        return bars
+    return tuple(Bar(f"value {at}", one.reference, one.current) for at, one in enumerate(bars, 1))
+
+
+def _shown_bars(before: ColumnProfile | None, now: ColumnProfile | None) -> tuple[Bar, ...]:
     numbers = [one for one in (before, now) if isinstance(one, NumberColumn) and one.count]
     texts = [one for one in (before, now) if isinstance(one, TextColumn) and one.count]
     if numbers and not texts:

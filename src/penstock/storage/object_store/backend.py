@@ -33,7 +33,6 @@ from penstock.storage.backend import (
     missing,
     replaced,
 )
-from penstock.storage.object_store.aws_profile import read_aws_profile
 from penstock.storage.object_store.errors import failure, is_not_allowed, is_place_missing, no_place, said
 from penstock.storage.object_store.parts_writer import (
     SINGLE_BYTES,
@@ -302,32 +301,17 @@ def _entry(key: str, found: Mapping[str, Any]) -> Entry:
 
 
 def open_s3(bucket: str, prefix: str, options: Options, url: str) -> ObjectStoreBackend:
-    """Open a bucket of S3 or anything that speaks it; `endpoint` in the options names another server."""
-    config = dict(options.config)
-    if config.get("endpoint"):
-        config.setdefault("virtual_hosted_style_request", False)
-        config.setdefault("region", "us-east-1")
-
-    def make(retry: Any) -> Any:
-        def build() -> Any:
-            return S3Store(
-                bucket,
-                prefix=prefix or None,
-                config=config,  # type: ignore[arg-type]
-                client_options=dict(options.client),  # type: ignore[arg-type]
-                retry_config=retry,
-            )
-
-        store = build()
-        if "access_key_id" not in store.config and "skip_signature" not in config:
-            home = Path("~/.aws").expanduser()  # the environment holds no key: the default profile is next
-            found = {**read_aws_profile(home / "config"), **read_aws_profile(home / "credentials")}
-            if found:
-                config.update(found | config)
-                store = build()
-        return store
-
-    return _open(make, url)
+    """Open a bucket of S3 or anything that speaks it."""
+    return _open(
+        lambda retry: S3Store(
+            bucket,
+            prefix=prefix or None,
+            config=dict(options.config),  # type: ignore[arg-type]
+            client_options=dict(options.client),  # type: ignore[arg-type]
+            retry_config=retry,
+        ),
+        url,
+    )
 
 
 def open_gcs(bucket: str, prefix: str, options: Options, url: str) -> ObjectStoreBackend:

@@ -16,8 +16,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from penstock.base.errors import Invalid
-from penstock.storage.object_store.aws_profile import read_aws_profile
+from penstock.storage.object_store.aws_profile import (
+    find_endpoint,
+    find_files,
+    find_profile,
+    read_aws_profile,
+)
 from penstock.storage.object_store.backend import Options
+from penstock.storage.object_store.variables import read_variables
 
 CONNECT_S = 20
 SILENT_S = 60  # DVC's; how long a store may say nothing
@@ -27,21 +33,27 @@ EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K
 EMULATOR_ENDPOINT = f"http://127.0.0.1:10000/{EMULATOR_ACCOUNT}"
 
 
-def s3_options(options: Mapping[str, str]) -> Options:
-    """Read the keys of an `s3://` remote."""
+def s3_options(options: Mapping[str, str], variables: Mapping[str, str] | None = None) -> Options:
+    """Read the keys of an `s3://` remote; what they do not say is looked for where AWS's own clients look."""
+    variables = read_variables() if variables is None else variables
     config: dict[str, Any] = {}
-    if {"profile", "configpath", "credentialpath"} & options.keys():
-        profile = options.get("profile", "default")
-        for name, default in (("configpath", "~/.aws/config"), ("credentialpath", "~/.aws/credentials")):
-            config.update(read_aws_profile(Path(options.get(name, default)).expanduser(), profile))
+    files = find_files(variables)
+    if is_named := bool({"profile", "configpath", "credentialpath"} & options.keys()):
+        files = (
+            Path(options.get("configpath", str(files[0]))).expanduser(),
+            Path(options.get("credentialpath", str(files[1]))).expanduser(),
+        )
+    profile = options.get("profile") or find_profile(variables)
+    has_key = "access_key_id" in options or "AWS_ACCESS_KEY_ID" in variables
+    if is_named or not (has_key or is_set(options, "allow_anonymous_login")):
+        for path in files:
+            config.update(read_aws_profile(path, profile))
     config.update(
         _renamed(
             options,
             access_key_id="access_key_id",
             secret_access_key="secret_access_key",
             session_token="session_token",
-            region="region",
-            endpointurl="endpoint",
             sse="server_side_encryption",
             sse_kms_key_id="sse_kms_key_id",
         )
@@ -51,14 +63,32 @@ def s3_options(options: Mapping[str, str]) -> Options:
         config["sse_customer_key_base64"] = options["sse_customer_key"]
     if is_set(options, "allow_anonymous_login"):
         config["skip_signature"] = True
-    if not is_set(options, "use_ssl", True) and "endpoint" in config:
-        config["endpoint"] = "http://" + str(config["endpoint"]).partition("://")[2]
-    return Options(config, _client(options, str(config.get("endpoint", ""))))
+    region = options.get("region") or variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION")
+    region = (
+        region or read_aws_profile(files[0], profile).get("region") or config.get("region") or "us-east-1"
+    )
+    config["region"] = region
+    endpoint = options.get("endpointurl") or find_endpoint(variables, files[0], profile, region) or ""
+    if endpoint and not is_set(options, "use_ssl", True):
+        endpoint = "http://" + endpoint.partition("://")[2]
+    if endpoint:
+        # By this name it wins over the variables, which obstore reads too.
+        config.update(aws_endpoint_url_s3=endpoint, virtual_hosted_style_request=False)
+    return Options(config, _client(options, endpoint))
 
 
-def gcs_options(options: Mapping[str, str]) -> Options:
-    """Read the keys of a `gs://` remote; `projectname` is needed only to make buckets, which is not done."""
+def gcs_options(options: Mapping[str, str], variables: Mapping[str, str] | None = None) -> Options:
+    """Read the keys of a `gs://` remote; `projectname` is needed only to make buckets, which is not done.
+
+    `STORAGE_EMULATOR_HOST` is where Google's own clients ask an emulator, without credentials.
+    """
+    variables = read_variables() if variables is None else variables
     config: dict[str, Any] = _renamed(options, credentialpath="service_account", endpointurl="base_url")
+    emulator = variables.get("STORAGE_EMULATOR_HOST", "")
+    if emulator and "base_url" not in config:
+        config["base_url"] = emulator if "://" in emulator else f"http://{emulator}"
+        if "service_account" not in config:
+            config["skip_signature"] = True
     if "service_account" in config:
         path = Path(config["service_account"]).expanduser()
         if not path.is_file():
@@ -70,14 +100,23 @@ def gcs_options(options: Mapping[str, str]) -> Options:
         config["service_account"] = str(path)
     if is_set(options, "allow_anonymous_login"):
         config["skip_signature"] = True
-    return Options(config, _client(options, str(config.get("base_url", ""))))
+    return Options(
+        config, _client(options, str(config.get("base_url") or variables.get("GOOGLE_BASE_URL", "")))
+    )
 
 
-def azure_options(options: Mapping[str, str]) -> Options:
-    """Read the keys of an `azure://` remote; what a connection string says yields to single keys."""
+def azure_options(options: Mapping[str, str], variables: Mapping[str, str] | None = None) -> Options:
+    """Read the keys of an `azure://` remote; what a connection string says yields to single keys.
+
+    Without keys `AZURE_STORAGE_CONNECTION_STRING` counts, as for Azure's own clients.
+    """
+    variables = read_variables() if variables is None else variables
     config: dict[str, Any] = {}
-    if "connection_string" in options:
-        config = parse_connection_string(options["connection_string"])
+    text = options.get("connection_string")
+    if text is None and not {"account_name", "account_key", "sas_token", "tenant_id"} & options.keys():
+        text = variables.get("AZURE_STORAGE_CONNECTION_STRING")
+    if text is not None:
+        config = parse_connection_string(text)
     config.update(
         _renamed(
             options,
@@ -100,7 +139,8 @@ def azure_options(options: Mapping[str, str]) -> Options:
                 code="storage.bad_options",
                 hint="penstock remote modify --local NAME account_key KEY",
             ) from None
-    return Options(config, _client(options, str(config.get("endpoint", ""))))
+    endpoint = variables.get("AZURE_STORAGE_ENDPOINT") or variables.get("AZURE_ENDPOINT") or ""
+    return Options(config, _client(options, str(config.get("endpoint", endpoint))))
 
 
 def parse_connection_string(text: str) -> dict[str, Any]:

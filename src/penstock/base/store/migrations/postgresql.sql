@@ -636,3 +636,6 @@ CREATE TABLE lost_labels (
 	CONSTRAINT pk_lost_labels PRIMARY KEY (endpoint, day_s, reason)
 );
 UPDATE alembic_version SET version_num='0016' WHERE alembic_version.version_num = '0015';
+ALTER TABLE tokens ADD COLUMN expires_ms BIGINT;
+ALTER TABLE tokens ADD COLUMN used_ms BIGINT;
+UPDATE alembic_version SET version_num='0017' WHERE alembic_version.version_num = '0016';

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0016');
+INSERT INTO "alembic_version" VALUES('0017');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -405,7 +405,7 @@ CREATE TABLE tokens (
 	user VARCHAR(255) NOT NULL, 
 	secret_hash VARCHAR(64) NOT NULL, 
 	created_ms BIGINT NOT NULL, 
-	revoked_ms BIGINT, scopes TEXT, endpoints TEXT, 
+	revoked_ms BIGINT, scopes TEXT, endpoints TEXT, expires_ms BIGINT, used_ms BIGINT, 
 	CONSTRAINT pk_tokens PRIMARY KEY (id), 
 	CONSTRAINT fk_tokens_user FOREIGN KEY(user) REFERENCES users (name)
 );
