@@ -21,6 +21,11 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     label_count: int = 0
 
 
+def _so_far(one: Finding) -> str:
+    """Say of a slice what it has: others say it in their own lines."""
+    return f" ({one.why_unjudged})" if one.kind == "slices" and one.why_unjudged else ""
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A canary's step. `next_percent` is None where nothing is planned: then people decide.
 
@@ -88,7 +93,7 @@ def progress_of(
         told = {"quality": step.label_count < settings.required_labels}
         told |= dict.fromkeys(("errors", "latency"), step.request_count < rollout.min_requests)
         waits += [
-            f"{one.kind} {one.name} not judged yet"
+            f"{one.kind} {one.name} not judged yet{_so_far(one)}"
             for one in unjudged
             if one.is_waiting and not told.get(one.kind)
         ]

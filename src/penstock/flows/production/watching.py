@@ -248,7 +248,8 @@ def look_at(
         time_ms,
         is_quick=known is not None,
     )
-    stable, canary, step = reading.stable(), reading.canary(), reading.step()
+    stable = reading.stable()
+    canary, step = reading.canary(stable.slices), reading.step()
     beside = reading.beside(stable.slices)
     problems: list[str] = []
     batch, batched = (known.batch, known.batch_findings) if known else (reading.batch(), ())
