@@ -168,7 +168,8 @@ def overview(
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         servers = states_by_place(workers, revision.endpoint, revision.number)
         try:
-            view = _view(latest_look(project, revision, looks, most_ms), servers, told.get(revision.endpoint))
+            seen = latest_look(project, revision, looks, most_ms)
+            view = _view(seen, servers, told.get(revision.endpoint), nobody_acts)
             lost = _lost(known, {one.place for one in workers}, revision.endpoint)
             view = msgspec.structs.replace(view, lost_servers=lost)
             if view.health == "down" and not servers and (why := why_unwritable(project)):
@@ -241,7 +242,7 @@ def _unreadable(revision: Revision, servers: dict[str, str], problem: str) -> En
     )
 
 
-def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> EndpointView:
+def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None, nobody_acts: str) -> EndpointView:
     revision = seen.revision
     canary = revision.canary
     rest = 100 - (canary.percent if canary else 0)
@@ -278,7 +279,7 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
         ),
         servers=servers,
         policy=seen.policy.number,
-        rollout=view_rollout(seen, undone),
+        rollout=view_rollout(seen, undone, nobody_acts),
         problem="; ".join(seen.problems),
         undone=tuple(one.summary for one in undone),
         looked_ms=seen.time_ms,

@@ -25,6 +25,7 @@ BREACHED = "PenstockGuardrailBreached"
 NOT_ROLLED_BACK = "PenstockNotRolledBack"
 HELD = "PenstockRolloutHeld"
 FAILED = "PenstockActionFailed"
+NOT_JUDGED = "PenstockEndpointNotJudged"
 RECENT = ("errors", "latency", "outputs", *OF_THE_DATA)
 """Kinds that are judged on the newest traffic; labels are of predictions of long ago."""
 

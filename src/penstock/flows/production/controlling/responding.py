@@ -21,7 +21,7 @@ from penstock.base.running import name_process
 from penstock.base.store.events import record_event
 from penstock.base.store.outside import told_outside, words_outside
 from penstock.flows.production.controlling.acting import carry_out
-from penstock.flows.production.controlling.deciding import Closing, Decision, Opening
+from penstock.flows.production.controlling.deciding import NOT_JUDGED, Closing, Decision, Opening
 from penstock.flows.production.controlling.going_back import decide_servable
 from penstock.flows.production.controlling.retraining import Retraining
 from penstock.flows.production.deploying import plan_deployment
@@ -37,7 +37,6 @@ from penstock.serving.predictions.waiting import tell_waiting
 
 logger = logging.getLogger(__name__)
 LEASE_S = 10.0
-NOT_JUDGED = "PenstockEndpointNotJudged"
 
 
 class Controller:
