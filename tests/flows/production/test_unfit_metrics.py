@@ -24,8 +24,9 @@ def test_an_error_of_numbers_is_no_guardrail_of_a_classifier(released_root: Path
             ("quality: {metric: mae, max: 40}", "quality"),
             ("slices: {metric: rmse, max_drop: 3}", "slices"),
         ):
+            sliced = text.replace("flush_s: 0.1}", "flush_s: 0.1, slices: [{feature: carrier}]}")
             path.write_text(
-                text.replace("- drift: {features: any, psi_max: 0.25, action: alert}", f"- {wrong}")
+                sliced.replace("- drift: {features: any, psi_max: 0.25, action: alert}", f"- {wrong}")
             )
             sample.project.go_by(load_project_settings(sample.root))
             with pytest.raises(Invalid) as caught:
