@@ -13,7 +13,17 @@ import types
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 import msgspec
 import yaml
@@ -107,6 +117,15 @@ def _described(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[FieldI
     return get_type_hints(kind), msgspec.structs.fields(kind)
 
 
+@runtime_checkable
+class Doubtful(Protocol):
+    """Settings that a file must not say, though they are read where they were stored before."""
+
+    def mistake(self) -> str:
+        """Return what is wrong; empty where nothing is."""
+        ...
+
+
 class _Reader:
     def __init__(self, name: str, loader: Any, is_finite: bool) -> None:
         self.name = name
@@ -178,9 +197,13 @@ class _Reader:
             if known.required and known.name not in values:
                 raise self.fail(node, field, f"missing key `{known.encode_name}`")
         try:
-            return kind(**values)
+            found = kind(**values)
         except (ValueError, TypeError) as error:
             raise self.fail(node, field, str(error)) from None
+        mistake = found.mistake() if isinstance(found, Doubtful) else ""
+        if mistake:
+            raise self.fail(node, field, mistake)
+        return found
 
     def _read_keys(self, node: yaml.MappingNode, kind: Any, field: str) -> Any:
         """Read a struct that says itself which keys it has: `key_names`, `own_keys`, `type_of` and `of_keys`."""

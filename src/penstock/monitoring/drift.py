@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from penstock.monitoring.bins import NumberBins
+from penstock.monitoring.bins import EXACT_MAX, NumberBins
 from penstock.monitoring.profile import NumberColumn, Profile, TextColumn
 from penstock.monitoring.stability import Stabilities
 from penstock.stats.distances import (
@@ -40,8 +40,8 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
 
     `psi` is the population stability index over the reference's bins and one for missing values, less what
     it is on average without drift; `noise` is what it hardly exceeds without. `ks` is the
-    Kolmogorov-Smirnov distance of the present numbers less the sketches' error, None for texts, and
-    `ks_noise` what it hardly exceeds. `wasserstein` is the Wasserstein distance of the present numbers in standard
+    Kolmogorov-Smirnov distance of the present numbers, None for texts, `ks_error` by how much the sketches may have it
+    off, and `ks_noise` what it hardly exceeds beside that. `wasserstein` is the Wasserstein distance of the present numbers in standard
     deviations of the reference, None for texts and for a constant; `jensen_shannon` the distance in [0, 1] and
     `chi_square` Cohen's w, both over the bins of `psi`; each with the noise that it hardly exceeds. `unseen_ratio` is the share of texts that the reference never had.
     """
@@ -50,6 +50,7 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
     psi: float
     noise: float
     ks: float | None
+    ks_error: float = 0.0
     n_reference: int
     n_current: int
     missing_ratio_reference: float
@@ -92,7 +93,8 @@ def _compare_column(
         feature=name,
         psi=index.psi,
         noise=index.noise,
-        ks=ks,
+        ks=None if ks is None else ks[0],
+        ks_error=0.0 if ks is None else ks[1],
         n_reference=n,
         n_current=m,
         missing_ratio_reference=index.missing[0] / n,
@@ -109,8 +111,8 @@ def _compare_column(
     )
 
 
-def _ks(bins: NumberBins, before: object, now: object) -> float | None:
-    """Return the largest gap at the reference's quantiles, from the left and from the right."""
+def _ks(bins: NumberBins, before: object, now: object) -> tuple[float, float] | None:
+    """Return the largest gap at the reference's quantiles, from the left and from the right, and by how much it may be off."""
     if not isinstance(before, NumberColumn) or not isinstance(now, NumberColumn):
         return None
     if not before.count or not now.count:
@@ -122,7 +124,8 @@ def _ks(bins: NumberBins, before: object, now: object) -> float | None:
         )
         for inclusive in (True, False)
     ]
-    return max(0.0, max(gaps) - SKETCH_ERROR)
+    is_exact = before.count <= EXACT_MAX and now.count <= EXACT_MAX
+    return max(gaps), 0.0 if is_exact else SKETCH_ERROR
 
 
 def _moved(before: object, now: object) -> tuple[float, float] | None:

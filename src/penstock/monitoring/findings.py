@@ -65,7 +65,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     be; `against` is what quality was compared with. `statistic` is what decided (`z`, `psi`,
     `lower_bound`) and `count` the requests, rows or labels behind it. `action` is the guardrail's own,
     None for the endpoint's. `near` is a guardrail that holds, and so narrowly that a breach told of it is not
-    over. `unjudged` says why it could not be judged; then `breached` is false and the
+    over. `unjudged` says why it could not be judged, `why_unjudged` in words; then `breached` is false and the
     numbers that are not known are NaN.
     """
 
@@ -87,6 +87,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     near: bool = False
     action: Literal["alert", "rollback"] | None = None
     unjudged: Unjudged | None = None
+    why_unjudged: str = ""
     sentence: str
 
     @property

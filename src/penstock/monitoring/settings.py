@@ -19,6 +19,8 @@ from penstock.monitoring.guardrails.limits import (
     ValuesLimit,
 )
 
+LATENCY_MAX_MS = 1e9
+"""Longer no request is told of: eleven days."""
 ROWS_MAX = 2000
 """So many rows of a reference are kept with a version: of 20 numbers they take 160 kB."""
 
@@ -58,6 +60,13 @@ class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.p99_ms is None) == (self.p95_ms is None):
             raise ValueError("give exactly one of p99_ms and p95_ms")
+
+    def mistake(self) -> str:
+        """Say that no request can be so fast, or none so slow."""
+        name = "p99_ms" if self.p99_ms is not None else "p95_ms"
+        if 0 < 1000 * self.limit_s <= LATENCY_MAX_MS:
+            return ""
+        return f"{name} is a number of milliseconds above 0, up to {LATENCY_MAX_MS:g}"
 
     @property
     def rank(self) -> float:
@@ -100,6 +109,16 @@ class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("jensen_shannon_max is a distance in [0, 1]")
         if min(self.wasserstein_max or 0.0, self.chi_square_max or 0.0) < 0:
             raise ValueError("wasserstein_max and chi_square_max are not negative")
+
+    def mistake(self) -> str:
+        """Say what every feature breaks, or that nothing is judged."""
+        names = ("psi_max", "ks_max", "wasserstein_max", "jensen_shannon_max", "chi_square_max")
+        zero = next((name for name in names if getattr(self, name) == 0), None)
+        if zero is not None:
+            return f"{zero} is above 0: every feature is somewhat off its reference"
+        if self.min_rows < 1:
+            return "min_rows is at least 1"
+        return "features is empty: nothing is judged" if self.features == [] else ""
 
     def covers(self, feature: str) -> bool:
         """Whether the limit is on this feature."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+PREDICTION = "prediction"
+"""The output that has a model's answer: a number, or a class."""
 PROBABILITY = "probability"
 """The output of a binary classifier: the probability of its last class."""
 CLASSES_MAX = 100
@@ -26,6 +28,11 @@ def class_name(value: Any) -> str:
         number = float(plain)
         return str(int(number)) if math.isfinite(number) and number.is_integer() else str(number)
     return str(plain)
+
+
+def is_probability(output: str) -> bool:
+    """Whether an output has probabilities by its name."""
+    return output == PROBABILITY or output.startswith(f"{PROBABILITY}_")
 
 
 def probability_output(value: Any) -> str:

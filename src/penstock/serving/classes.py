@@ -41,6 +41,18 @@ def add_classes(connection: sa.Connection, known: Mapping[Served, Classes]) -> N
         connection.execute(upsert(connection.dialect.name, served_classes).on_conflict_do_nothing(), rows)
 
 
+def classes_of(known: Mapping[Served, Classes], served: Served) -> Classes | None:
+    """Return the classes of a version, where its own revision does not know them as another one does."""
+    return known.get(served) or next(
+        (
+            found
+            for one, found in known.items()
+            if (one.endpoint, one.version) == (served.endpoint, served.version)
+        ),
+        None,
+    )
+
+
 def list_classes(connection: sa.Connection, endpoints: Collection[str]) -> dict[Served, Classes]:
     """Return the classes of all versions that these endpoints served, as far as they are known."""
     query = sa.select(served_classes).where(served_classes.c.endpoint.in_(sorted(endpoints)))

@@ -6,6 +6,7 @@ They are computed elsewhere, with numpy, which settings do without: for a gate i
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse", "mape", "calibration_error"})
@@ -23,8 +24,24 @@ METRICS = frozenset({"accuracy", *OF_CLASSES}) | OF_NUMBERS | OF_PROBABILITIES
 """Those of live quality."""
 OF_ANSWERS = METRICS - OF_NUMBERS
 """Metrics of classes."""
+RANGES: dict[str, tuple[float, float]] = {
+    "r2": (-inf, 1.0),
+    "brier": (0.0, 2.0),  # of more than two classes; of two it is 1 at most
+    **dict.fromkeys(("log_loss", "mae", "rmse", "mape"), (0.0, inf)),
+}
+"""The least and the greatest value of the metrics that are not between 0 and 1."""
 Compared = Literal["roc_auc", "brier", "accuracy", "log_loss", "mae"]
 """Those by which a gate compares models row by row."""
+
+
+def range_of(metric: str) -> tuple[float, float]:
+    """Return the least and the greatest value that a metric can have.
+
+    Example:
+        >>> range_of("accuracy"), range_of("mae")
+        ((0.0, 1.0), (0.0, inf))
+    """
+    return RANGES.get(metric, (0.0, 1.0))
 
 
 def bound_name(metric: str) -> str:

@@ -431,7 +431,7 @@ def test_a_canary_whose_answers_are_no_numbers_is_taken_out_after_three_and_stab
     world.controller.tick()
     (event,) = world.events("endpoint.rolled_back")
     assert (world.current().canary, event.cause["findings"][0]["kind"]) == (None, "outputs")
-    assert "10 of 10 answers are no finite numbers" in world.current().reason
+    assert "10 of 10 answers are useless (NaN, infinite" in world.current().reason
     world.deploy(3)
     world.traffic("stable", 60, nonfinite=60)
     shown = next(one for one in overview(world.project) if one.name == "delay")

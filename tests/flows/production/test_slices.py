@@ -25,6 +25,7 @@ from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.predictions.stored import list_labelled
 from penstock.serving.recorder import Exchange, Label
+from penstock.serving.workers import WorkerRevision, register_worker, report_revision
 
 POLICY = """\
 model: m@champion
@@ -210,9 +211,23 @@ def test_quality_beyond_its_limit_and_not_surely_so_is_not_called_ok(world: Worl
     truth = np.zeros(100, dtype=np.int64)
     seen = score({"prediction": truth + (np.arange(100) < 23)}, truth.tolist())
     world.traffic("stable", 100, quality=seen)
+    with world.project.database.write() as connection:
+        number = register_worker(
+            connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=now_ms() + 600_000
+        )
+        said = WorkerRevision(
+            endpoint="delay", revision=world.current().number, state="ready", message="", time_ms=now_ms()
+        )
+        report_revision(connection, number, said)
     (found,) = observe(world.project, "delay").findings
     assert found.is_inconclusive and found.state == "held", found.sentence
     (view,) = overview(world.project)
     assert "beyond  quality: stable version 2: live accuracy is 0.77 over 100 labels" in _render(view)
+    assert view.health == "watching"
+    words = "1 guardrail is beyond its limit and not surely so yet: stable version 2: live accuracy is 0.77"
+    assert view.health_reason.startswith(words), view.health_reason
+    with world.project.database.read() as connection:
+        look = look_of(observe(world.project, "delay"), look_around(connection, now_ms()))
+    assert [one.state for one in look.guardrails] == ["beyond"]
     page = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/endpoints/delay")
-    assert "beyond, not sure yet" in page.text
+    assert "beyond, not sure yet" in page.text and "1 guardrail is beyond its limit" in page.text

@@ -140,7 +140,7 @@ def _render(view: EndpointView) -> str:
         )
     headers = ("route", "version", "share", "requests", "errors", "p50 ms", "p99 ms", "labels", "quality")
     odd = [
-        f"NaN     {one.route}: {counted(one.nonfinite_row_count, 'row was', 'rows were')} answered with a value that is no finite number"
+        f"NaN     {one.route}: {counted(one.nonfinite_row_count, 'row was', 'rows were')} answered with NaN, infinity or what the model cannot answer"
         for one in view.routes
         if one.nonfinite_row_count
     ]
@@ -150,6 +150,7 @@ def _render(view: EndpointView) -> str:
     lines += [f"span    {one.route}: {_span(one)}" for one in view.routes if _span(one)]
     lines += odd
     lines += [f"est.    {one.route}: {one.estimated.sentence}" for one in view.routes if one.estimated]
+    lines += [f"est.    {one.route}: {one.estimated_untold}" for one in view.routes if one.estimated_untold]
     for route in view.routes:
         lines += [f"slice   {route.route}: {_slice(one)}" for one in route.slices]
         lines += [f"why     {route.route}: {route.cause.sentence}"] if route.cause else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.settings import line_of
+from penstock.flows.models.folders import find_signature
 from penstock.monitoring.guardrails.judgeable import obstacles, unknown_features, unknown_slices
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.policies import PolicyBody
@@ -13,7 +14,9 @@ from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
+from penstock.records.classes import PREDICTION, is_probability
 from penstock.registry.entities import ModelVersion
+from penstock.stats.metric_names import OF_ANSWERS, OF_NUMBERS
 
 
 def policy_in_file(project: Project, endpoint: str) -> PolicyBody | None:
@@ -54,19 +57,24 @@ def check_guardrails(
         outputs: the names of what the model answers, where they are known.
 
     Raises:
-        Invalid: a guardrail names a feature that the version does not have; the error says where.
+        Invalid: a guardrail names a feature that the version does not have, or a metric that it can never have; the error
+            says where.
     """
     if settings is None or not settings.guardrails:
         return (
             f"nothing guards {endpoint}: write `guardrails:` under endpoints.{endpoint} in penstock.yaml",
         )
     reference = _reference(project, version, outputs)
+    answers_classes = _answers_classes(project, version)
     found: list[str] = []
     ratio = settings.monitor.feature_ratio
     for index, entry in enumerate(settings.guardrails):
         wrong = unknown_features(entry, reference)
         if wrong:
             raise _unknown(project, endpoint, settings, index, wrong, reference)
+        judged = entry.quality or entry.slices
+        if answers_classes and judged is not None and judged.metric in OF_NUMBERS:
+            raise _unfit(project, endpoint, settings, index, judged.metric, version)
         against = obstacles(entry, reference, is_canary=is_canary, feature_ratio=ratio)
         found += [words for _, _, words in against]
     sliced = [one.feature for one in settings.monitor.slices]
@@ -98,6 +106,47 @@ def _reference(project: Project, version: ModelVersion, outputs: frozenset[str] 
     return Reference(profile=profile, metrics=version.metrics, outputs=outputs, problem=problem, rows=kept)
 
 
+def _answers_classes(project: Project, version: ModelVersion) -> bool:
+    """Whether a version surely answers classes: it has probabilities, or a prediction that is no fraction."""
+    try:
+        signature = find_signature(project, version.model, version.number)
+    except PenstockError:
+        return False  # what is away now is told where it is asked for
+    outputs = signature.outputs if signature is not None else ()
+    return any(
+        is_probability(one.name)
+        or (one.name == PREDICTION and not one.is_tensor and not one.datatype.startswith("FP"))
+        for one in outputs
+    )
+
+
+def _unfit(
+    project: Project,
+    endpoint: str,
+    settings: EndpointSettings,
+    index: int,
+    metric: str,
+    version: ModelVersion,
+) -> Invalid:
+    kind = settings.guardrails[index].kind
+    where, path, line = _place(project, endpoint, index, kind, "metric")
+    return Invalid(
+        f"{where}: a {kind} guardrail is on {metric}, a metric of numbers, and {version.ref} answers classes",
+        code="settings.metric_unfit",
+        hint=f"metrics of classes: {', '.join(sorted(OF_ANSWERS))}",
+        file=path,
+        line=line,
+        metric=metric,
+    )
+
+
+def _place(project: Project, endpoint: str, index: int, kind: str, key: str) -> tuple[str, str, int | None]:
+    """Return where a key of a guardrail stands, in words, and its file and line."""
+    path = project.root / SETTINGS_FILE
+    line = line_of(path, ("endpoints", endpoint, "guardrails", index, kind, key))
+    return (f"{path}:{line}" if line else str(path)), str(path), line
+
+
 def _unknown(
     project: Project,
     endpoint: str,
@@ -106,16 +155,13 @@ def _unknown(
     wrong: list[str],
     reference: Reference,
 ) -> Invalid:
-    path = project.root / SETTINGS_FILE
-    field = ("endpoints", endpoint, "guardrails", index, settings.guardrails[index].kind, "features")
-    line = line_of(path, field)
-    where = f"{path}:{line}" if line else str(path)
+    where, path, line = _place(project, endpoint, index, settings.guardrails[index].kind, "features")
     known = ", ".join(sorted(reference.profile.column_names)[:20]) if reference.profile else ""
     return Invalid(
         f"{where}: a {settings.guardrails[index].kind} guardrail names {', '.join(map(repr, wrong))}, which the model's reference does not have",
         code="settings.feature_unknown",
         hint=f"known features: {known}",
-        file=str(path),
+        file=path,
         line=line,
         features=wrong,
     )

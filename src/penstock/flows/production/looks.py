@@ -18,7 +18,9 @@ from penstock.serving.deployments import Revision
 from penstock.serving.predictions.waiting import Waiting
 
 PENDING = "pending"
-SEVERITY = {"held": 0, "unjudged": 1, "breached": 2}
+BEYOND = "beyond"
+"""The state of a guardrail that holds only since its metric is not surely beyond its limit."""
+SEVERITY = {"held": 0, "unjudged": 1, BEYOND: 2, "breached": 3}
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,10 @@ def _guardrails(findings: Sequence[Finding]) -> tuple[GuardrailLook, ...]:
         name = "features" if one.kind in OF_FEATURES else one.name
         key = (one.route, one.version, one.kind, name)
         known = found.get(key)
-        if known is None or SEVERITY[one.state] > SEVERITY[known.state]:
+        state = BEYOND if one.is_inconclusive else one.state
+        if known is None or SEVERITY[state] > SEVERITY[known.state]:
             found[key] = GuardrailLook(
-                *key, state=one.state, reason=one.unjudged, observed=one.observed, limit=one.limit
+                *key, state=state, reason=one.unjudged, observed=one.observed, limit=one.limit
             )
     return tuple(found[key] for key in sorted(found))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from penstock.monitoring.drift import FeatureDrift, compare
-from penstock.monitoring.estimating.estimated import Estimated, estimate, estimate_errors
+from penstock.monitoring.estimating.estimated import Estimated, estimate, estimate_errors, why_not_estimated
 from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.quality.measures import Quality
@@ -40,7 +40,7 @@ class Measures:
 
     `quality` has value and standard error; the error is NaN while too few labels are there. `row_count` are
     the rows whose features were compared, `label_count` the labels that the metrics are of; `estimated`
-    is what quality is thought to be without labels, `slices` what it is in parts of the traffic, `cause` why it dropped,
+    is what quality is thought to be without labels (`estimated_untold` says why it is not known), `slices` what it is in parts of the traffic, `cause` why it dropped,
     `cause_untold` why that is not told where it did.
     """
 
@@ -49,6 +49,7 @@ class Measures:
     quality: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     label_count: int = 0
     estimated: Estimated | None = None
+    estimated_untold: str = ""
     slices: tuple[SliceMeasure, ...] = ()
     cause: Cause | None = None
     cause_untold: str = ""
@@ -84,12 +85,16 @@ def measure(
     told = (
         {} if quality is None else {name: quality.metric(name) for name in sorted(guarded or USUAL_METRICS)}
     )
+    estimated = _estimated(traffic, quality, held)
     return Measures(
         drifts=traffic.drifts or (),
         row_count=seen.features.row_count if seen is not None and traffic.drifts else 0,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
         label_count=quality.label_count if quality is not None else 0,
-        estimated=_estimated(traffic, quality, held),
+        estimated=estimated,
+        estimated_untold=why_not_estimated(traffic.recent.outputs)
+        if traffic.recent is not None and estimated is None
+        else "",
         slices=tuple(measure_slice(one, settings) for one in traffic.slices),
         cause=cause if isinstance(cause, Cause) else None,
         cause_untold=cause.sentence if isinstance(cause, Untold) else "",

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from penstock.base.clock import format_ms, now_ms
+from penstock.base.numbers import counted
 from penstock.base.store.outside import words_outside
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.lately import told_lately
@@ -20,7 +21,7 @@ from penstock.flows.production.traffic.routes import RouteView, view_route
 from penstock.flows.production.traffic.straying import notes_of
 from penstock.flows.production.unwritable import why_unwritable
 from penstock.flows.production.watching import Observation, observe
-from penstock.monitoring.findings import Unjudged
+from penstock.monitoring.findings import Finding, Unjudged
 from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.windows import BATCH
 from penstock.project.project import Project
@@ -171,7 +172,8 @@ def overview(
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         servers = states_by_place(workers, revision.endpoint, revision.number)
         try:
-            view = _view(latest_look(project, revision, looks, most_ms), servers, told.get(revision.endpoint))
+            seen = latest_look(project, revision, looks, most_ms)
+            view = _view(seen, servers, told.get(revision.endpoint), nobody_acts)
             lost = _lost(known, {one.place for one in workers}, revision.endpoint)
             view = msgspec.structs.replace(view, lost_servers=lost)
             if view.health == "down" and not servers and (why := why_unwritable(project)):
@@ -249,7 +251,7 @@ def _unreadable(revision: Revision, servers: dict[str, str], problem: str) -> En
     )
 
 
-def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> EndpointView:
+def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None, nobody_acts: str) -> EndpointView:
     revision = seen.revision
     canary = revision.canary
     rest = 100 - (canary.percent if canary else 0)
@@ -286,7 +288,7 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
         ),
         servers=servers,
         policy=seen.policy.number,
-        rollout=view_rollout(seen, undone),
+        rollout=view_rollout(seen, undone, nobody_acts),
         problem="; ".join(seen.problems),
         undone=tuple(one.summary for one in undone),
         looked_ms=seen.time_ms,
@@ -337,9 +339,22 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
         return "unjudged", lasting[0].sentence
     if servers and "ready" not in servers.values():
         return "unjudged", f"no serve process says that revision {seen.revision.number} is ready"
-    if seen.stable.recent is None and batch is None:
+    if beyond := [one for one in seen.findings if one.is_inconclusive]:
+        return "watching", _beyond(beyond)
+    return _quietly(seen, unjudged, is_batch=batch is not None)
+
+
+def _quietly(seen: Observation, unjudged: Sequence[Finding], *, is_batch: bool) -> tuple[Health, str]:
+    """Return the state of an endpoint that nothing is said against."""
+    if seen.stable.recent is None and not is_batch:
         last_s = seen.stable.heard_s
         return "idle", "no traffic yet" if last_s is None else f"no traffic since {format_ms(last_s * 1000)}"
     if unjudged:
         return "watching", unjudged[0].sentence
     return "healthy", ""
+
+
+def _beyond(findings: Sequence[Finding]) -> str:
+    verb, whose = ("is", "its limit") if len(findings) == 1 else ("are", "their limits")
+    count = counted(len(findings), "guardrail")
+    return f"{count} {verb} beyond {whose} and not surely so yet: {findings[0].sentence}"

@@ -21,6 +21,11 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     label_count: int = 0
 
 
+def _so_far(one: Finding) -> str:
+    """Say of a slice what it has: others say it in their own lines."""
+    return f" ({one.why_unjudged})" if one.kind == "slices" and one.why_unjudged else ""
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A canary's step. `next_percent` is None where nothing is planned: then people decide.
 
@@ -43,16 +48,21 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return self.next_percent is not None and not self.waits_for and not self.blocked
 
     @property
+    def then(self) -> str:
+        """What it does next in words."""
+        whole = self.next_percent is not None and self.next_percent >= 100
+        return "becomes stable" if whole else f"advances to {self.next_percent or 0:g} %"
+
+    @property
     def sentence(self) -> str:
         """The progress in words."""
         if self.next_percent is None:
             return f"stays at {self.percent:g} % until somebody decides: no further step is planned"
-        then = "becomes stable" if self.next_percent >= 100 else f"advances to {self.next_percent:g} %"
         if self.is_ready:
-            return f"{then} now"
+            return f"{self.then} at the controller's next look"
         if self.blocked:
             return f"is held at {self.percent:g} %: {'; '.join(self.blocked)}"
-        return f"waits: {', '.join(self.waits_for)}; then it {then}"
+        return f"waits: {', '.join(self.waits_for)}; then it {self.then}"
 
 
 def progress_of(
@@ -88,7 +98,7 @@ def progress_of(
         told = {"quality": step.label_count < settings.required_labels}
         told |= dict.fromkeys(("errors", "latency"), step.request_count < rollout.min_requests)
         waits += [
-            f"{one.kind} {one.name} not judged yet"
+            f"{one.kind} {one.name} not judged yet{_so_far(one)}"
             for one in unjudged
             if one.is_waiting and not told.get(one.kind)
         ]

@@ -19,7 +19,7 @@ from penstock.monitoring.quality.live import labelled
 from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain, split_where_worse
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.rows import Rows
-from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
+from penstock.monitoring.rowwise.slices import SliceQuality, Slices, find_slices
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_endpoint_traffic_s, last_traffic_s, list_timings
 from penstock.monitoring.windows import BATCH, Window, WindowKey, list_windows, merge_windows, recent
@@ -69,7 +69,7 @@ class Reading:
             recent=recent,
             gathered={} if self.is_quick or recent is None else self._gathered(recent),
             rows=self._rows(version, "stable"),
-            slices=self._slices(version, "stable"),
+            slices=self._slices(version, "stable").judged,
             sliced=self._sliced,
             feature_ratio=monitor.feature_ratio,
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
@@ -97,7 +97,7 @@ class Reading:
             key=self._key(version, BATCH),
             recent=self._whole(fresh_s, BATCH),
             rows=self._rows(version, BATCH),
-            slices=self._slices(version, BATCH),
+            slices=self._slices(version, BATCH).judged,
             sliced=self._sliced,
             feature_ratio=monitor.feature_ratio,
             labelled=self._labelled(version, BATCH, None, (monitor.windows, needed)),
@@ -105,18 +105,24 @@ class Reading:
             last_s=last_s,
         )
 
-    def canary(self) -> Traffic | None:
-        """Return the canary's newest traffic, as much as the guardrails need, and all its labels."""
+    def canary(self, beside: tuple[SliceQuality, ...] = ()) -> Traffic | None:
+        """Return the canary's newest traffic, as much as the guardrails need, and all its labels.
+
+        Args:
+            beside: the stable version's slices, in which the canary is judged.
+        """
         if self.revision.canary is None:
             return None
         version = self.revision.canary.version
         timings = self._timings(version, "canary", self.rollout)
         count = self.settings.monitor.windows
+        slices = self._slices(version, "canary", beside)
         return Traffic(
             key=self._key(version, "canary"),
             recent=self._recent(timings, count) if self.is_quick else self._enough(),
             rows=self._rows(version, "canary"),
-            slices=self._slices(version, "canary"),
+            slices=slices.judged,
+            slice_labels=slices.counts,
             sliced=self._sliced,
             feature_ratio=self.settings.monitor.feature_ratio,
             labelled=self._labelled(version, "canary", self.rollout),
@@ -208,16 +214,16 @@ class Reading:
             self.connection, self._key(version, route), span_s, max(one.max_rows for one in limits)
         )
 
-    def _slices(self, version: int, route: str) -> tuple[SliceQuality, ...]:
+    def _slices(self, version: int, route: str, beside: tuple[SliceQuality, ...] = ()) -> Slices:
         """Return the slices of the newest labelled rows, where the policy names features."""
         wanted = self.settings.monitor.slices
         if self.is_quick or not wanted:
-            return ()
+            return Slices()
         key, since_s = self._key(version, route), float(self._horizon_s())
         if route != "canary":
             since_s = max(since_s, self._acted_on_s())
         rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
-        return slices_of(rows, wanted)
+        return find_slices(rows, wanted, {one.name for one in beside})
 
     def held(self, traffic: Traffic) -> Window | None:
         """Return the windows that labels came for as one, with what was asked and answered in them.

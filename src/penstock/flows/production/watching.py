@@ -74,6 +74,11 @@ class Shared:
         )
 
 
+def whole_look_s(settings: EndpointSettings) -> float:
+    """Return after how many seconds at most a controller looks at features and labels again."""
+    return min(SLOWEST_S, settings.monitor.window_s / 2)
+
+
 def look_around(connection: sa.Connection, time_ms: int) -> Shared:
     """Return what every endpoint's look needs."""
     alerts: dict[str, tuple[Alert, ...]] = {}
@@ -248,7 +253,8 @@ def look_at(
         time_ms,
         is_quick=known is not None,
     )
-    stable, canary, step = reading.stable(), reading.canary(), reading.step()
+    stable = reading.stable()
+    canary, step = reading.canary(stable.slices), reading.step()
     beside = reading.beside(stable.slices)
     problems: list[str] = []
     batch, batched = (known.batch, known.batch_findings) if known else (reading.batch(), ())
@@ -303,7 +309,7 @@ def look_at(
     )  # fmt: skip
     if known is not None:
         return seen, known
-    slow_ms = 1000 * min(SLOWEST_S, policy.settings.monitor.window_s / 2)
+    slow_ms = 1000 * whole_look_s(policy.settings)
     share = 0.75 + zlib.crc32(endpoint.encode()) / 2**34  # so that not all are looked at as a whole at once
     references = {one.key.route: one.reference for one in (stable, canary) if one is not None}
     until_ms = time_ms + int(slow_ms * share)

@@ -17,14 +17,14 @@ from prometheus_client.registry import Collector
 from penstock.base.store.build import BUILD_LABELS, describe_build
 from penstock.base.web.deliveries import Deliveries
 from penstock.flows.production.controlling.health import ControllerHealth, Watched
-from penstock.flows.production.looks import EndpointLook, RouteLook
+from penstock.flows.production.looks import BEYOND, EndpointLook, RouteLook
 from penstock.http.prometheus.certificates import CertificateMetrics
 from penstock.http.prometheus.webhooks import WebhookMetrics
 from penstock.serving.predictions.waiting import REASONS
 
 FEATURES_MAX = 200
 DISTANCES = ("wasserstein", "jensen_shannon", "chi_square")
-STATES = ("held", "breached", "unjudged")
+STATES = ("held", BEYOND, "breached", "unjudged")
 SERVER_STATES = ("ready", "failed", "fatal", "hindered", "waiting", "pending")
 NONE_END: Mapping[str, float] = MappingProxyType({})
 NO_OUTBOX: Mapping[str, Deliveries] = MappingProxyType({})
@@ -191,7 +191,7 @@ def _of_guardrails(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
     names = [*BY_ROUTE, "kind", "name"]
     states = GaugeMetricFamily(
         "penstock_guardrail_state",
-        "1 for the state a guardrail is in: held, breached or unjudged.",
+        "1 for the state a guardrail is in: held, beyond (its limit, not surely so yet), breached or unjudged.",
         labels=[*names, "state"],
     )
     unjudged = GaugeMetricFamily(

@@ -18,9 +18,10 @@ import numpy as np
 from penstock.base.numbers import counted
 from penstock.monitoring.estimating.loss_model import LossModel
 from penstock.monitoring.estimating.losses import expected_errors
-from penstock.monitoring.profile import NumberColumn, Profile
+from penstock.monitoring.profile import NumberColumn, Profile, TextColumn
 from penstock.monitoring.quality.counts import BINS, NONE
 from penstock.monitoring.quality.measures import Quality
+from penstock.monitoring.quality.useless import SLACK
 from penstock.records.classes import PROBABILITY
 from penstock.stats.estimation import estimate_performance
 
@@ -125,7 +126,7 @@ def estimate(outputs: Profile, quality: Quality | None = None) -> Estimated | No
         quality: what labels said of the same version, for the check.
     """
     column = outputs.column(PROBABILITY)
-    if not isinstance(column, NumberColumn) or column.count < ROWS_MIN or column.low < 0 or column.high > 1:
+    if not isinstance(column, NumberColumn) or column.count < ROWS_MIN or why_not_estimated(outputs):
         return None
     ranks = ((np.arange(POINTS) + 0.5) / POINTS).tolist()
     scores = np.clip(np.asarray(column.sketch.quantiles(ranks), dtype=np.float64), 0.0, 1.0)
@@ -145,6 +146,16 @@ def estimate(outputs: Profile, quality: Quality | None = None) -> Estimated | No
         calibration_error=off if math.isfinite(off) else None,
         gaps={name: said[name][0] - value for name, value in truth.items() if math.isfinite(value)},
     )
+
+
+def why_not_estimated(outputs: Profile) -> str:
+    """Return why nothing is estimated from a window's probabilities, where they are at fault; else nothing."""
+    column = outputs.column(PROBABILITY)
+    if isinstance(column, NumberColumn) and column.count and (column.low < -SLACK or column.high > 1 + SLACK):
+        return f"not told: some probabilities are outside 0 to 1 (from {column.low:.4g} to {column.high:.4g})"
+    if isinstance(column, TextColumn) and column.count:
+        return "not told: some probabilities are texts"
+    return ""
 
 
 def _finite(found: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:

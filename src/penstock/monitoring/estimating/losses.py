@@ -18,11 +18,11 @@ import numpy.typing as npt
 from penstock.monitoring.bins import bins_of
 from penstock.monitoring.estimating.loss_model import Loss, LossModel
 from penstock.monitoring.profile import NumberColumn, Profile, TextColumn
+from penstock.records.classes import PREDICTION
 from penstock.stats.additive import fit_additive, held_out
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.generic]
-PREDICTION = "prediction"
 NAME = "losses"
 """Under which it lies in `Profile.learned`."""
 ROWS_MIN = 200

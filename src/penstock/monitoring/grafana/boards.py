@@ -68,15 +68,19 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
 ENDPOINT = Variable(
     name="endpoint", label="Endpoint", query="label_values(penstock_traffic_share_ratio, endpoint)"
 )
-STATES = (("0", "held", "green"), ("1", "not judged", "yellow"), ("2", "breached", "red"))
+STATES = (
+    ("0", "held", "green"),
+    ("1", "not judged, or beyond and not sure", "yellow"),
+    ("2", "breached", "red"),
+)
 """What the number of a guardrail means; see `guardrail_states`."""
 GOOD_IS_ZERO = ((None, "green"), (1.0, "red"))
 
 
 def guardrail_states(by: str) -> str:
-    """Return the expression of a guardrail's state as a number: 0 held, 1 not judged, 2 breached."""
+    """Return the expression of a guardrail's state as a number: 0 held, 1 not judged or not surely held, 2 breached."""
 
     def state(name: str) -> str:
-        return f'max by ({by}) (penstock_guardrail_state{{{OWN},state="{name}"}})'
+        return f'max by ({by}) (penstock_guardrail_state{{{OWN},state=~"{name}"}})'
 
-    return f"2 * {state('breached')} + {state('unjudged')}"
+    return f"2 * {state('breached')} + {state('unjudged|beyond')}"

@@ -40,11 +40,12 @@ class _Measure(NamedTuple):
     observed: float
     limit: float
     noise: float
+    error: float = 0.0
 
     @property
     def is_over(self) -> bool:
         """Whether it is surely over."""
-        return self.observed > self.limit and self.observed > self.noise
+        return self.surely > self.limit and self.surely > self.noise
 
     @property
     def share(self) -> float:
@@ -54,14 +55,21 @@ class _Measure(NamedTuple):
     @property
     def excess(self) -> float:
         """How far it is over what it may be, as a ratio."""
-        return self.observed / max(self.limit, self.noise, 1e-9)
+        return max(0.0, self.surely) / max(self.limit, self.noise, 1e-9)
+
+    @property
+    def surely(self) -> float:
+        """What it is at least: sketches may have it off by `error`."""
+        return self.observed - self.error
 
 
 def _measures(one: FeatureDrift, limit: DriftLimit) -> list[_Measure]:
     """Return the measures that are limited, those first that are asked first."""
     found = [_Measure("psi", "PSI", one.psi, limit.psi_max, one.noise)]
     if one.ks is not None:
-        found.append(_Measure("ks", "Kolmogorov-Smirnov distance", one.ks, limit.ks_max, one.ks_noise))
+        found.append(
+            _Measure("ks", "Kolmogorov-Smirnov distance", one.ks, limit.ks_max, one.ks_noise, one.ks_error)
+        )
     for name, words, observed, most, noise in (
         ("wasserstein", "Wasserstein distance", one.wasserstein, limit.wasserstein_max, one.wasserstein_noise),
         ("js", "Jensen-Shannon distance", one.jensen_shannon, limit.jensen_shannon_max, one.jensen_shannon_noise),
@@ -79,6 +87,7 @@ def _finding(one: FeatureDrift, limit: DriftLimit, window: Window) -> Finding:
         measures, key=lambda measure: measure.share
     )
     words = "is over" if is_over else "is not surely over"
+    off = f" ± {told.error:g}" if told.error else ""
     return make_finding(
         "drift",
         window,
@@ -92,7 +101,7 @@ def _finding(one: FeatureDrift, limit: DriftLimit, window: Window) -> Finding:
             breached=is_over,
             near=_is_near(one, limit),
         ),
-        f"{told.words} of {one.feature} is {told.observed:.3f} over {counted(one.n_current, 'row')}{_aside(one)}; it {words} "
+        f"{told.words} of {one.feature} is {told.observed:.3f}{off} over {counted(one.n_current, 'row')}{_aside(one)}; it {words} "
         f"the limit of {told.limit:g} (without drift: up to {told.noise:.3f})",
     )
 

@@ -145,7 +145,9 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         return list(judge_outliers(entry.outliers, recent, traffic.blocks, alpha=alpha, earlier=earlier))
     if entry.slices is not None:
         stable = None if rival is None else rival.slices
-        return list(judge_slices(entry.slices, traffic.key, traffic.slices, stable, alpha=alpha))
+        return list(
+            judge_slices(entry.slices, traffic.key, traffic.slices, stable, traffic.slice_labels, alpha=alpha)
+        )
     if entry.freshness is not None and recent is not None:
         return list(judge_age(entry.freshness, recent))
     profile = traffic.reference.profile

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from penstock.stats.metric_names import LOWER_IS_BETTER, METRICS, bound_name
+from penstock.stats.metric_names import LOWER_IS_BETTER, METRICS, bound_name, range_of
 
 Action = Literal["alert", "rollback"]
 SLICES_MAX = 50
@@ -83,6 +83,10 @@ class ValuesLimit(msgspec.Struct, frozen=True, kw_only=True):
         if self.min_rows < 1 or not 0 < self.resolve_below <= 1:
             raise ValueError("min_rows is at least 1, and resolve_below a share of the limit, in (0, 1]")
 
+    def mistake(self) -> str:
+        """Say that nothing is judged."""
+        return "features is empty: nothing is judged" if self.features == [] else ""
+
     def covers(self, feature: str) -> bool:
         """Whether the limit is on this feature."""
         return self.features == "any" or feature in self.features
@@ -126,6 +130,27 @@ class SliceSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"min_labels is at least 20, and most between 1 and {SLICES_MAX}")
 
 
+def no_bound(metric: str, bound: float, name: str) -> str:
+    """Say that no value of a metric meets a bound, or that every value does; empty where neither is so."""
+    low, high = range_of(metric)
+    if metric in LOWER_IS_BETTER:
+        is_met, is_broken = bound >= low, bound < high
+    else:
+        is_met, is_broken = bound <= high, bound > low
+    if is_met and is_broken:
+        return ""
+    never = f"above {high:g}" if bound >= high else f"below {low:g}"
+    return f"{'every' if is_met else 'no'} {metric} meets {name} {bound:g}: {metric} is never {never}"
+
+
+def no_drop(metric: str, max_drop: float) -> str:
+    """Say that a metric can never be so much worse; empty where it can."""
+    low, high = range_of(metric)
+    if abs(max_drop) < high - low:
+        return ""
+    return f"max_drop is {max_drop:g}, and {metric} is from {low:g} to {high:g}: it is never so much worse"
+
+
 class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How bad a live metric may be: against the stable version's or the offline one, or by a number of its own.
 
@@ -159,6 +184,14 @@ class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"the worst that {self.metric} may be is its `{right}`")
         if self.max_drop is None and self.against != "any":
             raise ValueError("against belongs to max_drop")
+
+    def mistake(self) -> str:
+        """Say what no value of the metric can meet, or none can break."""
+        if self.min_labels < 1:
+            return "min_labels is at least 1"
+        if self.max_drop is not None:
+            return no_drop(self.metric, self.max_drop)
+        return no_bound(self.metric, self.allowed, self.name)
 
     @property
     def bound(self) -> float | None:
@@ -195,3 +228,11 @@ class SlicesLimit(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
         if self.max_drop < 0 or not 1 <= self.most <= 4 * SLICES_MAX:
             raise ValueError(f"max_drop is not negative, and most between 1 and {4 * SLICES_MAX}")
+
+    def mistake(self) -> str:
+        """Say what no value of the metric can break, or that nothing is judged."""
+        return (
+            "features is empty: nothing is judged"
+            if self.features == []
+            else no_drop(self.metric, self.max_drop)
+        )

@@ -76,6 +76,7 @@ def make_unjudged(
         statistic_value=math.nan,
         breached=False,
         unjudged=reason,
+        why_unjudged=words,
         sentence=f"{key.route} version {key.version}: {name} {verb} not judged: {words} "
         f"({next_step(kind, reason, key.endpoint)})",
     )

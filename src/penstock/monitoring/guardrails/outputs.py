@@ -1,6 +1,6 @@
-"""The guard on answers that are no finite numbers. It stands on every route, whatever the policy guards.
+"""The guard on answers that are useless: no finite numbers, no probabilities, no class of the model. It stands on every route, whatever the policy guards.
 
-A model that answers NaN or an infinity is broken, though no request fails. One such answer among good ones is
+A model that answers NaN or an infinity, or a text for a number, is broken, though no request fails. One such answer among good ones is
 an odd input; what is acted on is a run of them from the beginning, or more of them than are borne.
 """
 
@@ -18,6 +18,7 @@ from penstock.stats.evidence import chance_words, threshold
 
 ALPHA = 0.0001
 """Chance that the guard is wrong about a rollout; so small that the other guardrails keep theirs."""
+USELESS = "NaN, infinite, missing, a text for a number, a probability outside 0 to 1 or no class of the model"
 BAD = Bad(count=lambda one: one.nonfinite_count, runs=lambda one: one.nonfinite_run_count)
 
 
@@ -29,7 +30,7 @@ def judge_outputs(
     *,
     earlier: int = 0,
 ) -> Iterator[Finding]:
-    """Judge the answers of a route that are no finite numbers; no finding where there are none.
+    """Judge the answers of a route that are useless; no finding where there are none.
 
     Three of three are enough. A canary is compared with the stable version where that has such answers too:
     what both share is not the canary's fault. May be asked after every request.
@@ -66,7 +67,7 @@ def judge_outputs(
             breached=breached,
             near=not breached and found > NEAR * threshold(ALPHA),
         ),
-        f"{bad} of {counted(count, 'answer')} are no finite numbers (NaN or infinite; {counted(window.nonfinite_row_count, 'row')} "
+        f"{bad} of {counted(count, 'answer')} are useless ({USELESS}; {counted(window.nonfinite_row_count, 'row')} "
         f"lately){beside}, {max_ratio:.2%} are borne: "
         f"{'too many; ' + chance_words(found) if breached else BAD.doubt(ours)}",
     )

@@ -7,12 +7,14 @@ The slices share one chance of a false alarm.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
 
 from penstock.base.numbers import counted
-from penstock.monitoring.findings import Finding
+from penstock.monitoring.findings import Finding, Unjudged
 from penstock.monitoring.guardrails.limits import SlicesLimit
-from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding
+from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding, make_unjudged
 from penstock.monitoring.guardrails.quality import SCALE, SPREAD
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.rowwise.slices import SliceQuality
@@ -22,6 +24,8 @@ from penstock.stats.evidence import chance_words, split, threshold
 from penstock.stats.metric_names import LOWER_IS_BETTER
 
 NAME = "slices"
+NAMED = 5
+"""So many slices are named."""
 
 
 def judge_slices(
@@ -29,18 +33,28 @@ def judge_slices(
     key: WindowKey,
     slices: Sequence[SliceQuality],
     rival: Sequence[SliceQuality] | None = None,
+    counts: Mapping[str, int] = {},
     *,
     alpha: float = ALPHA,
 ) -> Iterator[Finding]:
     """Judge every slice: a finding for each that is worse than it may be or nearly so, else for the nearest.
 
+    Of a canary each slice that the stable version is judged in is judged: else there is a finding that says why not.
+
     Args:
         rival: the stable version's slices, where a canary is judged.
+        counts: how many labels the canary has by slice.
     """
     others = None if rival is None else {one.name: one.quality for one in rival}
-    covered = [one for one in slices if limit.features == "any" or one.feature in limit.features]
+    covered = [
+        one
+        for one in (slices if rival is None else rival)
+        if limit.features == "any" or one.feature in limit.features
+    ]
+    due = [] if rival is None else covered[: limit.most]
     if others is not None:
-        covered = [one for one in covered if one.name in others]
+        own = {one.name: one for one in slices}
+        covered = [own[one.name] for one in due if one.name in own]
     # slices come and go with the labels: each has its share of what as many as there may be have together
     share = split(alpha, limit.most)
     found = [
@@ -48,9 +62,32 @@ def judge_slices(
         for each in covered[: limit.most]
         if (one := _judge(limit, key, each, None if others is None else others[each.name], share)) is not None
     ]
+    names = [one.name for one in found]
     found.sort(key=lambda one: (-one.breached, -one.statistic_value, one.name))
     told = [one for one in found if one.breached or one.near]
-    yield from told or found[:1]
+    for one in told or found[:1]:
+        yield msgspec.structs.replace(one, sentence=f"{one.sentence}; judged in {_named(names)}")
+    own_quality = {one.name: one.quality for one in slices}
+    for each in due:
+        if each.name in names or math.isnan(sum(each.quality.metric(limit.metric))):
+            continue
+        why = _lacking(limit, each, own_quality.get(each.name), counts.get(each.name, 0))
+        yield make_unjudged("slices", key, each.name, limit.max_drop, counts.get(each.name, 0), why)
+
+
+def _lacking(
+    limit: SlicesLimit, stable: SliceQuality, own: Quality | None, count: int
+) -> tuple[Unjudged, str]:
+    """Say why a canary is not judged in a slice of the stable version."""
+    if own is None:
+        return "too_few", f"{count} of {counted(stable.needed, 'label')} yet"
+    words = own.lacking(limit.metric) or f"{counted(own.label_count, 'label does', 'labels do')} not tell it"
+    return "too_few", f"{words} yet"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{counted(len(names), 'slice')} ({', '.join(names[:NAMED])}{more})"
 
 
 def _judge(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from penstock.monitoring.drift import FeatureDrift
@@ -20,7 +22,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     `recent` does not. `drifts` are the features of what holds `drifts_of` rows compared with the reference, where that was done already.
     `rows` are its newest rows whose features are kept, without the columns `left_out`; None where nobody asked
     for them. `feature_ratio` is the share of requests whose features are kept.
-    `slices` are the slices that have enough labels, of the features `sliced`. `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
+    `slices` are the slices that have enough labels, of the features `sliced`, `slice_labels` how many labels each slice has by its name. `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
     many came before them and are no longer looked at. `last_s` is when its newest window ended, also when that is too long ago to be judged,
     `heard_s` when the endpoint's did, whichever version answered, and `began_s` when the revision began.
     """
@@ -42,6 +44,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     feature_ratio: float = 1.0
     slices: tuple[SliceQuality, ...] = ()
     sliced: tuple[str, ...] = ()
+    slice_labels: Mapping[str, int] = {}
 
     def holding(self, row_count: int) -> Window | None:
         """Return the newest traffic where it has so many rows with features, else what was gathered for as many."""
@@ -51,7 +54,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         """Return it as it can be kept: its windows tell counts, latency and quality, and no features."""
         return msgspec.structs.replace(
             self, recent=_unsketched(self.recent), gathered={}, labelled=_unsketched(self.labelled), drifts=None, rows=None,
-            slices=(), reference=Reference(),
+            slices=(), slice_labels={}, reference=Reference(),
         )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from penstock.monitoring.quality.counts import POSITIVE
 from penstock.monitoring.quality.measures import Quality
-from penstock.records.classes import PROBABILITY, class_name, probability_output
+from penstock.monitoring.quality.useless import is_useless
+from penstock.records.classes import class_name, is_probability, probability_output
 
 LARGEST_LABEL = 1e15
 """Beyond it a squared error says nothing any more."""
@@ -75,7 +76,7 @@ def score(
 ) -> Quality:
     """Return the quality of predictions given their labels, one a row; None is not known and left out.
 
-    Rows whose output is not finite are counted and left out.
+    Rows whose answer is none (`useless`) are counted and left out.
 
     Args:
         requests: a number of the request of each row; rows of one request are kept together.
@@ -88,12 +89,10 @@ def score(
     known = [index for index, label in enumerate(labels) if label is not None]
     if not known:
         return quality
-    told = [
-        values for name, values in outputs.items() if name == "prediction" or name.startswith(PROBABILITY)
-    ]
     odd = np.zeros(len(labels), dtype=np.bool_)
-    for values in told:
-        odd |= is_nonfinite(values[: len(labels)])
+    for name, values in outputs.items():
+        if name == "prediction" or is_probability(name):
+            odd |= is_useless(name, values[: len(labels)])
     finite = [index for index in known if not odd[index]]
     quality.left_out = len(known) - len(finite)
     if not finite:
@@ -238,15 +237,6 @@ def _is_text(values: npt.NDArray[Any]) -> bool:
 
 def _is_number(label: Any) -> bool:
     return isinstance(label, int | float)
-
-
-def is_nonfinite(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Return for each row of an output whether it is NaN or infinite; texts never are."""
-    if values.dtype.kind not in "fc":
-        return np.zeros(len(values), dtype=np.bool_)
-    odd: npt.NDArray[np.bool_] = ~np.isfinite(values)
-    found: npt.NDArray[np.bool_] = np.any(odd.reshape(len(odd), -1), axis=1, keepdims=True)[:, 0]
-    return found
 
 
 def _order(name: str) -> tuple[int, float, str]:

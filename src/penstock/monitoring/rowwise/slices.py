@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -17,17 +17,21 @@ NAME_LENGTH = 60
 
 
 class SliceQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """One slice: its own quality, and that of the labelled rows of the same version that are not of it."""
+    """One slice: its own quality, and that of the labelled rows of the same version that are not of it.
+
+    `needed` is how many labels a slice of its feature has at least.
+    """
 
     feature: str
     value: str
     quality: Quality
     rest: Quality
+    needed: int = 0
 
     @property
     def name(self) -> str:
         """What it is called."""
-        return f"{self.feature}={self.value[:NAME_LENGTH]}"
+        return slice_name(self.feature, self.value)
 
     @property
     def label_count(self) -> int:
@@ -35,11 +39,34 @@ class SliceQuality(msgspec.Struct, frozen=True, kw_only=True):
         return self.quality.label_count
 
 
-def slices_of(rows: LabelledRows, wanted: Sequence[SliceSettings]) -> tuple[SliceQuality, ...]:
+class Slices(msgspec.Struct, frozen=True, kw_only=True):
+    """The slices with enough labels, and of each slice by its name how many labels it has, be they enough or not."""
+
+    judged: tuple[SliceQuality, ...] = ()
+    counts: Mapping[str, int] = {}
+
+
+def slice_name(feature: str, value: str) -> str:
+    """Return what a slice is called."""
+    return f"{feature}={value[:NAME_LENGTH]}"
+
+
+def slices_of(
+    rows: LabelledRows, wanted: Sequence[SliceSettings], also: Collection[str] = ()
+) -> tuple[SliceQuality, ...]:
     """Return the slices with enough labels, by feature, the largest first; at most so many of a feature as it says.
 
     Numbers are slices by their value, so a feature with few of them is meant.
+
+    Args:
+        also: names of slices that are returned however many larger ones there are.
     """
+    return find_slices(rows, wanted, also).judged
+
+
+def find_slices(rows: LabelledRows, wanted: Sequence[SliceSettings], also: Collection[str] = ()) -> Slices:
+    """Return the slices as `slices_of` does, and how many labels all have."""
+    all_counts: dict[str, int] = {}
     found: list[SliceQuality] = []
     whole = rows.quality(np.arange(rows.row_count)) if rows.row_count else Quality()
     for one in wanted:
@@ -48,9 +75,10 @@ def slices_of(rows: LabelledRows, wanted: Sequence[SliceSettings]) -> tuple[Slic
             continue
         texts = np.array([MISSING if text is None else text for text in texts_of(values)], dtype=object)
         names, counts = np.unique(texts.astype(str), return_counts=True)
-        largest = np.argsort(-counts, kind="stable")[: one.most]
-        for place in largest.tolist():
-            if counts[place] < one.min_labels:
+        for rank, place in enumerate(np.argsort(-counts, kind="stable").tolist()):
+            name = slice_name(one.feature, str(names[place]))
+            all_counts[name] = int(counts[place])
+            if counts[place] < one.min_labels or (rank >= one.most and name not in also):
                 continue
             own = rows.quality(np.flatnonzero(texts == names[place]))
             found.append(
@@ -59,6 +87,7 @@ def slices_of(rows: LabelledRows, wanted: Sequence[SliceSettings]) -> tuple[Slic
                     value=str(names[place]),
                     quality=own,
                     rest=whole.without(own),
+                    needed=one.min_labels,
                 )
             )
-    return tuple(found)
+    return Slices(judged=tuple(found), counts=all_counts)

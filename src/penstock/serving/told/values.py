@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from penstock.records.classes import PREDICTION, PROBABILITY, is_probability
 from penstock.serving.loaders.model import Array, Matrix
 
-PREDICTION, PROBABILITY = "prediction", "probability"
 TEXT_MAX = 4096
 """Characters of a text that are kept."""
 Rows = tuple[Mapping[str, Array], int]
@@ -65,6 +65,9 @@ def answers_of(value: Any, outputs: Mapping[str, str] | None = None) -> Rows:
         (['prediction'], ['probability'], ['prediction'])
     """
     columns, count = columns_of(value, single=PREDICTION)
+    if isinstance(value, Mapping) and count <= 1:
+        columns = {**columns, **_answered_none(value)}
+        count = count or min(1, len(columns))
     found = columns.get(PREDICTION)
     if isinstance(value, Mapping) or len(columns) != 1 or found is None or found.dtype.kind != "f":
         return columns, count
@@ -90,6 +93,37 @@ def fit_types(columns: Mapping[str, Array], datatypes: Mapping[str, str]) -> Map
         if (values.dtype.kind == "O") == _is_text(datatypes.get(name), values)
         else _other(values)
         for name, values in columns.items()
+    }
+
+
+def fit_answers(columns: Mapping[str, Array], outputs: Mapping[str, str]) -> Mapping[str, Array]:
+    """Return answers of the kind that the model gives: what is no number where it gives numbers is missing.
+
+    Classes that are numbers stay what they are, and one that is no number is None.
+    """
+    if isinstance(columns, Matrix):
+        return columns
+    return {name: _fit_answer(name, outputs.get(name, ""), values) for name, values in columns.items()}
+
+
+def _fit_answer(name: str, datatype: str, values: Array) -> Array:
+    if values.dtype.kind != "O" or datatype in {"BYTES", "BOOL"}:
+        return values
+    if datatype.startswith("FP") or is_probability(name):
+        return _other(values)
+    if not datatype:
+        return values
+    classes = np.empty(len(values), dtype=object)
+    classes[:] = [None if np.isnan(_as_number(one)) else one for one in values.tolist()]
+    return classes
+
+
+def _answered_none(value: Mapping[Any, Any]) -> dict[str, Array]:
+    """Return the answers of one row that are None, and so none."""
+    return {
+        str(name): np.array([None], dtype=object)
+        for name, one in value.items()
+        if one is None and (name == PREDICTION or is_probability(str(name)))
     }
 
 

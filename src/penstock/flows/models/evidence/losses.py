@@ -9,10 +9,11 @@ from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.evidence.answers import answer_rows
 from penstock.flows.models.folders import files_of_folder
 from penstock.monitoring.estimating.loss_model import LossModel
-from penstock.monitoring.estimating.losses import PREDICTION, fit_losses
+from penstock.monitoring.estimating.losses import fit_losses
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.project.project import Project
+from penstock.records.classes import PREDICTION
 from penstock.registry.package import describe_model
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from penstock.base.numbers import counted
-from penstock.flows.production.progress import Progress, Tally, progress_of
+from penstock.flows.production.controlling.merits import merits_of
+from penstock.flows.production.progress import Tally, progress_of
 from penstock.monitoring.alerts import Alert, Subject
 from penstock.monitoring.findings import OF_FEATURES, OF_THE_DATA, Finding
 from penstock.monitoring.settings import EndpointSettings
@@ -24,8 +25,7 @@ BREACHED = "PenstockGuardrailBreached"
 NOT_ROLLED_BACK = "PenstockNotRolledBack"
 HELD = "PenstockRolloutHeld"
 FAILED = "PenstockActionFailed"
-NAMED = 3
-"""So many breaches are named in a reason."""
+NOT_JUDGED = "PenstockEndpointNotJudged"
 RECENT = ("errors", "latency", "outputs", *OF_THE_DATA)
 """Kinds that are judged on the newest traffic; labels are of predictions of long ago."""
 
@@ -220,7 +220,11 @@ def _holds(look: Look, alert: Alert) -> bool:
         if (one.kind, one.route) == (alert.labels.get("kind"), alert.labels.get("route"))
         and (one.kind in OF_FEATURES or one.name == alert.labels.get("name"))
     ]
-    return bool(same) and all(one.unjudged is None for one in same)
+    if any(one.name == alert.labels.get("name") and one.unjudged is not None for one in same):
+        return False
+    # where one slice has too few labels the others are judged all the same
+    judged = [one for one in same if one.kind != "slices" or one.unjudged is None]
+    return bool(judged) and all(one.unjudged is None for one in judged)
 
 
 def _is_near(look: Look, alert: Alert) -> bool:
@@ -346,7 +350,13 @@ def _grow(look: Look, settings: EndpointSettings) -> tuple[Advance | None, list[
     version = look.revision.canary.version
     if progress.is_ready:
         on_canary = [one for one in look.findings if one.route == "canary"]
-        return Advance(version, progress.next_percent, _merits(look, progress), _merit(look, on_canary)), []
+        evidence = {
+            "requests": look.step.request_count,
+            "labels": look.step.label_count,
+            "findings": evidence_of(on_canary),
+        }
+        reason = merits_of(look.revision, look.step, on_canary, progress)
+        return Advance(version, progress.next_percent, reason, evidence), []
     if not (progress.blocked or progress.age_s > settings.rollout.deadline_s):
         return None, []
     labels = {"version": str(version), "revision": str(look.revision.number)}
@@ -359,38 +369,6 @@ def _grow(look: Look, settings: EndpointSettings) -> tuple[Advance | None, list[
             {"blocked": list(progress.blocked), "waits_for": list(progress.waits_for)},
         )
     ]
-
-
-def _merit(look: Look, findings: list[Finding]) -> dict[str, Any]:
-    return {
-        "requests": look.step.request_count,
-        "labels": look.step.label_count,
-        "findings": evidence_of(findings),
-    }
-
-
-def _merits(look: Look, progress: Progress) -> str:
-    canary = [one for one in look.findings if one.route == "canary"]
-    unjudged = [one for one in canary if one.unjudged is not None]
-    breached = [one for one in canary if one.breached]  # none that calls for a rollback: that goes first
-    shown = next((one.sentence for one in canary if one.kind == "quality" and one.unjudged is None), "")
-    version = look.revision.canary.version if look.revision.canary else look.revision.stable
-    kept = (
-        f"kept what was judged ({counted(len(unjudged), 'guardrail was', 'guardrails were')} not, as the policy allows)"
-        if unjudged
-        else "kept every guardrail that acts"
-        if breached
-        else "kept every guardrail"
-    )
-    names = ", ".join(f"{one.kind} of {one.name}" for one in breached[:NAMED])
-    more = f" and {len(breached) - NAMED} more" if len(breached) > NAMED else ""
-    verb = "is" if len(breached) == 1 else "are"
-    alerts = f"; {names}{more} {verb} breached, which only alerts" if breached else ""
-    return (
-        f"{look.revision.model}/{version} {kept} at {progress.percent:g} % over "
-        f"{counted(look.step.request_count, 'request')} and {counted(look.step.label_count, 'label')}{alerts}"
-        + (f": {shown}" if shown else "")
-    )
 
 
 def _span(seconds: float) -> str:

@@ -22,7 +22,7 @@ from penstock.base.running import name_process
 from penstock.base.store.events import record_event
 from penstock.base.store.outside import told_outside, words_outside
 from penstock.flows.production.controlling.acting import carry_out
-from penstock.flows.production.controlling.deciding import Closing, Decision, Opening
+from penstock.flows.production.controlling.deciding import NOT_JUDGED, Closing, Decision, Opening
 from penstock.flows.production.controlling.going_back import decide_servable
 from penstock.flows.production.controlling.retraining import Retraining
 from penstock.flows.production.deploying import plan_deployment
@@ -47,7 +47,6 @@ logger = logging.getLogger(__name__)
 LEASE_S = 10.0
 LOOK_MAX_S = 120.0
 """A look that takes longer hangs: the lease is not kept for it any more, so that another process takes over."""
-NOT_JUDGED = "PenstockEndpointNotJudged"
 DECISION_LOST = "PenstockDecisionLost"
 MOVED = frozenset(
     {"serving.revision_moved", "registry.alias_moved", "monitoring.policy_moved", "monitoring.alert_open"}

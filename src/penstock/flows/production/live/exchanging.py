@@ -27,7 +27,7 @@ from penstock.serving.told.observations import (
     bad_batch,
     made_id,
 )
-from penstock.serving.told.values import Rows, answers_of, columns_of, fit_rows, fit_types
+from penstock.serving.told.values import Rows, answers_of, columns_of, fit_answers, fit_rows, fit_types
 
 AHEAD_MS = 86_400_000
 """A number that is further ahead of ours than this is no time in milliseconds."""
@@ -155,6 +155,7 @@ class Exchanging:
         inputs = (fit_types(inputs[0], takes), inputs[1])
         answer = None if one.error is not None else without_redacted(one.outputs, self._redacted)
         outputs = answers_of(answer, gives)
+        outputs = (fit_answers(outputs[0], gives or {}), outputs[1])
         row_count = self._row_count(where, one, inputs, outputs)
         answered = fit_rows(outputs, row_count)
         self._left_out += bool(outputs[0]) and not answered

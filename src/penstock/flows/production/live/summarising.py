@@ -18,11 +18,12 @@ from penstock.flows.production.live.stacking import watched
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.quality.labels import is_nonfinite
+from penstock.monitoring.quality.useless import is_useless, useless_rows
 from penstock.monitoring.rowwise.outliers import Marking
 from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey
+from penstock.serving.classes import Classes
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions.encoding import encode_columns, encode_each
@@ -106,12 +107,17 @@ def slices_of(columns: Columns, monitor: MonitorSettings) -> bytes | None:
 
 
 def summarise(
-    key: WindowKey, observations: Sequence[Exchange], monitor: MonitorSettings, edges: Edges | None
+    key: WindowKey,
+    observations: Sequence[Exchange],
+    monitor: MonitorSettings,
+    edges: Edges | None,
+    classes: Classes | None = None,
 ) -> Window:
     """Return what exchanges of one window, in the order they came, say of it.
 
     Args:
         edges: where the features of the version are counted exactly; None: sketches alone.
+        classes: those of the version, where it is not sure that it answers no others.
     """
     latency = LatencyHistogram()
     latency.update([one.latency_s for one in observations])
@@ -125,8 +131,8 @@ def summarise(
         sum(one.row_count for one in answered),
     )
     odd_rows = [0] * len(observations)
-    if any(is_nonfinite(values).any() for values in stacked.values()):
-        odd_rows = [_nonfinite_rows(one) for one in observations]
+    if classes is not None or any(_may_be_useless(name, values) for name, values in stacked.items()):
+        odd_rows = [_useless_count(one, classes) for one in observations]
     borne = monitor.nonfinite_max_ratio
     odd = [rows > borne * one.row_count for rows, one in zip(odd_rows, observations, strict=True)]
     return Window(
@@ -206,9 +212,7 @@ class RowsSummary:
         self._features.update(asked, scored.row_count)
         answers = dict(iterate_columns(scored.outputs))
         self._outputs.update(answers, scored.answered_count)
-        odd = np.zeros(scored.answered_count, dtype=np.bool_)
-        for values in answers.values():
-            odd |= is_nonfinite(values)
+        odd = useless_rows(answers)
         odd_count = int(odd.sum())
         self._counts.update(
             request_count=scored.row_count,
@@ -251,7 +255,11 @@ def _run_count(flags: npt.NDArray[np.bool_]) -> int:
     return int(flags[:1].sum() + (flags[1:] & ~flags[:-1]).sum())
 
 
-def _nonfinite_rows(one: Exchange) -> int:
-    """Return in how many rows some output is no finite number."""
-    found = [is_nonfinite(values) for _, values in iterate_columns(one.outputs)]
-    return int(np.any(found, axis=0).sum()) if found else 0
+def _may_be_useless(name: str, values: Array) -> bool:
+    """Whether some value may be none: as texts, numbers of some answers beside texts of others cannot be told."""
+    return values.dtype.kind in "US" or bool(is_useless(name, values).any())
+
+
+def _useless_count(one: Exchange, classes: Classes | None) -> int:
+    """Return how many rows of an answer are none."""
+    return int(useless_rows(dict(iterate_columns(one.outputs)), classes).sum())

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from penstock.flows.production.controlling.deciding import FAILED, HELD, NOT_ROLLED_BACK
-from penstock.flows.production.watching import Observation
+from penstock.flows.production.controlling.deciding import FAILED, HELD, NOT_JUDGED, NOT_ROLLED_BACK
+from penstock.flows.production.progress import Progress
+from penstock.flows.production.watching import Observation, whole_look_s
 from penstock.monitoring.alerts import Alert
 
 
@@ -23,11 +24,12 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
-def view_rollout(seen: Observation, undone: Iterable[Alert]) -> RolloutView | None:
+def view_rollout(seen: Observation, undone: Iterable[Alert], nobody_acts: str = "") -> RolloutView | None:
     """Return how far a canary is; what refused it its next share holds it too. None without a canary.
 
     Args:
         undone: what `list_undone` says of the same look.
+        nobody_acts: why no controller looks, where none does.
     """
     progress = seen.progress
     if progress is None:
@@ -41,8 +43,17 @@ def view_rollout(seen: Observation, undone: Iterable[Alert]) -> RolloutView | No
         label_count=progress.label_count,
         waits_for=progress.waits_for,
         blocked=progress.blocked,
-        sentence=progress.sentence,
+        sentence=_when(progress, seen, nobody_acts) if progress.is_ready else progress.sentence,
     )
+
+
+def _when(progress: Progress, seen: Observation, nobody_acts: str) -> str:
+    """Say when a canary goes on that is ready, or what the controller's look waits for."""
+    not_judged = [one.summary for one in seen.history.alerts if one.name == NOT_JUDGED]
+    obstacle = next(iter([nobody_acts] if nobody_acts else [*seen.problems, *not_judged]), "")
+    if obstacle:
+        return f"is ready, and {progress.then} when a controller can look: {obstacle}"
+    return f"{progress.then} at the controller's next whole look, within {whole_look_s(seen.settings):g} s"
 
 
 def list_undone(seen: Observation) -> list[Alert]:

@@ -40,6 +40,7 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     total_label_count: int = 0
     labels_since_s: int | None = None
     estimated: Estimated | None = None
+    estimated_untold: str = ""
     slices: tuple[SliceMeasure, ...] = ()
     cause: Cause | None = None
     cause_untold: str = ""
@@ -54,6 +55,7 @@ def view_route(seen: Observation, version: int, percent: float, traffic: Traffic
         version=f"{seen.revision.model}/{version}",
         percent=percent,
         estimated=None if measures is None else measures.estimated,
+        estimated_untold="" if measures is None else measures.estimated_untold,
         slices=() if measures is None else measures.slices,
         cause=None if measures is None else measures.cause,
         cause_untold="" if measures is None else measures.cause_untold,
