@@ -33,8 +33,8 @@ class Place(Protocol):
         """Return which version an endpoint wants now."""
         ...
 
-    def resolve(self, reference: str) -> int:
-        """Return the number of the version that `NAME/3` or `NAME@alias` means."""
+    def resolve(self, reference: str) -> str:
+        """Return the version that `NAME/3` or `NAME@alias` means, as `NAME/3`."""
         ...
 
     def send(self, data: bytes) -> None:
@@ -78,10 +78,10 @@ class StorePlace:
         with self._looking, self._project.database.read() as connection:
             return Current.of(get_revision(connection, endpoint))
 
-    def resolve(self, reference: str) -> int:
-        """Return the number of the version that a reference means."""
+    def resolve(self, reference: str) -> str:
+        """Return the version that a reference means."""
         with self._looking, self._project.database.read() as connection:
-            return resolve_version(connection, reference).number
+            return resolve_version(connection, reference).ref
 
     def send(self, data: bytes) -> None:
         """Write a batch into the store."""
@@ -131,9 +131,10 @@ class ServerPlace:
                 f"the server's answer cannot be read: {error}", code="client.unavailable"
             ) from None
 
-    def resolve(self, reference: str) -> int:
-        """Ask for the number of the version that a reference means."""
-        return int(self._rest.get(f"{API}/references/{quote(reference, safe='/@')}")["number"])
+    def resolve(self, reference: str) -> str:
+        """Ask for the version that a reference means."""
+        found = self._rest.get(f"{API}/references/{quote(reference, safe='/@')}")
+        return f"{found['model']}/{found['number']}"
 
     def send(self, data: bytes) -> None:
         """Post a batch; only what a Penstock server says of it is final, whatever else answers is not there."""

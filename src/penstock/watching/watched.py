@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from penstock.base.errors import PenstockError
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.serving.told.current import Current
 from penstock.serving.told.observations import MissedCalls, Observation, ObservationBatch
 from penstock.watching.calls import Call, Calls, Mark, Standing
@@ -39,6 +39,7 @@ class Watched:
         self.current: Current | None = None
         self.hooks: list[Hook] = []
         self._given = _number_of(model)
+        self._known: str | None = None
         self._taken: dict[Hook, tuple[int, float]] = {}
         """By hook: the revision it was told of last, and when it is told again of one it failed at."""
         self._faults: set[str] = set()
@@ -64,19 +65,45 @@ class Watched:
             PenstockError: it cannot be known now.
         """
         current = place.look(self.endpoint)
-        if self._given is None and self.model is not None:
-            self._given = place.resolve(self.model)
+        missing = self._find_given(place, current)
+        if missing is not None and self._given is None:
+            raise missing
         version = self._version(current)
         if self.current is None or current.revision != self.current.revision or self._is_due(current):
             version = self._tell(current, version)
         before, self.current = self.standing, current
         self.standing = Standing.of(current, version)
+        if missing is not None and self.standing.version == self._given:
+            raise missing
         if self.standing.route == "direct" and self.standing != before:
             logger.warning(
                 "%s wants %s since revision %s, and this service answers with version %s: it is recorded, and no "
                 "guardrail judges it",
                 self.endpoint, current.ref, current.revision, self.standing.version,
             )  # fmt: skip
+
+    @property
+    def named(self) -> str | None:
+        """The version that the service says to run, by its number where that is known."""
+        return self._known or self.model
+
+    def _find_given(self, place: Place, current: Current) -> PenstockError | None:
+        """Look up the version that the service says to run, once; return why none of its calls are recorded."""
+        if self.model is None:
+            return None
+        if self._known is None:
+            try:
+                self._known = place.resolve(self.model)
+            except (NotFound, Invalid) as error:
+                return error
+            self._given = _number_of(self._known)
+        if self._known.rpartition("/")[0] != current.model:
+            return Invalid(
+                f"{self._known} is another model than {current.model}, which {self.endpoint} serves",
+                code="watch.other_model",
+                hint=f"name the version of {current.model} that is loaded, or another endpoint",
+            )
+        return None
 
     def _version(self, current: Current) -> int | None:
         """Return what the service answers with; None stands for what is wanted."""
@@ -121,17 +148,23 @@ class Watched:
         calls, missed = self.calls.take()
         self.counts.add(self.endpoint, calls, missed)
         told = [call for call in calls if call.outcome in {"ok", "error"}]
-        rest = list(_count_missed(missed))
-        for part in _parts(told) or ([[]] if rest else []):
-            batch = ObservationBatch(
-                batch=next_id(),
-                endpoint=self.endpoint,
-                observations=[self._observation(call) for call in part],
-                missed=rest,
-                model=self.model,
-            )
-            rest = []
-            yield batch.batch, _now_ms(), self._encode(batch), len(part) + _sum(batch.missed)
+        counted = list(_count_missed(missed))
+        # what one version waits for keeps no other waiting
+        for version in dict.fromkeys(
+            [call.mark.standing.version for call in told] + [one.version for one in counted]
+        ):
+            rest = [one for one in counted if one.version == version]
+            of_version = [call for call in told if call.mark.standing.version == version]
+            for part in _parts(of_version) or [[]]:
+                batch = ObservationBatch(
+                    batch=next_id(),
+                    endpoint=self.endpoint,
+                    observations=[self._observation(call) for call in part],
+                    missed=rest,
+                    model=self.named if version in (None, self._given) else None,
+                )
+                rest = []
+                yield batch.batch, _now_ms(), self._encode(batch), len(part) + _sum(batch.missed)
 
     def _observation(self, call: Call) -> Observation:
         mark = call.mark
@@ -164,12 +197,6 @@ class Watched:
         return encoder.encode(batch)
 
 
-def count_calls(data: bytes) -> int:
-    """Return how many calls an encoded batch tells of."""
-    batch = msgspec.msgpack.decode(data, type=ObservationBatch)
-    return len(batch.observations) + _sum(batch.missed)
-
-
 def counts_only(data: bytes) -> bytes:
     """Return a batch without the values of its calls, for which there is no room: that they came, and failed."""
     batch = msgspec.msgpack.decode(data, type=ObservationBatch)
@@ -191,16 +218,6 @@ def counts_only(data: bytes) -> bytes:
     ]
     batch.observations = []
     return encoder.encode(batch)
-
-
-def explain_missing(endpoint: str, model: str | None) -> str:
-    """Return what to do for an endpoint that nothing was deployed to."""
-    return f"penstock deploy {endpoint} --model {model or 'NAME@champion'}"
-
-
-def failure_of(error: PenstockError) -> str:
-    """Return an error with its next step, for the log."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _number_of(model: str | None) -> int | None:

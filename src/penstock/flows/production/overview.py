@@ -14,6 +14,7 @@ from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
+from penstock.flows.production.live.undelivered import Undelivered, list_undelivered
 from penstock.flows.production.traffic.rollouts import RolloutView, list_undone, view_rollout
 from penstock.flows.production.traffic.routes import RouteView, view_route
 from penstock.flows.production.traffic.straying import notes_of
@@ -73,6 +74,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     controller runs, or one that has not looked for long. `down_ms` is since when nothing answers for it, where that is so and known.
     `notes` say what elsewhere does not agree with what it serves: the alias it is declared with, a rollback on another endpoint.
     `untold` says which webhooks do not take its alerts, since when and why.
+    `undelivered` are calls of watched services that wait on this machine's disk.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 
@@ -101,6 +103,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     nobody_acts: str = ""
     down_ms: int | None = None
     untold: tuple[str, ...] = ()
+    undelivered: tuple[Undelivered, ...] = ()
 
     @property
     def refused_sentence(self) -> str:
@@ -161,6 +164,7 @@ def overview(
         nobody_acts = why_nobody_acts(connection, now_ms())
         untold = list_untold(connection)
         notes_by = notes_of(connection, revisions)
+    undelivered = list_undelivered(project.home)
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
     found = []
@@ -190,6 +194,7 @@ def overview(
                 nobody_acts=nobody_acts,
                 untold=untold.get(revision.endpoint, ()),
                 notes=notes_by.get(revision.endpoint, ()),
+                undelivered=tuple(one for one in undelivered if one.endpoint == revision.endpoint),
                 down_ms=_down_ms(view, heard, told),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )

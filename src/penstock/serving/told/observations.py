@@ -72,6 +72,20 @@ class ObservationBatch(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_
     model: str | None = None
 
 
+class BatchHead(msgspec.Struct, kw_only=True):
+    """What a batch is about, without its calls being read."""
+
+    endpoint: str
+    model: str | None = None
+    observations: list[msgspec.Raw] = []
+    missed: list[MissedCalls] = []
+
+    @property
+    def call_count(self) -> int:
+        """How many calls it tells of."""
+        return len(self.observations) + sum(one.request_count for one in self.missed)
+
+
 def is_taken(connection: sa.Connection, batch_id: str) -> bool:
     """Return whether a batch was taken, as far back as that is known."""
     query = sa.select(observation_batches.c.id).where(observation_batches.c.id == batch_id)
@@ -108,6 +122,7 @@ def forget_batches(connection: sa.Connection, before_ms: int) -> None:
     connection.execute(observation_batches.delete().where(observation_batches.c.received_ms < before_ms))
 
 
+_head = msgspec.msgpack.Decoder(BatchHead)
 _json = msgspec.json.Decoder(ObservationBatch)
 _packed = msgspec.msgpack.Decoder(ObservationBatch)
 
@@ -122,6 +137,15 @@ def parse_batch(data: bytes, *, is_packed: bool = False) -> ObservationBatch:
         return (_packed if is_packed else _json).decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError, OverflowError) as error:
         raise bad_batch(f"not a batch of observations: {str(error).replace('`', '')}") from None
+
+
+def read_head(data: bytes) -> BatchHead:
+    """Read what a batch in MessagePack is about.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    return _head.decode(data)
 
 
 def bad_batch(message: str) -> Invalid:
