@@ -23,7 +23,9 @@ from penstock.client.connect import HOME, find_place
 from penstock.client.rest import Address
 from penstock.flows.production.live.spool import Spool
 from penstock.flows.production.live.undelivered import KIND
+from penstock.project.project import Project
 from penstock.serving.told.current import Current
+from penstock.watching.apart import ApartPlace, has_lost_threads
 from penstock.watching.calls import last, numbers
 from penstock.watching.counting import Counts
 from penstock.watching.places import Place, ServerPlace, StorePlace
@@ -60,6 +62,7 @@ class Engine:
         self._adopted_s = float("-inf")
         self._begun = False
         self._paused: list[Background] = []
+        self._writes_apart = False
         self._make_threads()
 
     def _make_threads(self) -> None:
@@ -127,13 +130,18 @@ class Engine:
             if self._place is None:
                 try:
                     found, _ = find_place(directory=self.directory)
-                    self._place = ServerPlace(found) if isinstance(found, Address) else StorePlace(found)
+                    self._place = self._place_at(found)
                 except (
                     NotARepository,
                     Invalid,
                 ) as error:  # a mistake of this process: what waits is not at fault
                     raise Unavailable(error.message, code=error.code, hint=error.hint) from None
             return self._place
+
+    def _place_at(self, found: Address | Project) -> Place:
+        if isinstance(found, Address):
+            return ServerPlace(found)
+        return ApartPlace(found, self.directory) if self._writes_apart else StorePlace(found)
 
     @property
     def waiting_bytes(self) -> int:
@@ -226,7 +234,10 @@ class Engine:
         self._paused = []
         if self._spool is not None:
             self._spool.after_fork()
+        if self._place is not None:
+            self._place.leave()
         _left.append((self._place, self._spool))
+        self._writes_apart = has_lost_threads()
         self._place = self._spool = None
         self._opening, self._placing = threading.Lock(), threading.Lock()
         self._flushing = threading.Lock()

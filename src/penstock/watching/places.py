@@ -58,6 +58,10 @@ class Place(Protocol):
         """In the parent: go on."""
         ...
 
+    def leave(self) -> None:
+        """In a child: let go of what is the parent's, without ending it."""
+        ...
+
     def close(self) -> None:
         """Release what is open."""
         ...
@@ -103,6 +107,9 @@ class StorePlace:
         held, self._held = self._held, []
         for one in held:
             one.release()
+
+    def leave(self) -> None:
+        """Do nothing: the parent's connections were closed before."""
 
     def close(self) -> None:
         """Close the project."""
@@ -162,6 +169,9 @@ class ServerPlace:
 
     def after_fork(self) -> None:
         """Do nothing."""
+
+    def leave(self) -> None:
+        """Do nothing: a child makes connections of its own."""
 
     def close(self) -> None:
         """Close the connection of this thread."""
