@@ -7,6 +7,8 @@ import json
 import os
 import select
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -99,6 +101,25 @@ def test_workers_that_are_forked_after_their_parent_kept_payloads_keep_theirs(
         for pid, _ in children:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+def test_a_worker_that_ends_says_nothing_of_leaks(world: World) -> None:
+    script = """
+import os, sys, penstock
+from penstock.watching.engine import the_engine
+infer = penstock.watch(endpoint="delay", model="m/1")(lambda _: 0.5)
+infer({"hour": 1.0})
+assert the_engine().drain(300)
+if not os.fork():
+    infer({"hour": 2.0})
+    sys.exit(0)
+os.wait()
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, cwd=world.root, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
+    assert "leaked" not in done.stderr
 
 
 def test_what_writes_for_a_forked_worker_ends_with_it(world: World, engine: Engine) -> None:

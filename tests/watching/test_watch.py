@@ -313,7 +313,9 @@ def test_nothing_of_ours_reaches_the_service(
     assert engine.drain(PATIENCE_S)
     assert count(world) == len(odd) + 1
     assert "the hook is wrong" in caplog.text
-    for wrong in ({"endpoint": "a/b"}, {"endpoint": "delay", "on_revision": 3}):
+    wrongs: list[dict[str, Any]] = [{"endpoint": "a/b"}, {"endpoint": "delay", "on_revision": 3}]
+    wrongs += [{"endpoint": "delay", "model": model} for model in ("m", "m/", "m/one", "@champion", "")]
+    for wrong in wrongs:
         with pytest.raises(Invalid):
             penstock.watch(**wrong)
 
@@ -343,8 +345,9 @@ def test_prediction_ids_are_the_threads_own_and_labels_find_them(world: World, e
 
 
 def test_a_call_before_the_store_was_reached_is_found_by_its_id_all_the_same(
-    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    follow = Engine.follow
     monkeypatch.setattr(Engine, "follow", lambda _self: None)
     infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m@champion")(lambda hour: 1)
     world.alias(1)
@@ -358,6 +361,8 @@ def test_a_call_before_the_store_was_reached_is_found_by_its_id_all_the_same(
         .accepted
         == 1
     )
+    follow(engine)
+    assert "calls of delay count for m/1, which m@champion means now" in caplog.text
 
 
 def test_it_is_told_which_version_is_wanted(world: World, engine: Engine) -> None:

@@ -84,6 +84,7 @@ class ApartPlace(StorePlace):
 
     def leave(self) -> None:
         """In a child: let the other process see when this one's parent is gone."""
+        super().leave()
         if self._link is not None:
             self._link.close()
 

@@ -59,7 +59,7 @@ class Place(Protocol):
         ...
 
     def leave(self) -> None:
-        """In a child: let go of what is the parent's, without ending it."""
+        """Let go of what is in memory: in a child, of what is its parent's, and at the end, where a thread may still run."""
         ...
 
     def close(self) -> None:
@@ -109,7 +109,13 @@ class StorePlace:
             one.release()
 
     def leave(self) -> None:
-        """Do nothing: the parent's connections were closed before."""
+        """Forget what was counted and read; in a child, its parent's connections were closed before.
+
+        What a parent's threads hold is never freed in a child, and sketches among it would be told as leaks at its end.
+        """
+        self._ingest = Ingest(self._project)
+        if "artifacts" in vars(self._project):  # they are not opened for it
+            self._project.artifacts.forget()
 
     def close(self) -> None:
         """Close the project."""

@@ -97,6 +97,11 @@ class Watched:
             except (NotFound, Invalid) as error:
                 return error
             self._given = _number_of(self._known)
+            if self._known != self.model:
+                logger.warning(
+                    "calls of %s count for %s, which %s means now: name the version that is loaded",
+                    self.endpoint, self._known, self.model,
+                )  # fmt: skip
         if self._known.rpartition("/")[0] != current.model:
             return Invalid(
                 f"{self._known} is another model than {current.model}, which {self.endpoint} serves",
@@ -146,7 +151,7 @@ class Watched:
     def batches(self, next_id: Callable[[], str]) -> Iterator[tuple[str, int, bytes, int]]:
         """Yield what came since the last time as batches: id, time, bytes, and how many calls they tell of."""
         calls, missed = self.calls.take()
-        self.counts.add(self.endpoint, calls, missed)
+        self.counts.add(self.endpoint, calls, missed, self._place)
         told = [call for call in calls if call.outcome in {"ok", "error"}]
         counted = list(_count_missed(missed))
         # what one version waits for keeps no other waiting
@@ -165,6 +170,14 @@ class Watched:
                 )
                 rest = []
                 yield batch.batch, _now_ms(), self._encode(batch), len(part) + _sum(batch.missed)
+
+    def _place(self, mark: Mark) -> Standing:
+        """Return where a call stands that may have been made before the store was reached."""
+        if mark.standing.endpoint_id or self.current is None:
+            return mark.standing
+        return Standing.of(
+            self.current, self._given if mark.standing.version is None else mark.standing.version
+        )
 
     def _observation(self, call: Call) -> Observation:
         mark = call.mark
