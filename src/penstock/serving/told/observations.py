@@ -72,18 +72,21 @@ class ObservationBatch(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_
     model: str | None = None
 
 
-class BatchHead(msgspec.Struct, kw_only=True):
-    """What a batch is about, without its calls being read."""
+class BatchHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch is about, and how many calls it tells of; it holds none of its bytes."""
+
+    endpoint: str
+    model: str | None
+    call_count: int
+
+
+class _Unread(msgspec.Struct):
+    """A batch whose calls are not read."""
 
     endpoint: str
     model: str | None = None
     observations: list[msgspec.Raw] = []
     missed: list[MissedCalls] = []
-
-    @property
-    def call_count(self) -> int:
-        """How many calls it tells of."""
-        return len(self.observations) + sum(one.request_count for one in self.missed)
 
 
 def is_taken(connection: sa.Connection, batch_id: str) -> bool:
@@ -122,7 +125,7 @@ def forget_batches(connection: sa.Connection, before_ms: int) -> None:
     connection.execute(observation_batches.delete().where(observation_batches.c.received_ms < before_ms))
 
 
-_head = msgspec.msgpack.Decoder(BatchHead)
+_unread = msgspec.msgpack.Decoder(_Unread)
 _json = msgspec.json.Decoder(ObservationBatch)
 _packed = msgspec.msgpack.Decoder(ObservationBatch)
 
@@ -145,7 +148,9 @@ def read_head(data: bytes) -> BatchHead:
     Raises:
         DecodeError: it is none.
     """
-    return _head.decode(data)
+    found = _unread.decode(data)
+    count = len(found.observations) + sum(one.request_count for one in found.missed)
+    return BatchHead(endpoint=found.endpoint, model=found.model, call_count=count)
 
 
 def bad_batch(message: str) -> Invalid:

@@ -5,6 +5,7 @@ The processes that have them write down why (`watching/sending.py`); anybody may
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -81,7 +82,7 @@ def list_undelivered(home: Path) -> tuple[Undelivered, ...]:
         reasons = _reasons_in(folder)
         for one in folder.waiting:
             try:
-                head = read_head(one.read())
+                head = _head_of(folder.path / one.name)
             except (OSError, msgspec.DecodeError):
                 continue
             why = _why(folder, reasons, head)
@@ -110,6 +111,12 @@ def _why(folder: Folder, reasons: Reasons | None, head: BatchHead) -> str:
         "the process that recorded them has ended; the next watched process of this project here sends them"
     )
     return f"{why}; {left}" if why else left
+
+
+@functools.lru_cache(maxsize=10_000)
+def _head_of(path: Path) -> BatchHead:
+    """Return what a batch is about; one is never changed once it has its name."""
+    return read_head(path.read_bytes())
 
 
 def _together(group: list[Undelivered]) -> Undelivered:
