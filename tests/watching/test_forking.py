@@ -12,18 +12,24 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 import penstock
 from flows.production.endpoints import World
 from patience import PATIENCE_S
+from penstock.base.clock import now_ms
+from penstock.base.errors import NotFound, Unavailable
 from penstock.flows.production.payloads.segments import decode
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.serving.predictions.stored import list_predictions
+from penstock.serving.told.observations import Observation, ObservationBatch
 from penstock.watching import engine as engine_module
+from penstock.watching.apart import ApartPlace
 from penstock.watching.engine import Engine
+from penstock.watching.keeping import encoder
 from servers.browser import PageServer
 from watching.seen import count, wait_until
 
@@ -136,6 +142,28 @@ def test_what_writes_for_a_forked_worker_ends_with_it(world: World, engine: Engi
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     wait_until(lambda: not psutil.pid_exists(writer) or psutil.Process(writer).status() == "zombie")
+
+
+def test_what_writes_for_a_forked_worker_is_begun_again_where_it_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.watching.apart.AGAIN_S", 0.0)
+    batch = ObservationBatch(
+        batch="b-1", endpoint="delay", observations=[Observation(time_ms=now_ms(), latency_s=0.1, version=1)]
+    )
+    place = ApartPlace(world.project, world.root)
+    try:
+        (writer,) = psutil.Process().children()
+        writer.kill()
+        with pytest.raises(Unavailable, match="has ended"):
+            place.send(encoder.encode(batch))
+        place.send(encoder.encode(batch))
+        with pytest.raises(NotFound, match="no endpoint 'gone'"):
+            place.send(encoder.encode(msgspec.structs.replace(batch, endpoint="gone")))
+    finally:
+        place.close()
+    assert count(world) == 1
+    assert not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
 
 
 def payloads_of(world: World) -> set[str]:

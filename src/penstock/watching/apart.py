@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,6 +30,8 @@ POOLED = ("polars", "obstore")
 """What delivers a batch and has threads that no child of a fork has."""
 MODULE = "penstock.watching.apart"
 END_S = 1.0
+AGAIN_S = 5.0
+"""So long after it ended by itself it is not begun again."""
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -66,6 +69,7 @@ class ApartPlace(StorePlace):
         self._writing = threading.Lock()
         self._link: Connection | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._again_s = float("-inf")
         self._begun()  # it takes a while until it can write
 
     def send(self, data: bytes) -> None:
@@ -77,9 +81,8 @@ class ApartPlace(StorePlace):
                 answer = msgspec.msgpack.decode(link.recv_bytes(), type=Answer)
             except (OSError, EOFError):
                 self._end()
-                raise Unavailable(
-                    "the process that writes to the store has ended", code="watch.writer_ended"
-                ) from None
+                self._again_s = time.monotonic() + AGAIN_S
+                raise _ended() from None
         answer.check()
 
     def leave(self) -> None:
@@ -95,6 +98,8 @@ class ApartPlace(StorePlace):
 
     def _begun(self) -> Connection:
         if self._link is None:
+            if time.monotonic() < self._again_s:
+                raise _ended()
             ours, theirs = socket.socketpair()
             with theirs:
                 number = theirs.fileno()
@@ -120,6 +125,14 @@ class ApartPlace(StorePlace):
         if process is not None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(END_S)
+
+
+def _ended() -> Unavailable:
+    return Unavailable(
+        "the process that writes to the store for a forked worker has ended",
+        code="watch.writer_ended",
+        hint=f"look whether {sys.executable} runs Python",
+    )
 
 
 def write_for(link: Connection, directory: Path) -> None:
