@@ -106,6 +106,22 @@ def test_a_version_that_was_taken_away_is_needed_no_more_once_another_answers(
     assert count(world) == 1
 
 
+def test_a_service_that_took_another_model_over_is_recorded_for_that(
+    world: World, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    infer: Callable[..., Any] = penstock.watch(
+        endpoint="delay", model="m/1", on_revision=lambda _current: None
+    )(lambda hour: 1)
+    wait_until(lambda: engine.watched["delay", "m/1"].standing.revision == 1)
+    world.version(1, model="n")
+    world.deploy(1, model="n")
+    wait_until(lambda: engine.watched["delay", "m/1"].standing.revision == 2)
+    infer(1)
+    assert engine.drain(PATIENCE_S)
+    assert (count(world), engine.counts.dropped["delay"]) == (1, 0)
+    assert "another model" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "error", [Denied("the token is for another endpoint", code="test.denied"), RuntimeError("it fails")]
 )

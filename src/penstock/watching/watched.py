@@ -40,6 +40,8 @@ class Watched:
         self.hooks: list[Hook] = []
         self._given = _number_of(model)
         self._known: str | None = None
+        self._took: str | None = None
+        """The version that its hooks took over last, in place of the one that the service said."""
         self._taken: dict[Hook, tuple[int, float]] = {}
         """By hook: the revision it was told of last, and when it is told again of one it failed at."""
         self._faults: set[str] = set()
@@ -55,7 +57,7 @@ class Watched:
     def after_fork(self, counts: Counts) -> None:
         """In a child: leave the calls to the parent, and let the hooks be told anew."""
         self.counts, self.calls, self.current = counts, Calls(), None
-        self._taken = {}
+        self._taken, self._took = {}, None
         self.standing = Standing(version=self._given)
 
     def follow(self, place: Place) -> None:
@@ -73,7 +75,7 @@ class Watched:
             version = self._tell(current, version)
         before, self.current = self.standing, current
         self.standing = Standing.of(current, version)
-        if missing is not None and self.standing.version == self._given:
+        if missing is not None and self._took is None:
             raise missing
         if self.standing.route == "direct" and self.standing != before:
             logger.warning(
@@ -146,7 +148,10 @@ class Watched:
             else:
                 self._taken[hook] = (current.revision, 0.0)
         is_taken = all(self._taken.get(hook, (0, 0.0))[0] == current.revision for hook in self.hooks)
-        return current.version if is_taken else version
+        if not is_taken:
+            return version
+        self._took = current.ref
+        return current.version
 
     def batches(self, next_id: Callable[[], str]) -> Iterator[tuple[str, int, bytes, int]]:
         """Yield what came since the last time as batches: id, time, bytes, and how many calls they tell of."""
@@ -166,10 +171,16 @@ class Watched:
                     endpoint=self.endpoint,
                     observations=[self._observation(call) for call in part],
                     missed=rest,
-                    model=self.named if version in (None, self._given) else None,
+                    model=self._model_of(version),
                 )
                 rest = []
                 yield batch.batch, _now_ms(), self._encode(batch), len(part) + _sum(batch.missed)
+
+    def _model_of(self, version: int | None) -> str | None:
+        """Return the name of the version that calls are of, as far as the service said it."""
+        if self._took is not None and version == _number_of(self._took):
+            return self._took
+        return self.named if version in (None, self._given) else None
 
     def _place(self, mark: Mark) -> Standing:
         """Return where a call stands that may have been made before the store was reached."""
