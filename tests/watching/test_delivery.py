@@ -24,7 +24,6 @@ from penstock.flows.chain.lineage import explain
 from penstock.flows.production.live.spool import Spool
 from penstock.serving.told.current import Current
 from penstock.watching import calls as calling
-from penstock.watching import engine as engines
 from penstock.watching.engine import Engine
 from penstock.watching.places import StorePlace
 from servers.forking import start_penstock
@@ -163,7 +162,7 @@ def test_what_nobody_will_ever_take_is_put_aside_and_told(
 def test_calls_of_an_endpoint_that_is_not_there_yet_wait_for_it_and_say_what_to_do(
     world: World, engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "RETRY_S", 0.02)
+    monkeypatch.setattr("penstock.watching.sending.RETRY_S", 0.02)
     infer: Callable[..., Any] = penstock.watch(endpoint="fresh", model="m/1")(lambda hour: 1)
     infer(3)
     identity = str(penstock.last_prediction_id())

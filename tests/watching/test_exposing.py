@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import urllib.request
 from typing import Any
 
@@ -55,6 +56,19 @@ def called(world: World, engine: Engine) -> Engine:
             continue
     assert engine.drain(PATIENCE_S)
     return engine
+
+
+def test_calls_before_the_store_was_reached_are_counted_for_the_route_that_they_are_of(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_flushing", threading.Lock())
+    with engine._flushing:  # it is counted when it is written
+        infer = penstock.watch(endpoint="delay", model="m/1")(lambda _features: 0.5)
+        infer({"hour": 1.0})
+        assert engine.watched["delay", "m/1"].calls._buffer.calls[0].mark.standing.route == "direct"
+        wait_until(lambda: all(one.standing.endpoint_id for one in engine.watched.values()))
+    assert engine.drain(PATIENCE_S)
+    assert list(engine.counts.durations) == [("delay", "1", "stable")]
 
 
 def test_a_services_own_metrics_and_ours_are_one_scrape(called: Engine) -> None:

@@ -7,19 +7,29 @@ import json
 import os
 import select
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+import psutil
 import pytest
 
 import penstock
 from flows.production.endpoints import World
 from patience import PATIENCE_S
+from penstock.base.clock import now_ms
+from penstock.base.errors import NotFound, Unavailable
+from penstock.flows.production.payloads.segments import decode
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.serving.predictions.stored import list_predictions
+from penstock.serving.told.observations import Observation, ObservationBatch
 from penstock.watching import engine as engine_module
+from penstock.watching.apart import ApartPlace
 from penstock.watching.engine import Engine
+from penstock.watching.keeping import encoder
 from servers.browser import PageServer
 from watching.seen import count, wait_until
 
@@ -73,6 +83,95 @@ def test_every_forked_worker_sends_its_own_calls_while_it_lives(
     assert len(set(ids)) == len(ids) == 3 * CHILDREN * CALLS + 1 == count(world)
     with world.project.database.read() as connection:
         assert len(list_predictions(connection, ids)) == len(ids)
+
+
+def test_workers_that_are_forked_after_their_parent_kept_payloads_keep_theirs(
+    world: World, engine: Engine
+) -> None:
+    """The libraries that write payloads have pools of threads, of which a forked child has none."""
+    world.policy("model: m@champion\nmonitor: {window_s: 1, feature_ratio: 1.0, payloads: {sample: 1.0}}\n")
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda _features: 0.5)
+    infer({"hour": 1.0, "carrier": "AA"})
+    assert engine.drain(PATIENCE_S)
+    wait_until(lambda: len(payloads_of(world)) == 1)
+    children = [begin_child(lambda: infer({"hour": 2.0, "carrier": "DL"})) for _ in range(2)]
+    ids = {str(penstock.last_prediction_id())}
+    try:
+        for _, reads in children:
+            ids |= set(told_by(reads))
+        wait_until(lambda: count(world) == 1 + 2 * CALLS == len(ids))
+        wait_until(lambda: payloads_of(world) == ids)
+        infer({"hour": 3.0, "carrier": "AA"})
+        assert engine.drain(PATIENCE_S), "the parent goes on as before"
+    finally:
+        for pid, _ in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def test_a_worker_that_ends_says_nothing_of_leaks(world: World) -> None:
+    script = """
+import os, sys, penstock
+from penstock.watching.engine import the_engine
+infer = penstock.watch(endpoint="delay", model="m/1")(lambda _: 0.5)
+infer({"hour": 1.0})
+assert the_engine().drain(300)
+if not os.fork():
+    infer({"hour": 2.0})
+    sys.exit(0)
+os.wait()
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, cwd=world.root, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
+    assert "leaked" not in done.stderr
+
+
+def test_what_writes_for_a_forked_worker_ends_with_it(world: World, engine: Engine) -> None:
+    import polars as pl
+
+    pl.DataFrame({"a": [1]}).lazy().collect()  # its pool is there, whoever used it
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda _features: 0.5)
+    (pid, reads) = begin_child(lambda: infer({"hour": 2.0}))
+    try:
+        told_by(reads)
+        wait_until(lambda: count(world) == CALLS)
+        (writer,) = [one.pid for one in psutil.Process(pid).children()]
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    wait_until(lambda: not psutil.pid_exists(writer) or psutil.Process(writer).status() == "zombie")
+
+
+def test_what_writes_for_a_forked_worker_is_begun_again_where_it_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.watching.apart.AGAIN_S", 0.0)
+    batch = ObservationBatch(
+        batch="b-1", endpoint="delay", observations=[Observation(time_ms=now_ms(), latency_s=0.1, version=1)]
+    )
+    place = ApartPlace(world.project, world.root)
+    try:
+        (writer,) = psutil.Process().children()
+        writer.kill()
+        with pytest.raises(Unavailable, match="has ended"):
+            place.send(encoder.encode(batch))
+        place.send(encoder.encode(batch))
+        with pytest.raises(NotFound, match="no endpoint 'gone'"):
+            place.send(encoder.encode(msgspec.structs.replace(batch, endpoint="gone")))
+    finally:
+        place.close()
+    assert count(world) == 1
+    assert not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def payloads_of(world: World) -> set[str]:
+    """Return the predictions of which payloads are kept."""
+    found: set[str] = set()
+    for path in (world.project.home / "artifacts").rglob("*.parquet"):
+        found |= set(decode(path.read_bytes())["prediction_id"].to_list())
+    return found
 
 
 def fork_workers(world: World, parent: str, folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -151,9 +152,48 @@ def test_a_stream_that_is_cancelled_has_answered_what_it_gave(world: World, engi
     with pytest.raises(RuntimeError, match="does not close"):
         reading.close()
     assert engine.drain(PATIENCE_S)
-    assert engine.counts.requests == {("delay", "ok"): 2, ("delay", "abandoned"): 1}
+    assert engine.counts.requests == {("delay", "ok"): 2, ("delay", "error"): 1}
     found = whole(world)
-    assert (found.request_count, found.error_count, found.outputs.row_count) == (2, 0, 2)
+    assert (found.request_count, found.error_count, found.outputs.row_count) == (3, 1, 2)
+
+
+def test_calls_that_are_cancelled_or_ended_by_the_process_have_failed(world: World, engine: Engine) -> None:
+    @penstock.watch(endpoint="delay", model="m/1")
+    async def later(features: dict[str, Any]) -> float:
+        await asyncio.sleep(features["wind"])
+        return 1.0
+
+    @penstock.watch(endpoint="delay", model="m/1")
+    def plain(error: type[BaseException]) -> float:
+        raise error
+
+    @penstock.watch(endpoint="delay", model="m/1")
+    def stream() -> Iterator[int]:
+        yield 1
+
+    async def ask() -> None:
+        for wind in (0.0, 3600.0, 3600.0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(later({"wind": wind}), 0.05 if wind else None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05), penstock.watch(endpoint="delay", model="m/1") as call:
+                call.inputs = {"wind": 1.0}
+                await asyncio.sleep(3600)
+
+    known(engine)
+    asyncio.run(ask())
+    for error in (KeyboardInterrupt, SystemExit):
+        with pytest.raises(error):
+            plain(error)
+    stream().close()
+    unread = stream()
+    next(unread)
+    unread.close()
+    assert engine.drain(PATIENCE_S)
+    assert engine.counts.requests == {("delay", "ok"): 2, ("delay", "error"): 5}
+    found = whole(world)
+    assert (found.request_count, found.error_count) == (7, 5)
+    assert found.latency.count == 7
 
 
 def test_what_a_function_raises_is_raised_and_counted_as_what_it_is(world: World, engine: Engine) -> None:
@@ -176,10 +216,8 @@ def test_what_a_function_raises_is_raised_and_counted_as_what_it_is(world: World
         list(stream())
     assert engine.drain(PATIENCE_S)
     found = whole(world)
-    assert (found.request_count, found.error_count) == (2, 2)
-    assert engine.counts.requests == {
-        ("delay", "error"): 2, ("delay", "invalid"): 1, ("delay", "abandoned"): 1,
-    }  # fmt: skip
+    assert (found.request_count, found.error_count) == (3, 3)
+    assert engine.counts.requests == {("delay", "error"): 3, ("delay", "invalid"): 1}
 
 
 def test_arguments_and_results_of_every_form_become_the_same_columns(world: World, engine: Engine) -> None:
@@ -275,7 +313,9 @@ def test_nothing_of_ours_reaches_the_service(
     assert engine.drain(PATIENCE_S)
     assert count(world) == len(odd) + 1
     assert "the hook is wrong" in caplog.text
-    for wrong in ({"endpoint": "a/b"}, {"endpoint": "delay", "on_revision": 3}):
+    wrongs: list[dict[str, Any]] = [{"endpoint": "a/b"}, {"endpoint": "delay", "on_revision": 3}]
+    wrongs += [{"endpoint": "delay", "model": model} for model in ("m", "m/", "m/one", "@champion", "")]
+    for wrong in wrongs:
         with pytest.raises(Invalid):
             penstock.watch(**wrong)
 
@@ -305,8 +345,9 @@ def test_prediction_ids_are_the_threads_own_and_labels_find_them(world: World, e
 
 
 def test_a_call_before_the_store_was_reached_is_found_by_its_id_all_the_same(
-    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    follow = Engine.follow
     monkeypatch.setattr(Engine, "follow", lambda _self: None)
     infer: Callable[..., Any] = penstock.watch(endpoint="delay", model="m@champion")(lambda hour: 1)
     world.alias(1)
@@ -320,6 +361,8 @@ def test_a_call_before_the_store_was_reached_is_found_by_its_id_all_the_same(
         .accepted
         == 1
     )
+    follow(engine)
+    assert "calls of delay count for m/1, which m@champion means now" in caplog.text
 
 
 def test_it_is_told_which_version_is_wanted(world: World, engine: Engine) -> None:

@@ -65,6 +65,21 @@ def resolve_version(
     return get_version(connection, name, found.version, deleted=bool(when))
 
 
+def names_version(reference: str) -> bool:
+    """Return whether a reference says which version of a model is meant, by number or alias, not the model alone.
+
+    Example:
+        >>> [names_version(one) for one in ("m/3", "m/latest", "m@champion", "m", "m/", "m/x", "@champion")]
+        [True, True, True, False, False, False, False]
+    """
+    name, slash, number = reference.partition("/")
+    if slash:
+        is_number = number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
+        return bool(name) and (is_latest(number) or is_number)
+    name, _, alias = reference.partition("@")
+    return bool(name and alias)
+
+
 def _newest(connection: sa.Connection, name: str) -> ModelVersion:
     found = find_newest(connection, name)
     if found is None:

@@ -96,6 +96,10 @@ class ContentStore:
         )  # others may be looking at `known`
         return made
 
+    def forget(self) -> None:
+        """Let go of what was decoded."""
+        self._decoded = {}
+
     def size(self, digest: str) -> int | None:
         """Return how many bytes are stored under a digest, or None; they are not checked."""
         return self.backend.size(_key(digest))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from penstock.watching.calls import Call, Mark
+from penstock.watching.calls import Call, Mark, Standing
 
 DURATION_BUCKETS_S = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 )  # fmt: skip
 Series = tuple[str, str, str]
-"""Endpoint, version (empty while it is not known) and route."""
+"""Endpoint, version and route; the last two are empty while they are not known."""
 
 
 @dataclass
@@ -39,11 +39,21 @@ class Counts:
         self.hook_failures: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
-    def add(self, endpoint: str, calls: Sequence[Call], missed: Sequence[tuple[Mark, str]]) -> None:
-        """Count calls, and such as there was no room for."""
+    def add(
+        self,
+        endpoint: str,
+        calls: Sequence[Call],
+        missed: Sequence[tuple[Mark, str]],
+        place: Callable[[Mark], Standing],
+    ) -> None:
+        """Count calls, and such as there was no room for.
+
+        Args:
+            place: returns where a call stands, as far as that is known by now.
+        """
         with self._lock:
             for call in calls:
-                series = _series(endpoint, call.mark)
+                series = _series(endpoint, place(call.mark))
                 self.requests[endpoint, call.outcome] += 1
                 if call.outcome == "ok":
                     durations = self.durations.get(series)
@@ -56,7 +66,7 @@ class Counts:
             for mark, outcome in missed:
                 self.requests[endpoint, outcome] += 1
                 if outcome == "error":
-                    self.errors[(*_series(endpoint, mark), "model_failed")] += 1
+                    self.errors[(*_series(endpoint, place(mark)), "model_failed")] += 1
             if missed:
                 self.dropped[endpoint] += len(missed)
 
@@ -78,6 +88,6 @@ class Counts:
             self.dropped[endpoint] += count
 
 
-def _series(endpoint: str, mark: Mark) -> Series:
-    version = mark.standing.version
-    return endpoint, "" if version is None else str(version), mark.standing.route
+def _series(endpoint: str, standing: Standing) -> Series:
+    version = "" if standing.version is None else str(standing.version)
+    return endpoint, version, standing.route if standing.endpoint_id else ""

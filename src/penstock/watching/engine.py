@@ -18,29 +18,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.background import Background
-from penstock.base.errors import Corrupt, Invalid, NotARepository, NotFound, PenstockError, Unavailable
+from penstock.base.errors import Invalid, NotARepository, NotFound, PenstockError, Unavailable
 from penstock.client.connect import HOME, find_place
 from penstock.client.rest import Address
-from penstock.flows.production.live.spool import Spool, Waiting, is_past
+from penstock.flows.production.live.spool import Spool
+from penstock.flows.production.live.undelivered import KIND
+from penstock.project.project import Project
 from penstock.serving.told.current import Current
+from penstock.watching.apart import ApartPlace, has_lost_threads
 from penstock.watching.calls import last, numbers
 from penstock.watching.counting import Counts
 from penstock.watching.places import Place, ServerPlace, StorePlace
-from penstock.watching.watched import (
-    Hook,
-    Watched,
-    count_calls,
-    counts_only,
-    explain_missing,
-    failure_of,
-)
+from penstock.watching.sending import Sending
+from penstock.watching.watched import Hook, Watched, counts_only
 
 logger = logging.getLogger(__name__)
 FLUSH_S, SEND_S, FOLLOW_S = 0.5, 0.5, 0.5
 ADOPT_EVERY_S = 30.0
-RETRY_S = 5.0
-"""After this long an endpoint that was not there is tried again."""
-KEPT_DAYS = 28.0
 ENDING_S = 0.2
 """So long each thread has to end at least."""
 FORK_WAIT_S = 1.0
@@ -64,11 +58,11 @@ class Engine:
         self._spool: Spool | None = None
         self._opening, self._placing = threading.Lock(), threading.Lock()
         self._flushing = threading.Lock()
-        self._again_s: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._sending = Sending(self.place, self.counts)
         self._adopted_s = float("-inf")
         self._begun = False
         self._paused: list[Background] = []
+        self._writes_apart = False
         self._make_threads()
 
     def _make_threads(self) -> None:
@@ -123,7 +117,7 @@ class Engine:
                     home = home if isinstance(place, Address) else place.home
                 except PenstockError:
                     home = Path.home() / HOME
-                self._spool = Spool(home, "watch")
+                self._spool = Spool(home, KIND)
             return self._spool
 
     def place(self) -> Place:
@@ -136,13 +130,18 @@ class Engine:
             if self._place is None:
                 try:
                     found, _ = find_place(directory=self.directory)
-                    self._place = ServerPlace(found) if isinstance(found, Address) else StorePlace(found)
+                    self._place = self._place_at(found)
                 except (
                     NotARepository,
                     Invalid,
                 ) as error:  # a mistake of this process: what waits is not at fault
                     raise Unavailable(error.message, code=error.code, hint=error.hint) from None
             return self._place
+
+    def _place_at(self, found: Address | Project) -> Place:
+        if isinstance(found, Address):
+            return ServerPlace(found)
+        return ApartPlace(found, self.directory) if self._writes_apart else StorePlace(found)
 
     @property
     def waiting_bytes(self) -> int:
@@ -157,7 +156,7 @@ class Engine:
                     if self.spool.put(watched.endpoint, batch_id, time_ms, data):
                         continue
                     if not self.spool.put(watched.endpoint, batch_id, time_ms, counts_only(data)):
-                        self._lose(
+                        self._sending.lose(
                             watched.endpoint, count, "there is no room left for them, on disk or in memory"
                         )
                     else:
@@ -173,47 +172,7 @@ class Engine:
         if time.monotonic() - self._adopted_s >= ADOPT_EVERY_S:
             self._adopted_s = time.monotonic()
             self.spool.adopt()
-        for one in self.spool.list():
-            if self._sender.is_stopping:
-                return
-            if time.monotonic() < self._again_s.get(one.endpoint, 0.0):
-                continue
-            if is_past(one, KEPT_DAYS):
-                self._lose(one.endpoint, _count(one), f"nothing took them for {KEPT_DAYS:g} days")
-                self.spool.remove(one)
-                continue
-            self._send(one)
-
-    def _send(self, one: Waiting) -> None:
-        try:
-            data = one.read()
-        except FileNotFoundError:
-            return
-        try:
-            self.place().send(data)
-        except NotFound as error:
-            self._again_s[one.endpoint] = time.monotonic() + RETRY_S
-            self._explain(one.endpoint, error)
-        except (Invalid, Corrupt) as error:
-            self.counts.refused[one.endpoint] += 1
-            self._lose(one.endpoint, _count(one), f"they were refused: {failure_of(error)}")
-            self.spool.refuse(one)
-        else:
-            self._told.discard(one.endpoint)
-            self.spool.remove(one)
-
-    def _explain(self, endpoint: str, error: NotFound) -> None:
-        if endpoint not in self._told:
-            self._told.add(endpoint)
-            model = next((one.model for one in self.watched.values() if one.endpoint == endpoint), None)
-            logger.warning(
-                "calls of %s wait on disk: %s; they are recorded after: %s",
-                endpoint, error.message, explain_missing(endpoint, model),
-            )  # fmt: skip
-
-    def _lose(self, endpoint: str, count: int, why: str) -> None:
-        self.counts.drop(endpoint, count)
-        logger.error("%d calls of %s are lost: %s", count, endpoint, why)
+        self._sending.send(self.spool, lambda: self._sender.is_stopping)
 
     def follow(self) -> None:
         """Look which versions are wanted.
@@ -225,8 +184,8 @@ class Engine:
         for watched in list(self.watched.values()):
             try:
                 watched.follow(place)
-            except NotFound as error:
-                self._explain(watched.endpoint, error)
+            except (NotFound, Invalid) as error:
+                self._sending.explain(place, watched.endpoint, watched.named, error)
 
     def drain(self, timeout_s: float) -> bool:
         """Write and deliver what was called until now; whether everything was delivered in time."""
@@ -249,9 +208,11 @@ class Engine:
         for one in self._threads:
             one.stop(max(deadline_s - time.monotonic(), ENDING_S))
         with suppress(Exception):
+            self._sending.tell_left(self.spool)
             self.spool.close()
         with suppress(Exception):
             if self._place is not None:
+                self._place.leave()
                 self._place.close()
 
     def before_fork(self) -> None:
@@ -274,13 +235,17 @@ class Engine:
         self._paused = []
         if self._spool is not None:
             self._spool.after_fork()
+        if self._place is not None:
+            self._place.leave()
         _left.append((self._place, self._spool))
+        self._writes_apart = has_lost_threads()
         self._place = self._spool = None
         self._opening, self._placing = threading.Lock(), threading.Lock()
         self._flushing = threading.Lock()
         self._begun = False
         self._adopted_s = float("-inf")
         self.counts = Counts()
+        self._sending = Sending(self.place, self.counts)
         for one in self.watched.values():
             one.after_fork(self.counts)
         self._make_threads()
@@ -348,10 +313,3 @@ def _after_fork() -> None:
 def _close_with_worker(close: Callable[[], None]) -> None:
     """Have a child of multiprocessing deliver what it recorded before it ends; such a child runs no atexit."""
     multiprocessing.util.Finalize(None, close, exitpriority=100)
-
-
-def _count(one: Waiting) -> int:
-    try:
-        return count_calls(one.read())
-    except Exception:  # noqa: BLE001 - a file that another version wrote
-        return 0

@@ -37,8 +37,8 @@ class Place(Protocol):
         """Return which version an endpoint wants now."""
         ...
 
-    def resolve(self, reference: str) -> int:
-        """Return the number of the version that `NAME/3` or `NAME@alias` means."""
+    def resolve(self, reference: str) -> str:
+        """Return the version that `NAME/3` or `NAME@alias` means, as `NAME/3`."""
         ...
 
     def send(self, data: bytes) -> None:
@@ -62,6 +62,10 @@ class Place(Protocol):
         """In the parent: go on."""
         ...
 
+    def leave(self) -> None:
+        """Let go of what is in memory: in a child, of what is its parent's, and at the end, where a thread may still run."""
+        ...
+
     def close(self) -> None:
         """Release what is open."""
         ...
@@ -82,10 +86,10 @@ class StorePlace:
         with self._looking, self._project.database.read() as connection:
             return Current.of(get_revision(connection, endpoint))
 
-    def resolve(self, reference: str) -> int:
-        """Return the number of the version that a reference means."""
+    def resolve(self, reference: str) -> str:
+        """Return the version that a reference means."""
         with self._looking, self._project.database.read() as connection:
-            return resolve_version(connection, reference).number
+            return resolve_version(connection, reference).ref
 
     def send(self, data: bytes) -> None:
         """Write a batch into the store."""
@@ -107,6 +111,15 @@ class StorePlace:
         held, self._held = self._held, []
         for one in held:
             one.release()
+
+    def leave(self) -> None:
+        """Forget what was counted and read; in a child, its parent's connections were closed before.
+
+        What a parent's threads hold is never freed in a child, and sketches among it would be told as leaks at its end.
+        """
+        self._ingest = Ingest(self._project)
+        if "artifacts" in vars(self._project):  # they are not opened for it
+            self._project.artifacts.forget()
 
     def close(self) -> None:
         """Close the project."""
@@ -138,9 +151,10 @@ class ServerPlace:
                 f"the server's answer cannot be read: {error}", code="client.unavailable"
             ) from None
 
-    def resolve(self, reference: str) -> int:
-        """Ask for the number of the version that a reference means."""
-        return int(self._rest.get(f"{API}/references/{quote(reference, safe='/@')}")["number"])
+    def resolve(self, reference: str) -> str:
+        """Ask for the version that a reference means."""
+        found = self._rest.get(f"{API}/references/{quote(reference, safe='/@')}")
+        return f"{found['model']}/{found['number']}"
 
     def send(self, data: bytes) -> None:
         """Post a batch; only what a Penstock server says of it is final, whatever else answers is not there."""
@@ -176,6 +190,9 @@ class ServerPlace:
 
     def after_fork(self) -> None:
         """Do nothing."""
+
+    def leave(self) -> None:
+        """Do nothing: a child makes connections of its own."""
 
     def close(self) -> None:
         """Close the connection of this thread."""

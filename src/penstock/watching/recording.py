@@ -61,8 +61,8 @@ class Recording:
         self.watched.calls.add(call, asked[1] + answered[1] + OF_A_CALL)
 
     def fail(self, mark: Mark, latency_s: float, asked: Kept, error: BaseException) -> None:
-        """Record a call that raised: a failure, the caller's mistake, or one that nobody waits for any more."""
-        outcome = "error" if isinstance(error, Exception) else "abandoned"
+        """Record a call that did not answer: a failure, cancelled or not, the caller's mistake, or a stream that was closed."""
+        outcome = "abandoned" if isinstance(error, GeneratorExit) else "error"
         if isinstance(error, self._invalid):
             outcome = "invalid"
         if last.get() is not mark:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from penstock.base.errors import Invalid
 from penstock.flows.production.deploying import check_endpoint_name
+from penstock.registry.references import names_version
 from penstock.serving.told.current import Current
 from penstock.watching.asking import ask_current
 from penstock.watching.calls import Mark, last
@@ -62,6 +63,12 @@ def watch(
         if not isinstance(text, str):
             raise Invalid(f"{name} is not a name: {text!r}", code="watch.bad_argument")
     check_endpoint_name(endpoint)
+    if model is not None and not names_version(model):
+        raise Invalid(
+            f"model={model!r} names no version",
+            code="watch.bad_argument",
+            hint="write the version that is loaded, as NAME/3 or NAME@alias",
+        )
     for name, given in (("on_revision", on_revision), ("inputs", inputs), ("outputs", outputs)):
         if given is not None and not callable(given):
             raise Invalid(f"{name} is not a function: {given!r}", code="watch.bad_argument")

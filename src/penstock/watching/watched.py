@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from penstock.base.errors import PenstockError
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.serving.told.current import Current
 from penstock.serving.told.observations import MissedCalls, Observation, ObservationBatch
 from penstock.watching.calls import Call, Calls, Mark, Standing
@@ -40,6 +39,9 @@ class Watched:
         self.current: Current | None = None
         self.hooks: list[Hook] = []
         self._given = _number_of(model)
+        self._known: str | None = None
+        self._took: str | None = None
+        """The version that its hooks took over last, in place of the one that the service said."""
         self._taken: dict[Hook, tuple[int, float]] = {}
         """By hook: the revision it was told of last, and when it is told again of one it failed at."""
         self._faults: set[str] = set()
@@ -55,7 +57,7 @@ class Watched:
     def after_fork(self, counts: Counts) -> None:
         """In a child: leave the calls to the parent, and let the hooks be told anew."""
         self.counts, self.calls, self.current = counts, Calls(), None
-        self._taken = {}
+        self._taken, self._took = {}, None
         self.standing = Standing(version=self._given)
 
     def follow(self, place: Place) -> None:
@@ -65,19 +67,50 @@ class Watched:
             PenstockError: it cannot be known now.
         """
         current = place.look(self.endpoint)
-        if self._given is None and self.model is not None:
-            self._given = place.resolve(self.model)
+        missing = self._find_given(place, current)
+        if missing is not None and self._given is None:
+            raise missing
         version = self._version(current)
         if self.current is None or current.revision != self.current.revision or self._is_due(current):
             version = self._tell(current, version)
         before, self.current = self.standing, current
         self.standing = Standing.of(current, version)
+        if missing is not None and self._took is None:
+            raise missing
         if self.standing.route == "direct" and self.standing != before:
             logger.warning(
                 "%s wants %s since revision %s, and this service answers with version %s: it is recorded, and no "
                 "guardrail judges it",
                 self.endpoint, current.ref, current.revision, self.standing.version,
             )  # fmt: skip
+
+    @property
+    def named(self) -> str | None:
+        """The version that the service says to run, by its number where that is known."""
+        return self._known or self.model
+
+    def _find_given(self, place: Place, current: Current) -> PenstockError | None:
+        """Look up the version that the service says to run, once; return why none of its calls are recorded."""
+        if self.model is None:
+            return None
+        if self._known is None:
+            try:
+                self._known = place.resolve(self.model)
+            except (NotFound, Invalid) as error:
+                return error
+            self._given = _number_of(self._known)
+            if self._known != self.model:
+                logger.warning(
+                    "calls of %s count for %s, which %s means now: name the version that is loaded",
+                    self.endpoint, self._known, self.model,
+                )  # fmt: skip
+        if self._known.rpartition("/")[0] != current.model:
+            return Invalid(
+                f"{self._known} is another model than {current.model}, which {self.endpoint} serves",
+                code="watch.other_model",
+                hint=f"name the version of {current.model} that is loaded, or another endpoint",
+            )
+        return None
 
     def _version(self, current: Current) -> int | None:
         """Return what the service answers with; None stands for what is wanted."""
@@ -115,24 +148,47 @@ class Watched:
             else:
                 self._taken[hook] = (current.revision, 0.0)
         is_taken = all(self._taken.get(hook, (0, 0.0))[0] == current.revision for hook in self.hooks)
-        return current.version if is_taken else version
+        if not is_taken:
+            return version
+        self._took = current.ref
+        return current.version
 
     def batches(self, next_id: Callable[[], str]) -> Iterator[tuple[str, int, bytes, int]]:
         """Yield what came since the last time as batches: id, time, bytes, and how many calls they tell of."""
         calls, missed = self.calls.take()
-        self.counts.add(self.endpoint, calls, missed)
+        self.counts.add(self.endpoint, calls, missed, self._place)
         told = [call for call in calls if call.outcome in {"ok", "error"}]
-        rest = list(_count_missed(missed))
-        for part in _parts(told) or ([[]] if rest else []):
-            batch = ObservationBatch(
-                batch=next_id(),
-                endpoint=self.endpoint,
-                observations=[self._observation(call) for call in part],
-                missed=rest,
-                model=self.model,
-            )
-            rest = []
-            yield batch.batch, _now_ms(), self._encode(batch), len(part) + _sum(batch.missed)
+        counted = list(_count_missed(missed))
+        # what one version waits for keeps no other waiting
+        for version in dict.fromkeys(
+            [call.mark.standing.version for call in told] + [one.version for one in counted]
+        ):
+            rest = [one for one in counted if one.version == version]
+            of_version = [call for call in told if call.mark.standing.version == version]
+            for part in _parts(of_version) or [[]]:
+                batch = ObservationBatch(
+                    batch=next_id(),
+                    endpoint=self.endpoint,
+                    observations=[self._observation(call) for call in part],
+                    missed=rest,
+                    model=self._model_of(version),
+                )
+                rest = []
+                yield batch.batch, _now_ms(), self._encode(batch), len(part) + _sum(batch.missed)
+
+    def _model_of(self, version: int | None) -> str | None:
+        """Return the name of the version that calls are of, as far as the service said it."""
+        if self._took is not None and version == _number_of(self._took):
+            return self._took
+        return self.named if version in (None, self._given) else None
+
+    def _place(self, mark: Mark) -> Standing:
+        """Return where a call stands that may have been made before the store was reached."""
+        if mark.standing.endpoint_id or self.current is None:
+            return mark.standing
+        return Standing.of(
+            self.current, self._given if mark.standing.version is None else mark.standing.version
+        )
 
     def _observation(self, call: Call) -> Observation:
         mark = call.mark
@@ -165,12 +221,6 @@ class Watched:
         return encoder.encode(batch)
 
 
-def count_calls(data: bytes) -> int:
-    """Return how many calls an encoded batch tells of."""
-    batch = msgspec.msgpack.decode(data, type=ObservationBatch)
-    return len(batch.observations) + _sum(batch.missed)
-
-
 def counts_only(data: bytes) -> bytes:
     """Return a batch without the values of its calls, for which there is no room: that they came, and failed."""
     batch = msgspec.msgpack.decode(data, type=ObservationBatch)
@@ -192,16 +242,6 @@ def counts_only(data: bytes) -> bytes:
     ]
     batch.observations = []
     return encoder.encode(batch)
-
-
-def explain_missing(endpoint: str, model: str | None) -> str:
-    """Return what to do for an endpoint that nothing was deployed to."""
-    return f"penstock deploy {shlex.quote(endpoint)} --model {shlex.quote(model or 'NAME@champion')}"
-
-
-def failure_of(error: PenstockError) -> str:
-    """Return an error with its next step, for the log."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _number_of(model: str | None) -> int | None:

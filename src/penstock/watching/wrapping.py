@@ -57,7 +57,6 @@ def _coroutine(recording: Recording, function: Function) -> Function:
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            # a caller who left is no failure of the model
             recording.fail(mark, clock() - began, asked, error)
             raise
         recording.answer(mark, clock() - began, asked, result)

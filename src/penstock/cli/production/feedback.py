@@ -118,7 +118,8 @@ def feedback(
     if totals["waiting"]:
         session.note(
             f"{totals['waiting']} waiting: the predictions are not stored yet; each label is joined when its prediction "
-            f"comes, within 7 days: penstock monitor status {shlex.quote(endpoint)}"
+            "comes, within 7 days, and given up where its call failed and none comes: "
+            f"penstock monitor status {shlex.quote(endpoint)}"
         )
     lost = [name for name in NOT_TAKEN if totals[name]]
     for name in lost:

@@ -46,12 +46,16 @@ def monitor_status(session: Session, name: str | None) -> None:
     import msgspec
 
     from penstock.base.errors import NotFound
+    from penstock.flows.production.live.undelivered import list_undelivered
     from penstock.flows.production.overview import overview
     from penstock.registry.webhooks import list_failing_webhooks
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
     found = [one for one in overview(project) if name in (None, one.name)]
+    for waiting in list_undelivered(project.home):
+        if name in (None, waiting.endpoint) and waiting.endpoint not in {one.name for one in found}:
+            session.note(f"{waiting.endpoint}: {waiting.sentence}")
     if name is not None and not found:
         raise NotFound(
             f"there is no endpoint {name!r}", code="serving.endpoint_unknown", hint="penstock endpoint list"
@@ -156,6 +160,7 @@ def _render(view: EndpointView) -> str:
         lines += [f"why     {route.route}: {route.cause.sentence}"] if route.cause else []
         lines += [f"why     {route.route}: {route.cause_untold}"] if route.cause_untold else []
     lines += [f"refused {view.refused_sentence}"] if view.refused else []
+    lines += [f"waits   {one.sentence}" for one in view.undelivered]
     lines += [f"labels  {view.labels.sentence}"] if view.labels else []
     lines += [f"undone  {one}" for one in view.undone]
     lines += [f"alerts  {one}" for one in view.untold]

@@ -15,6 +15,7 @@ from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.lately import told_lately
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
+from penstock.flows.production.live.undelivered import Undelivered, list_undelivered
 from penstock.flows.production.policing import compare_file
 from penstock.flows.production.traffic.rollouts import RolloutView, list_undone, view_rollout
 from penstock.flows.production.traffic.routes import RouteView, view_route
@@ -76,6 +77,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     `notes` say what elsewhere does not agree with what it serves: the alias it is declared with, a rollback on another endpoint,
     a file of settings that says otherwise, or does not name it.
     `untold` says which webhooks do not take its alerts, since when and why.
+    `undelivered` are calls of watched services that wait on this machine's disk.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 
@@ -104,6 +106,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     nobody_acts: str = ""
     down_ms: int | None = None
     untold: tuple[str, ...] = ()
+    undelivered: tuple[Undelivered, ...] = ()
 
     @property
     def refused_sentence(self) -> str:
@@ -167,6 +170,7 @@ def overview(
         lately = told_lately(connection, [one.endpoint for one in revisions], now_ms())
     workers = [one for one in known if one.is_alive(now_ms())]
     filed = compare_file(project) if project.settings_problem is None else {}
+    undelivered = list_undelivered(project.home)
     found = []
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
@@ -199,6 +203,7 @@ def overview(
                     *filter(None, [filed.get(revision.endpoint)]),
                     *lately.get(revision.endpoint, ()),
                 ),
+                undelivered=tuple(one for one in undelivered if one.endpoint == revision.endpoint),
                 down_ms=_down_ms(view, heard, told),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )

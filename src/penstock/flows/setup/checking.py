@@ -18,6 +18,7 @@ from penstock.data.repository import DataRepository
 from penstock.flows.models.evidence.measured import unmeasured
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.flows.production.controlling.untold import list_untold
+from penstock.flows.production.live.undelivered import list_undelivered
 from penstock.flows.production.policing import compare_file
 from penstock.flows.setup.state import check_state
 from penstock.flows.tracked.unpulled import can_be_pulled
@@ -86,6 +87,8 @@ def check_project(project: Project, ports: Mapping[str, int]) -> Iterator[Check]
     yield _guarded("store", lambda: _store(project))
     yield from check_state(project)
     yield from _policies(project)
+    for one in list_undelivered(project.home):
+        yield Check("watch", "missing", f"{one.endpoint}: {one.sentence}", None)
     for name, port in ports.items():
         yield _port(name, port)
 

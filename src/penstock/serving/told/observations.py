@@ -72,6 +72,23 @@ class ObservationBatch(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_
     model: str | None = None
 
 
+class BatchHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch is about, and how many calls it tells of; it holds none of its bytes."""
+
+    endpoint: str
+    model: str | None
+    call_count: int
+
+
+class _Unread(msgspec.Struct):
+    """A batch whose calls are not read."""
+
+    endpoint: str
+    model: str | None = None
+    observations: list[msgspec.Raw] = []
+    missed: list[MissedCalls] = []
+
+
 def is_taken(connection: sa.Connection, batch_id: str) -> bool:
     """Return whether a batch was taken, as far back as that is known."""
     query = sa.select(observation_batches.c.id).where(observation_batches.c.id == batch_id)
@@ -108,6 +125,7 @@ def forget_batches(connection: sa.Connection, before_ms: int) -> None:
     connection.execute(observation_batches.delete().where(observation_batches.c.received_ms < before_ms))
 
 
+_unread = msgspec.msgpack.Decoder(_Unread)
 _json = msgspec.json.Decoder(ObservationBatch)
 _packed = msgspec.msgpack.Decoder(ObservationBatch)
 
@@ -122,6 +140,17 @@ def parse_batch(data: bytes, *, is_packed: bool = False) -> ObservationBatch:
         return (_packed if is_packed else _json).decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError, OverflowError) as error:
         raise bad_batch(f"not a batch of observations: {str(error).replace('`', '')}") from None
+
+
+def read_head(data: bytes) -> BatchHead:
+    """Read what a batch in MessagePack is about.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    found = _unread.decode(data)
+    count = len(found.observations) + sum(one.request_count for one in found.missed)
+    return BatchHead(endpoint=found.endpoint, model=found.model, call_count=count)
 
 
 def bad_batch(message: str) -> Invalid:

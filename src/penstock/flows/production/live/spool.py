@@ -70,10 +70,9 @@ class Spool:
         self._lock_file: int | None = None
         self.folder: Path | None = None
         self._reserve_bytes = reserve_bytes
-        # bound to its home: nobody else's batches may reach its place, nor its own another
-        bound = digest_bytes(os.fsencode(home.absolute()))[:16]
-        elsewhere = Path(tempfile.gettempdir()) / f"penstock-{kind}-{os.getuid()}-{bound}"
-        self._home, self._elsewhere = home / kind, elsewhere
+        self.noted: object = ()
+        """What was written down of it last, beside its batches."""
+        self._home, self._elsewhere = _parents(home, kind)
         self._open()
 
     def _open(self) -> None:
@@ -220,6 +219,51 @@ class Spool:
         if self.folder is not None and not self.list():
             shutil.rmtree(self.folder, ignore_errors=True)
         self.after_fork()
+
+
+class Folder(NamedTuple):
+    """The folder of one process, its batches, and whether that process lives."""
+
+    path: Path
+    waiting: list[Waiting]
+    is_held: bool
+
+
+def list_folders(home: Path, kind: str) -> list[Folder]:
+    """Return what processes have on disk, at home and elsewhere, those that ended too. Takes nothing over."""
+    found = []
+    for parent, is_ours in zip(_parents(home, kind), (True, False), strict=True):
+        if is_ours or _is_own(parent):
+            with suppress(OSError):
+                for path in sorted(parent.iterdir()):
+                    if not path.name.startswith(".") and (path / LOCK).is_file():
+                        waiting = [Waiting(one.name, one, None) for one in path.glob(f"[0-9]*{ENDING}")]
+                        found.append(Folder(path, sorted(waiting), _is_held(path / LOCK)))
+    return found
+
+
+def _parents(home: Path, kind: str) -> tuple[Path, Path]:
+    """Return where folders are made, at home and elsewhere.
+
+    That elsewhere is bound to its home: nobody else's batches may reach its place, nor its own another.
+    """
+    bound = digest_bytes(os.fsencode(home.absolute()))[:16]
+    return home / kind, Path(tempfile.gettempdir()) / f"penstock-{kind}-{os.getuid()}-{bound}"
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a process holds a lock; the lock is had for a moment to find out, shared, so that lookers meet."""
+    try:
+        opened = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(opened)
+    return False
 
 
 def is_past(one: Waiting, days: float) -> bool:
