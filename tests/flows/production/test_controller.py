@@ -236,8 +236,9 @@ def test_labels_that_turn_after_a_won_canary_roll_the_version_back(world: World)
     world.policy(GUARDED.replace("roc_auc, max_drop: 0.1", "roc_auc, against: offline, max_drop: 0.1"))
     with world.project.database.write() as connection:
         connection.execute(sa.text("UPDATE model_versions SET metrics = '{\"roc_auc\": 0.85}'"))
+        connection.execute(sa.text("UPDATE windows SET start_s = start_s - 60"))
     for ago_s in (1, 2, 3):
-        world.traffic("stable", 200, ago_s=-ago_s, quality=scored(300, 1.5, ago_s, inverted=True))
+        world.traffic("stable", 200, ago_s=ago_s, quality=scored(300, 1.5, ago_s, inverted=True))
     world.controller.tick()
     assert (world.current().stable, world.current().kind) == (1, "rolled_back")
     assert world.champion() == 1
