@@ -236,8 +236,9 @@ def test_labels_that_turn_after_a_won_canary_roll_the_version_back(world: World)
     world.policy(GUARDED.replace("roc_auc, max_drop: 0.1", "roc_auc, against: offline, max_drop: 0.1"))
     with world.project.database.write() as connection:
         connection.execute(sa.text("UPDATE model_versions SET metrics = '{\"roc_auc\": 0.85}'"))
+        connection.execute(sa.text("UPDATE windows SET start_s = start_s - 60"))
     for ago_s in (1, 2, 3):
-        world.traffic("stable", 200, ago_s=-ago_s, quality=scored(300, 1.5, ago_s, inverted=True))
+        world.traffic("stable", 200, ago_s=ago_s, quality=scored(300, 1.5, ago_s, inverted=True))
     world.controller.tick()
     assert (world.current().stable, world.current().kind) == (1, "rolled_back")
     assert world.champion() == 1
@@ -255,7 +256,10 @@ def test_what_a_version_was_rolled_back_for_is_not_held_against_it_again(world: 
     for _ in range(3):
         world.controller.tick()
     assert world.current().number == again.number
-    world.traffic("stable", 200, ago_s=-5, quality=scored(300, 1.5, 2, inverted=True))
+    with world.project.database.write() as connection:  # the rollback was a while ago
+        connection.execute(sa.text("UPDATE windows SET start_s = start_s - 60"))
+        connection.execute(sa.text("UPDATE version_states SET time_ms = time_ms - 30000"))
+    world.traffic("stable", 200, quality=scored(300, 1.5, 2, inverted=True))
     world.controller.tick()
     assert (world.current().stable, world.current().kind) == (1, "rolled_back")
     assert len(world.events("endpoint.rolled_back")) == 2
