@@ -71,6 +71,12 @@ def test_the_artifact_store_is_asked_and_left_as_it_was(root: Path, tmp_path: Pa
         assert said in found["sentence"]
         assert "PENSTOCK_ARTIFACTS" in found["hint"]
     assert not absent.parent.exists()
+    settings = root / "penstock.yaml"
+    written = settings.read_text()
+    settings.write_text(f"{written}artifacts: /proc/nope\n")
+    (found,) = checks(root, "artifacts")
+    settings.write_text(written)
+    assert "let this user write to /proc/nope" in found["hint"] and "PENSTOCK_ARTIFACTS" not in found["hint"]
 
 
 def test_keys_that_refuse_to_sign_or_that_are_gone_are_told(root: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_store_that_is_away_is_what_is_told(tmp_path: Path) -> None:
     store = {"PENSTOCK_STORE": f"postgresql://penstock@/p?host={tmp_path}"}
     done = run_penstock(tmp_path, "feedback", "delay", "--prediction", "x", "--label", "1", **store)
     assert done.returncode == 5
-    assert "the store postgresql+psycopg://penstock@/p" in done.stderr
+    assert "the store postgresql://penstock@/p" in done.stderr
     assert "did not answer" in done.stderr
     assert "8080" not in done.stderr
     assert "penstock serve" not in done.stderr

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from patience import PATIENCE_S
+from penstock.access.grants import own
+from penstock.workspace import open_workspace
 from servers.forking import run_penstock
 from servers.tracking import run_tracking
 from stories.live import get
@@ -111,3 +113,18 @@ def test_when_a_token_ends_is_given_as_a_span_or_a_date(desk: Desk) -> None:
         ("99999w", "hundred years"),
     ):
         assert words in desk.error("token", "create", "ann", "--expires", wrong, code=2)
+
+
+def test_who_takes_the_name_of_a_removed_user_is_told_to_own_what_that_one_made(desk: Desk) -> None:
+    desk.run("user", "add", "root", "--role", "admin")
+    desk.run("user", "add", "bob", "--role", "writer")
+    project = open_workspace(desk.root)
+    with project.database.write() as connection:
+        own(connection, "model", "late", "bob")
+    project.close()
+    desk.run("user", "remove", "bob")
+    again = desk.run("user", "add", "bob", "--role", "writer")
+    assert "bob owns model late, which an earlier bob made" in again.stderr
+    assert "penstock user grant bob reader --model late" in again.stderr
+    missing = desk.error("user", "grant", "bob", "none", "--experiment", "999")
+    assert "there is no experiment 999" in missing and "by its name or id" in missing

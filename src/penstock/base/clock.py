@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 _ahead_ms = 0
 """How far this machine's clock is ahead of the one that is followed."""
 
+UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+"""What may stand after a number in a span of time that somebody writes."""
+
 
 def now_ms() -> int:
     """Return the time in milliseconds since the epoch, UTC, by the clock that this process follows."""

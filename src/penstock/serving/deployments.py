@@ -170,16 +170,21 @@ def _advance(connection: sa.Connection, endpoint: str, model: str, expected: int
     if row is None:
         raise _unknown(endpoint)
     if done.rowcount != 1:
-        raise _moved(endpoint, expected, row.current_revision)
+        raise _moved(endpoint, expected, row.current_revision, get_revision(connection, endpoint))
     return int(row.id)
 
 
-def _moved(endpoint: str, expected: int | None, current: int) -> Conflict:
+def _moved(endpoint: str, expected: int | None, current: int, newest: Revision | None = None) -> Conflict:
     was = "it did not exist" if expected is None else f"revision {expected} was current"
+    by = (
+        f": {newest.actor} made {newest.model}/{newest.stable} its stable version meanwhile" if newest else ""
+    )
+    if newest is not None and newest.canary is not None:
+        by = f": {newest.actor} made {newest.model}/{newest.canary.version} its canary meanwhile"
     return Conflict(
-        f"endpoint {endpoint} is at revision {current}, but the plan was made when {was}",
+        f"endpoint {endpoint} is at revision {current}, but the plan was made when {was}{by}",
         code="serving.revision_moved",
-        hint=f"look at `penstock endpoint show {shlex.quote(endpoint)}` and plan again",
+        hint=f"look at what is served now (penstock endpoint show {shlex.quote(endpoint)}), then run the same command again",
         endpoint=endpoint,
         current=current,
     )

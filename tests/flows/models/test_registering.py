@@ -223,6 +223,11 @@ def test_a_folder_beside_the_model_that_has_a_reference_is_told_to_have_none(roo
     assert run.exit_code == 0, run.output
     assert "late/1 was registered without a reference profile" in run.output
     assert "is of the model late at models/late" in run.output
+    settings["models"] = [{"name": "netz", "path": "m"}]
+    (root / "penstock.yaml").write_text(json.dumps(settings))
+    run = CliRunner().invoke(cli, ["-C", str(root), "model", "register", "netz"])
+    assert run.exit_code == 0, run.output
+    assert "the model netz in penstock.yaml has no `reference:`" in run.output
 
 
 def test_a_path_that_is_no_folder_is_named_outside_a_project(

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import sqlite
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.connection import PRAGMAS, StoreConnection, open_store
-from penstock.base.store.failures import away, told_of_store
+from penstock.base.store.failures import away, shown_url, told_of_store
 from penstock.base.store.json_columns import read_json, write_json
 
 READ_TIMEOUT_S = 30
@@ -49,8 +49,8 @@ class Database:
 
     @property
     def url(self) -> str:
-        """The store's URL with its password hidden."""
-        return self.engine.url.render_as_string(hide_password=True)
+        """The store's URL as it was given, its password hidden."""
+        return shown_url(self.engine.url)
 
     @property
     def is_made(self) -> bool:

@@ -16,9 +16,14 @@ _READ_ONLY_WORDS = "attempt to write a readonly database"
 _UNDEFINED_WORDS = ("no such table", "no such column", "has no column named")
 
 
+def shown_url(url: sa.URL) -> str:
+    """Return a store's URL for messages: without its password, and without the driver, which nobody wrote."""
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
 def told_of_store(error: sa.exc.DatabaseError, url: sa.URL) -> PenstockError | None:
     """Return a database's failure as an error of ours; None where the statement itself is at fault."""
-    place = url.render_as_string(hide_password=True)
+    place = shown_url(url)
     code = getattr(error.orig, "sqlstate", None)
     if isinstance(error, sa.exc.DataError):
         return unstorable(error)

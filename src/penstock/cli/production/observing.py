@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.base.clock import UNITS_MS
 from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.places import GivenPath
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FILE = GivenPath(dir_okay=False, path_type=Path)
 TABLE = GivenPath(exists=True, dir_okay=False, path_type=Path)
-UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
 class Moment(click.ParamType[int]):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from penstock.cli.production.observing import UNITS_MS
+from penstock.base.clock import UNITS_MS
 
 LONGEST_MS = 100 * 365 * UNITS_MS["d"]
 

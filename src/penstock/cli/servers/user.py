@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from penstock.base.errors import NotFound
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.servers.ending import End
 from penstock.cli.tables import render_table
@@ -78,14 +79,27 @@ def user_add(
     session: Session, name: str, role: str, password: str | None, password_stdin: bool, store: str | None
 ) -> None:
     """Add a user; without a password, one who uses tokens only."""
+    from penstock.access.grants import list_grants
     from penstock.access.roles import parse_role
     from penstock.access.users import add_user
 
     secret = _password(password, password_stdin)
     with _project(session, store) as project, project.database.write() as connection:
         made = add_user(connection, name, parse_role(role), secret, project.actor)
+        owned = [one for one in list_grants(connection, name) if one.role == "owner"]
+    for one in owned:
+        flag = f"--{one.kind} {shlex.quote(one.resource)}"
+        session.note(
+            f"{name} owns {one.kind} {one.resource}, which an earlier {name} made, and may change it: "
+            f"penstock user grant {shlex.quote(name)} reader {flag} takes that away, and leaves it to every writer"
+        )
     session.emit(
-        {"name": made.name, "role": made.role, "has_password": secret is not None},
+        {
+            "name": made.name,
+            "role": made.role,
+            "has_password": secret is not None,
+            "owns": [{"kind": one.kind, "resource": one.resource} for one in owned],
+        },
         f"Added {name} as {role}." + ("" if secret else f"\nNext: penstock token create {shlex.quote(name)}"),
     )
 
@@ -368,9 +382,13 @@ def _resource(connection: sa.Connection, experiment: str | None, model: str | No
     if model is not None:
         return "model", get_model(connection, model).name
     text = str(experiment)
-    found = (
-        get_experiment(connection, int(text))
-        if text.isascii() and text.isdigit()
-        else get_by_name(connection, text)
-    )
+    try:
+        found = (
+            get_experiment(connection, int(text))
+            if text.isascii() and text.isdigit()
+            else get_by_name(connection, text)
+        )
+    except NotFound as error:
+        error.hint = error.hint or "name it as the page of experiments does, by its name or id"
+        raise
     return "experiment", str(found.id)

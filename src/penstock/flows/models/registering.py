@@ -91,14 +91,15 @@ def serving_note(project: Project, version: ModelVersion) -> str | None:
 
 
 def reference_note(project: Project, version: ModelVersion) -> str | None:
-    """Return what a version without a reference profile lacks, where penstock.yaml has a reference for another model or path."""
+    """Return what a version without a reference profile lacks, where penstock.yaml has one for another model or path."""
     named = next((one for one in project.settings.all_models if one.reference is not None), None)
     if version.profile_digest is not None or named is None:
         return None
-    return (
-        f"{version.ref} was registered without a reference profile, so no drift and no odd values of it are judged: "
-        f"`reference:` in penstock.yaml is of the model {named.name} at {named.path}"
-    )
+    start = f"{version.ref} was registered without a reference profile, so no drift and no odd values of it are judged"
+    own = next((one for one in project.settings.all_models if one.name == version.model), None)
+    if own is not None and own.reference is None:
+        return f"{start}: the model {own.name} in penstock.yaml has no `reference:`"
+    return f"{start}: `reference:` in penstock.yaml is of the model {named.name} at {named.path}"
 
 
 def origin_note(version: ModelVersion) -> str | None:

@@ -26,8 +26,6 @@ from penstock.storage.backend import Backend
 from penstock.storage.local import STAGING, LocalBackend
 from penstock.storage.resolve import shown_url
 
-_MEND = "mend PENSTOCK_ARTIFACTS, or `artifacts:` in penstock.yaml, and its credentials"
-
 
 def check_state(project: Project) -> Iterator[Check]:
     """Yield what is known of the artifact store and of keys."""
@@ -55,6 +53,19 @@ def _versions(project: Project) -> list[ModelVersion]:
     return [found[key] for key in sorted(found)]
 
 
+def _place(project: Project) -> str:
+    written = project.readable_settings.artifacts
+    is_written = project.places.artifacts_url in {written, str(project.root / written)}
+    return "`artifacts:` in penstock.yaml" if is_written else "PENSTOCK_ARTIFACTS"
+
+
+def _mend(project: Project) -> str:
+    url = project.places.artifacts_url
+    if "://" not in url:
+        return f"let this user write to {url}, or name another place by {_place(project)}"
+    return f"mend {_place(project)}, and its credentials"
+
+
 def _artifacts(project: Project, versions: list[ModelVersion]) -> Check:
     shown = shown_url(project.places.artifacts_url)
     try:
@@ -64,13 +75,13 @@ def _artifacts(project: Project, versions: list[ModelVersion]) -> Check:
         kept = [one for one in versions if one.manifest.files]
         absent = [one.ref for one in kept if store.size(one.manifest.files[0].sha256) is None]
     except PenstockError as error:
-        return Check("artifacts", "broken", f"{shown}: {error.message}", _MEND)
+        return Check("artifacts", "broken", f"{shown}: {error.message}", _mend(project))
     except OSError as error:
         why = f"{shown} cannot be written to: {error.strerror or error}"
-        return Check("artifacts", "broken", why, _MEND)
+        return Check("artifacts", "broken", why, _mend(project))
     if absent:
         what = "has not the files of" if has_place else "is not there, and had the files of"
-        hint = f"restore it, or mend PENSTOCK_ARTIFACTS; penstock model verify {shlex.quote(absent[0])}"
+        hint = f"restore it, or mend {_place(project)}; penstock model verify {shlex.quote(absent[0])}"
         return Check("artifacts", "broken", f"{shown} {what} {told_files(absent)}", hint)
     return Check("artifacts", "ok", f"{shown} can be written to" if has_place else "made with the first run")
 
