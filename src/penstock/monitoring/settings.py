@@ -11,6 +11,7 @@ from penstock.base.web.targets import parse_target
 from penstock.monitoring.guardrails.limits import (
     Action,
     FreshnessLimit,
+    LatencyLimit,
     MultivariateLimit,
     OutlierLimit,
     QualityLimit,
@@ -19,8 +20,6 @@ from penstock.monitoring.guardrails.limits import (
     ValuesLimit,
 )
 
-LATENCY_MAX_MS = 1e9
-"""Longer no request is told of: eleven days."""
 ROWS_MAX = 2000
 """So many rows of a reference are kept with a version: of 20 numbers they take 160 kB."""
 
@@ -43,40 +42,6 @@ class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("max_ratio is a ratio in [0, 1)")
         if self.max_times < 1:
             raise ValueError("max_times is at least 1")
-
-
-class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds that 95 or 99 of 100 requests must stay within; exactly one of them.
-
-    A canary breaches it when it is over the limit and slower than the stable version. `against: limit` or
-    `stable` asks for one of the two only.
-    """
-
-    p99_ms: float | None = None
-    p95_ms: float | None = None
-    against: Literal["any", "stable", "limit"] = "any"
-    action: Action | None = None
-
-    def __post_init__(self) -> None:
-        if (self.p99_ms is None) == (self.p95_ms is None):
-            raise ValueError("give exactly one of p99_ms and p95_ms")
-
-    def mistake(self) -> str:
-        """Say that no request can be so fast, or none so slow."""
-        name = "p99_ms" if self.p99_ms is not None else "p95_ms"
-        if 0 < 1000 * self.limit_s <= LATENCY_MAX_MS:
-            return ""
-        return f"{name} is a number of milliseconds above 0, up to {LATENCY_MAX_MS:g}"
-
-    @property
-    def rank(self) -> float:
-        """The quantile that is limited, in [0, 1]."""
-        return 0.99 if self.p99_ms is not None else 0.95
-
-    @property
-    def limit_s(self) -> float:
-        """The limit in seconds."""
-        return (self.p99_ms if self.p99_ms is not None else self.p95_ms or 0.0) / 1000
 
 
 class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):

@@ -91,7 +91,9 @@ def test_traffic_is_told_by_version_with_intervals_of_quality(report: EndpointRe
     assert auc.low is not None
     assert auc.high is not None
     assert auc.low < auc.value < auc.high < auc.low + 0.1
-    assert Estimate.of((0.7, float("nan"))) == Estimate(0.7)
+    assert Estimate.of("accuracy", (0.99, 0.1)).high == 1.0 and Estimate.of("f1", (0.1, 0.2)).low == 0.0
+    assert Estimate.of("r2", (-2.0, 0.5)).low == pytest.approx(-2.98)
+    assert Estimate.of("accuracy", (0.7, float("nan"))) == Estimate(0.7)
     assert report.sentence.startswith("10,800 requests, 2.78% of them failed; 10,800 labels. 2 of 3 features")
 
 

@@ -129,6 +129,29 @@ def test_a_drop_of_quality_says_whether_the_rows_or_their_meaning_changed(world:
     assert "covariate drift" in world.open_alerts()[0].summary
 
 
+def test_why_a_regression_beyond_its_bound_got_worse_is_told_by_a_metric_of_numbers(world: World) -> None:
+    rng = np.random.default_rng(4)
+    world.version(4, mae=0.1)
+    world.policy(QUALITY.replace("metric: accuracy, max_drop: 0.05, min_labels: 200", "metric: r2, min: 0.9"))
+    world.deploy(1)
+    world.deploy(4)
+    with world.project.database.write() as connection:
+        connection.exec_driver_sql("UPDATE revisions SET created_ms = created_ms - 90000000")
+
+    def asked(noise: float, ago_s: int) -> None:
+        x = rng.normal(size=400)
+        ask(world, {"x": x}, {"prediction": x}, (x + noise * rng.normal(size=400)).tolist(), ago_s=ago_s)
+
+    asked(0.1, 5000)
+    asked(2.0, 60)
+    x = rng.normal(size=400)
+    worse = score({"prediction": x}, (x + 2 * rng.normal(size=400)).tolist())
+    world.traffic("stable", 400, ago_s=70, quality=worse)
+    (view,) = overview(world.project)
+    cause = view.routes[0].cause
+    assert cause is not None and cause.metric == "mae", view.routes[0].cause_untold
+
+
 def test_labelled_answers_are_found_newest_or_oldest_first_among_those_of_others(world: World) -> None:
     rng = np.random.default_rng(3)
     world.policy(POLICY)

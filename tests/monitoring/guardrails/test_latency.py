@@ -6,7 +6,7 @@ from monitoring.traffic import timed, window
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.latency import judge_latency
-from penstock.monitoring.settings import LatencyLimit
+from penstock.monitoring.guardrails.limits import LatencyLimit
 
 LIMIT = LatencyLimit(p99_ms=50)
 

@@ -120,7 +120,9 @@ def _slices(
             feature=one.feature,
             value=one.value[:NAME_LENGTH],
             label_count=one.label_count,
-            quality={name: Estimate.of(pair) for name, pair in measure_slice(one, settings).quality.items()},
+            quality={
+                name: Estimate.of(name, pair) for name, pair in measure_slice(one, settings).quality.items()
+            },
         )
         for one in slices_of(rows, wanted)
     )
@@ -216,5 +218,5 @@ def _facts(window: Window, metrics: Sequence[str]) -> dict[str, Any]:
         "p50_ms": 1000 * window.quantile_s(0.5) if has_times else None,
         "p99_ms": 1000 * window.quantile_s(0.99) if has_times else None,
         "label_count": window.quality.label_count,
-        "quality": {name: Estimate.of(pair) for name, pair in pairs.items() if math.isfinite(pair[0])},
+        "quality": {name: Estimate.of(name, pair) for name, pair in pairs.items() if math.isfinite(pair[0])},
     }

@@ -18,9 +18,9 @@ from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.comparing import Bad, evidence_against_limit, evidence_against_rival
+from penstock.monitoring.guardrails.limits import LatencyLimit
 from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, NEAR, Measured, make_finding
 from penstock.monitoring.latency import LatencyHistogram
-from penstock.monitoring.settings import LatencyLimit
 from penstock.monitoring.windows import Window
 from penstock.stats.evidence import chance_words, threshold
 

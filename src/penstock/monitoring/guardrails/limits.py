@@ -1,4 +1,4 @@
-"""Limits on labels and on what features are like as whole rows; those on failures and single features are in `settings`."""
+"""Limits on labels and on what features are like as whole rows; on latency too; those on failures and single features are in `settings`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,44 @@ import msgspec
 from penstock.stats.metric_names import LOWER_IS_BETTER, METRICS, bound_name, range_of
 
 Action = Literal["alert", "rollback"]
+LATENCY_MAX_MS = 1e9
+"""Longer no request is told of: eleven days."""
 SLICES_MAX = 50
 """Values of a feature that may be told apart: each is a line of metrics."""
+
+
+class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds that 95 or 99 of 100 requests must stay within; exactly one of them.
+
+    A canary breaches it when it is over the limit and slower than the stable version. `against: limit` or
+    `stable` asks for one of the two only.
+    """
+
+    p99_ms: float | None = None
+    p95_ms: float | None = None
+    against: Literal["any", "stable", "limit"] = "any"
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if (self.p99_ms is None) == (self.p95_ms is None):
+            raise ValueError("give exactly one of p99_ms and p95_ms")
+
+    def mistake(self) -> str:
+        """Say that no request can be so fast, or none so slow."""
+        name = "p99_ms" if self.p99_ms is not None else "p95_ms"
+        if 0 < 1000 * self.limit_s <= LATENCY_MAX_MS:
+            return ""
+        return f"{name} is a number of milliseconds above 0, up to {LATENCY_MAX_MS:g}"
+
+    @property
+    def rank(self) -> float:
+        """The quantile that is limited, in [0, 1]."""
+        return 0.99 if self.p99_ms is not None else 0.95
+
+    @property
+    def limit_s(self) -> float:
+        """The limit in seconds."""
+        return (self.p99_ms if self.p99_ms is not None else self.p95_ms or 0.0) / 1000
 
 
 class MultivariateLimit(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,9 +6,10 @@ import math
 import shlex
 from collections.abc import Iterator
 
+from penstock.monitoring.guardrails.limits import LatencyLimit
 from penstock.monitoring.prometheus.recording import LONGEST_S
 from penstock.monitoring.prometheus.rules import MIN_REQUESTS, Case, Rule, number, quoted
-from penstock.monitoring.settings import EndpointSettings, LatencyLimit
+from penstock.monitoring.settings import EndpointSettings
 
 BURNS = (
     ("PenstockErrorsBurnFast", "page", 14.4, "1h", "5m"),

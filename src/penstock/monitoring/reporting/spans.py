@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.base.numbers import counted
 from penstock.monitoring.reporting.changes import TableReport
+from penstock.stats.metric_names import range_of
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -19,12 +20,13 @@ class Estimate(msgspec.Struct, frozen=True):
     high: float | None = None
 
     @staticmethod
-    def of(pair: tuple[float, float]) -> Estimate:
-        """Return the estimate of a value and its standard error."""
+    def of(metric: str, pair: tuple[float, float]) -> Estimate:
+        """Return the estimate of a metric from its value and standard error, within what the metric can be."""
         value, error = pair
         if not math.isfinite(error):
             return Estimate(value)
-        return Estimate(value, value - 1.96 * error, value + 1.96 * error)
+        low, high = range_of(metric)
+        return Estimate(value, max(low, value - 1.96 * error), min(high, value + 1.96 * error))
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
