@@ -195,7 +195,8 @@ def test_children_of_a_process_record_for_themselves(world: World, engine: Engin
     infer(1)
     assert engine.drain(PATIENCE_S)
     wait_until(lambda: count(world) == 8)
-    assert spooled(world.root) == []
+    wait_until(lambda: spooled(world.root) == [])
+    assert count(world) == 8
 
 
 def test_a_rollback_reaches_the_service_and_a_hook_that_fails_is_told_and_called_again(

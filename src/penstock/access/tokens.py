@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import shlex
 from collections.abc import Sequence
 
 import msgspec
@@ -173,7 +174,7 @@ def find_bearer(connection: sa.Connection, text: str) -> Bearer | None:
         raise Denied(
             f"token {token.id} of {user.name} ended on {format_ms(token.expires_ms)}",
             code="auth.expired",
-            hint=f"penstock token create {user.name}",
+            hint=f"penstock token create {shlex.quote(user.name)}",
         )
     return Bearer(user, token)
 

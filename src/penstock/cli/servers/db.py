@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
@@ -55,7 +56,7 @@ def db_upgrade(session: Session, url: str | None) -> None:
     lines = [done if before else f"{name} had nothing: a new store with schema {HEAD} was made"]
     lines += [
         f"endpoint {one} has no policy, so nothing guards it and no canary of it advances: "
-        f"name it in penstock.yaml, then penstock endpoint apply {one}"
+        f"name it in penstock.yaml, then penstock endpoint apply {shlex.quote(one)}"
         for one in unguarded
     ]
     session.emit({"store": name, "before": before, "now": HEAD, "unguarded": unguarded}, "\n".join(lines))
