@@ -12,6 +12,7 @@ from penstock.access.roles import Role
 from penstock.access.scopes import SCOPES, Scope
 from penstock.access.tokens import create_token, find_bearer, list_tokens, revoke_token
 from penstock.access.users import add_user
+from penstock.base.clock import now_ms
 from penstock.base.errors import Denied, Invalid, Unavailable
 from penstock.base.store.database import Database, connect, metadata
 
@@ -138,6 +139,27 @@ def test_who_was_allowed_something_still_is_while_the_store_is_away_and_nobody_e
         with pytest.raises(Unavailable):
             admission.admit(known, "infer", "delay")
     assert admission.admit(known, "infer", "delay") == "rita"
+
+
+def test_a_token_that_ends_while_the_store_is_away_allows_nothing_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    admission = Admission(database, {}.get, clock_s=lambda: now[0])
+    with database.write() as connection:
+        _, text = create_token(connection, "rita", "test", expires_ms=now_ms() + 3_600_000)
+    assert admission.admit(f"Bearer {text}", "infer", "delay") == "rita"
+
+    def away(*_: object) -> None:
+        raise Unavailable("the store is away", code="store.unavailable")
+
+    monkeypatch.setattr(admission._authenticator, "identify", away)
+    now[0] += REMEMBERED_S
+    assert admission.admit(f"Bearer {text}", "infer", "delay") == "rita"
+    monkeypatch.setattr("penstock.access.admission.now_ms", lambda: now_ms() + 3_600_000)
+    now[0] += REMEMBERED_S
+    with pytest.raises(Unavailable):
+        admission.admit(f"Bearer {text}", "infer", "delay")
 
 
 def test_hidden_is_what_none_holds_on_and_stays_so_while_the_store_is_away(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
+from patience import wait_until
 from penstock.access.credentials import Authenticator
 from penstock.access.grants import Access, Grant, list_grants, own, remove_grant, rename_resource, set_grant
 from penstock.access.passwords import hash_password, is_password
@@ -25,8 +26,10 @@ from penstock.access.users import (
 )
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Denied, Invalid, NotFound, Refused
+from penstock.base.store.connection import BUSY_TIMEOUT_S
 from penstock.base.store.database import Database
 from penstock.base.store.events import list_events
+from penstock.base.threads import begin
 from tables import table
 
 PASSWORD = "correct horse battery"
@@ -179,11 +182,29 @@ def test_a_token_that_ended_is_refused_by_its_name_and_one_in_use_is_noted_once_
         with either_store.read() as connection:
             return {one.id: one.used_ms for one in list_tokens(connection, "ann")}
 
+    wait_until(lambda: used()[lasting.id] is not None)
     first = used()
-    assert first[lasting.id] is not None and first[ended.id] is None
+    assert first[ended.id] is None
     authenticator.identify(f"Bearer {text}")
     Authenticator(either_store).identify(f"Bearer {text}")
     assert used() == first
+
+
+def test_who_asks_with_a_token_waits_for_no_writer(either_store: Database) -> None:
+    authenticator = Authenticator(either_store)
+    with either_store.write() as connection:
+        add_user(connection, "ann", "writer", None, "test")
+        token, text = create_token(connection, "ann", "test")
+    with either_store.write() as connection:
+        connection.execute(tokens.update().where(tokens.c.id == token.id).values(used_ms=None))
+        asked = begin("asking", lambda: authenticator.identify(f"Bearer {text}").user.name)
+        assert asked.result(BUSY_TIMEOUT_S / 2) == "ann"
+
+    def is_noted() -> bool:
+        with either_store.read() as connection:
+            return list_tokens(connection, "ann")[0].used_ms is not None
+
+    wait_until(is_noted)
 
 
 def test_a_session_ends_with_its_token(either_store: Database) -> None:

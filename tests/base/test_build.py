@@ -22,7 +22,7 @@ def test_the_commit_of_a_checkout_is_gits(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "src/penstock").mkdir(parents=True)
     (root / "src/penstock/__init__.py").touch()
-    (root / "pyproject.toml").touch()
+    (root / "pyproject.toml").write_text('[project]\nname = "penstock"\n')
     package = str(root / "src/penstock")
     assert find_commit(package, "0") == ""
     git(root, "init", "-q", "-b", "main")

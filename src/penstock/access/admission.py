@@ -20,6 +20,7 @@ from penstock.access.credentials import Authenticator
 from penstock.access.grants import Access
 from penstock.access.rates import Rates
 from penstock.access.scopes import SCOPES_OF_ROLE, Scope
+from penstock.base.clock import now_ms
 from penstock.base.errors import Denied, Unavailable
 from penstock.base.store.database import Database
 
@@ -31,12 +32,14 @@ _Key = tuple[bytes, Scope, str | None]
 
 
 class _Allowed(NamedTuple):
-    """What was allowed: until when it holds without a look, when it was looked at last, to whom, counted as what."""
+    """What was allowed: until when it holds without a look, when it was looked at last, to whom, counted as what, and
+    when the token ends."""
 
     until_s: float
     looked_s: float
     name: str
     caller: str
+    ends_ms: int | None
 
 
 class _Hidden(NamedTuple):
@@ -107,20 +110,20 @@ class Admission:
         key = self._key(authorization, scope, endpoint)
         looked_s = self._clock_s()
         try:
-            name, caller = self._look(authorization, scope, endpoint)
+            name, caller, ends_ms = self._look(authorization, scope, endpoint)
         except Denied:
             with self._lock:
                 self._allowed.pop(key, None)
             raise
         except Unavailable:
             before = self._allowed.get(key)
-            if before is None or before.looked_s + AWAY_S <= looked_s:
+            if before is None or before.looked_s + AWAY_S <= looked_s or _is_over(before.ends_ms):
                 raise
-            name, caller, looked_s = before.name, before.caller, before.looked_s
+            name, caller, looked_s, ends_ms = before.name, before.caller, before.looked_s, before.ends_ms
         with self._lock:
             if len(self._allowed) >= REMEMBERED_COUNT:
                 self._allowed.clear()
-            self._allowed[key] = _Allowed(self._clock_s() + REMEMBERED_S, looked_s, name, caller)
+            self._allowed[key] = _Allowed(self._clock_s() + REMEMBERED_S, looked_s, name, caller, ends_ms)
         self._count(caller)
         return name
 
@@ -160,8 +163,8 @@ class Admission:
             }
         return frozenset(name for name, model in models.items() if model in unseen)
 
-    def _look(self, authorization: str, scope: Scope, endpoint: str | None) -> tuple[str, str]:
-        """Return whose credentials allow this, by the user's name and as what is counted.
+    def _look(self, authorization: str, scope: Scope, endpoint: str | None) -> tuple[str, str, int | None]:
+        """Return whose credentials allow this, by the user's name and as what is counted, and when the token ends.
 
         Raises:
             Denied: they do not.
@@ -188,10 +191,16 @@ class Admission:
                 if model
                 else f"an admin can give it: penstock user modify {shlex.quote(name)} --role {needed}",
             )
-        return name, f"token {bearer.token.id}" if bearer.token is not None else f"user {name}"
+        if bearer.token is None:
+            return name, f"user {name}", None
+        return name, f"token {bearer.token.id}", bearer.token.expires_ms
 
     def _key(self, authorization: str, scope: Scope, endpoint: str | None) -> _Key:
         return self._mark(authorization), scope, endpoint
 
     def _mark(self, authorization: str) -> bytes:
         return hashlib.blake2b(authorization.encode(), key=self._salt, digest_size=16).digest()
+
+
+def _is_over(ends_ms: int | None) -> bool:
+    return ends_ms is not None and ends_ms <= now_ms()

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from contextlib import suppress
+from concurrent.futures import Future
 from threading import Lock
 
 from penstock.access.passwords import is_password
@@ -17,9 +17,12 @@ from penstock.access.users import find_user
 from penstock.base.clock import now_ms
 from penstock.base.errors import Denied, PenstockError
 from penstock.base.store.database import Database
+from penstock.base.threads import begin
 
 MAX_KNOWN = 1024
 NOTED_MS = 3_600_000
+AGAIN_MS = 60_000
+"""After this long what could not be noted is tried again."""
 
 
 class Authenticator:
@@ -34,6 +37,7 @@ class Authenticator:
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._noted: dict[str, int] = {}
+        self._noting: Future[None] | None = None
         self._lock = Lock()
 
     def identify(self, authorization: str) -> Bearer:
@@ -70,16 +74,25 @@ class Authenticator:
         return bearer
 
     def _note_use(self, token: Token) -> None:
-        """Note the use once an hour; a store that takes no writes now says so where something has to be written."""
+        """Note the use once an hour, beside the request: nobody who asks waits for another who writes."""
         last_ms, time_ms = max(token.used_ms or 0, self._noted.get(token.id, 0)), now_ms()
         if time_ms - last_ms < NOTED_MS:
             return
         with self._lock:
+            if self._noting is not None and not self._noting.done():
+                return
             if len(self._noted) >= MAX_KNOWN:
                 self._noted.clear()
             self._noted[token.id] = time_ms
-        with suppress(PenstockError), self._database.write() as connection:
-            note_use(connection, token)
+            self._noting = begin("penstock-token-use", lambda: self._write_use(token, time_ms))
+
+    def _write_use(self, token: Token, time_ms: int) -> None:
+        """Note a use; a store that takes no writes now says so where something has to be written."""
+        try:
+            with self._database.write() as connection:
+                note_use(connection, token)
+        except PenstockError:
+            self._noted[token.id] = time_ms - NOTED_MS + AGAIN_MS
 
     def _by_pair(self, encoded: str) -> Bearer | None:
         try:

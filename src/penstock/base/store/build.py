@@ -33,7 +33,7 @@ def find_commit(package: str, version: str) -> str:
     """Return the first digits of the commit that the package in a directory was made from, or nothing."""
     place = os.path.dirname(package)
     root = os.path.dirname(place)
-    if os.path.basename(place) == "src" and os.path.isfile(f"{root}/pyproject.toml"):
+    if os.path.basename(place) == "src" and '\nname = "penstock"' in _read(f"{root}/pyproject.toml"):
         found = _of_checkout(f"{root}/.git")
     else:
         note = _read(f"{place}/penstock-{version}.dist-info/direct_url.json")

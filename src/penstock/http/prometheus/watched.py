@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -133,9 +134,13 @@ def _waiting(seen: Counted) -> list[Metric]:
     return [used, most, dropped]
 
 
+_describe_build = cache(describe_build)
+"""What runs is what it was when it was asked first, whatever is checked out later."""
+
+
 def _build(version: str) -> Metric:
     build = GaugeMetricFamily("penstock_build_info", "The running version.", labels=BUILD_LABELS)
-    build.add_metric(describe_build(version), 1)
+    build.add_metric(_describe_build(version), 1)
     return build
 
 
