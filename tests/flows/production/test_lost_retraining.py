@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,12 +11,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from flows.production.retrained import Bench
+from penstock.base.clock import format_ms
 from penstock.base.running import name_process
 from penstock.base.store.events import Event, record_event
+from penstock.cli.main import cli
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.controlling.retraining import FRUITLESS
+from penstock.flows.production.overview import overview
 from penstock.monitoring.alerts import alerts
 from stories.live import is_running, wait_until
 
@@ -133,3 +138,30 @@ def test_a_retraining_that_ends_with_its_controller_is_told_and_alerts_nobody(be
     assert lost.summary.endswith("the controller that ran it was stopped, and it with it")
     with bench.world.project.database.read() as connection:
         assert connection.execute(sa.select(alerts.c.name).where(alerts.c.name == FRUITLESS)).all() == []
+
+
+def test_a_retraining_that_runs_is_shown_with_its_commit_and_the_newer_one_behind_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench.world.root)
+    first = bench.commit("data/raw.csv.dvc", "outs: [{path: one}]\n")
+    assert [one.retraining for one in overview(bench.world.project)] == [None]
+    bench.consider("sleep 600")
+    since = format_ms(bench.world.events("retrain.started")[0].time_ms)
+    bench.commit("train.py", "# code is no data\n")
+    words = f"a retraining of {first[:7]} runs since {since}"
+    shown = CliRunner().invoke(cli, ["monitor", "status"], catch_exceptions=False).output
+    assert f"retrain {words}\n" in shown
+    second = bench.commit("data/raw.csv.dvc", "outs: [{path: two}]\n")
+    words += f"; {second[:7]} has newer data and waits until it has ended"
+    shown = CliRunner().invoke(cli, ["monitor", "status"], catch_exceptions=False).output
+    assert f"retrain {words}\n" in shown
+    shown = CliRunner().invoke(cli, ["endpoint", "show", "delay"], catch_exceptions=False).output
+    assert f"retrain   {words}\n" in shown
+    for command in (["monitor", "status", "--json"], ["endpoint", "show", "delay", "--json"]):
+        told = json.loads(CliRunner().invoke(cli, command, catch_exceptions=False).stdout)
+        (found,) = told if isinstance(told, list) else [told]
+        assert (found["retraining"]["commit"], found["retraining"]["waiting"]) == (first, second)
+        assert found["retraining"]["sentence"] == words
+    bench.retraining.stop()
+    assert [one.retraining for one in overview(bench.world.project)] == [None]
