@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from flows.production.retrained import Bench
 from penstock import __version__
 from penstock.base.store.build import told_build
+from penstock.base.store.events import record_event
 from penstock.flows.production.controlling.newer_data import newer_data
 from penstock.flows.production.controlling.retraining import FRUITLESS, Retraining
 from penstock.monitoring.alerts import alerts
@@ -133,6 +134,28 @@ def test_a_command_that_fails_or_makes_nothing_is_told_with_its_last_words(bench
     bench.consider("true")
     assert bench.finish() is None
     assert bench.told()[-2:] == ["retrain.started", "retrain.nothing"]
+
+
+def test_a_retraining_that_its_gate_refused_is_told_with_the_verdict_where_it_prints_nothing(
+    bench: Bench,
+) -> None:
+    project = bench.world.project
+    for number, summary in ((1, "refused before"), (2, "m did not pass: auc is 0.5")):
+        if number == 2:
+            bench.commit("data/raw.csv.dvc", "outs: [{path: one}]\n")
+            bench.consider("until [ -e go ]; do sleep 0.02; done; exit 1")
+        with project.database.write() as connection:
+            record_event(
+                connection, "gate.refused", "model:m", "ci", summary, cause={"verdict": f"v{number}"}
+            )
+    (bench.world.root / "go").touch()
+    bench.finish()
+    (failed,) = bench.world.events("retrain.failed")
+    assert failed.summary == "the retraining ended with 1: its gate said: m did not pass: auc is 0.5"
+    assert failed.cause["verdict"] == "v2"
+    with project.database.read() as connection:
+        told = connection.execute(sa.select(alerts.c.summary).where(alerts.c.name == FRUITLESS)).scalar_one()
+    assert told.startswith(f"delay: {failed.summary} (the log is /")
 
 
 def test_stop_ends_the_command_with_all_that_it_started(bench: Bench) -> None:

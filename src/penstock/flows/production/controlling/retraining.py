@@ -137,11 +137,18 @@ class Retraining:
                 return None  # another controller told that it is lost
         if code != 0:
             tail = running.path.read_text(errors="replace").strip().splitlines()[-8:]
+            refused = self._refusal_since(running)
+            why = [*tail[-1:], *([f"its gate said: {refused.summary}"] if refused else [])]
             self._record(
                 "retrain.failed",
                 endpoint,
-                f"the retraining ended with {code}: {tail[-1] if tail else 'no output'}",
-                {"exit_code": code, "log": str(running.path), "tail": tail},
+                f"the retraining ended with {code}: {'; '.join(why) or 'no output'}",
+                {
+                    "exit_code": code,
+                    "log": str(running.path),
+                    "tail": tail,
+                    "verdict": refused.cause.get("verdict") if refused else None,
+                },
                 is_alert=True,
             )
             return None
@@ -224,6 +231,18 @@ class Retraining:
             is_alert=is_alert,
             only_of=started.id,
         )
+
+    def _refusal_since(self, running: _Running) -> Event | None:
+        """Return the last event by which a gate of the model refused since a retraining started."""
+        with self.project.database.read() as connection:
+            found = list_events(
+                connection,
+                subject=f"model:{running.model}",
+                kind="gate.refused",
+                after_id=running.started_id,
+                limit=1,
+            )
+        return found[-1] if found else None
 
     def _has_told(self, endpoint: str, head: str) -> bool:
         """Whether an earlier process said already that this commit holds nothing newer."""
