@@ -137,6 +137,7 @@ def endpoint_show(session: Session, name: str) -> None:
         "untold": list(view.untold),
         "notes": notes,
         "nobody_acts": view.nobody_acts,
+        "retraining": msgspec.to_builtins(view.retraining),
         "gate_code": [
             {
                 "version": one.version.ref,
@@ -217,6 +218,7 @@ def _judgement(view: EndpointView, notes: Sequence[str]) -> list[str]:
         *(f"undone    {one}" for one in view.undone),
         *(f"alerts    {one}" for one in view.untold),
         *(f"note      {one}" for one in notes),
+        *([f"retrain   {view.retraining.sentence}"] if view.retraining else []),
         *([f"acts      {view.nobody_acts}"] if view.nobody_acts else []),
     ]
 

@@ -165,6 +165,7 @@ def _render(view: EndpointView) -> str:
     lines += [f"undone  {one}" for one in view.undone]
     lines += [f"alerts  {one}" for one in view.untold]
     lines += [f"note    {one}" for one in view.notes]
+    lines += [f"retrain {view.retraining.sentence}"] if view.retraining else []
     lines += [f"acts    {view.nobody_acts}"] if view.nobody_acts else []
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
     lines += [

@@ -13,6 +13,7 @@ from penstock.base.numbers import counted
 from penstock.base.store.outside import words_outside
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.lately import told_lately
+from penstock.flows.production.controlling.under_way import RetrainingView, view_retrainings
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
 from penstock.flows.production.live.undelivered import Undelivered, list_undelivered
@@ -77,7 +78,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     `notes` say what elsewhere does not agree with what it serves: the alias it is declared with, a rollback on another endpoint,
     a file of settings that says otherwise, or does not name it.
     `untold` says which webhooks do not take its alerts, since when and why.
-    `undelivered` are calls of watched services that wait on this machine's disk.
+    `undelivered` are calls of watched services that wait on this machine's disk. `retraining` is the one that runs.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 
@@ -107,6 +108,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     down_ms: int | None = None
     untold: tuple[str, ...] = ()
     undelivered: tuple[Undelivered, ...] = ()
+    retraining: RetrainingView | None = None
 
     @property
     def refused_sentence(self) -> str:
@@ -171,6 +173,7 @@ def overview(
     workers = [one for one in known if one.is_alive(now_ms())]
     filed = compare_file(project) if project.settings_problem is None else {}
     undelivered = list_undelivered(project.home)
+    retrainings = view_retrainings(project, [one.endpoint for one in revisions])
     found = []
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
@@ -205,6 +208,7 @@ def overview(
                 ),
                 undelivered=tuple(one for one in undelivered if one.endpoint == revision.endpoint),
                 down_ms=_down_ms(view, heard, told),
+                retraining=retrainings.get(revision.endpoint),
                 **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )
         )

@@ -69,43 +69,55 @@ def end_survivors(root: Path) -> list[int]:
             continue
         if not has_ended(owner):
             continue
-        if _members(root, group, leader):
-            _end(root, stage, group, leader)
+        if end_group(
+            stage, group, leader, f"{ROOT}={root}", why="still ran: the command that ran it was killed"
+        ):
             found.append(group)
         file.unlink(missing_ok=True)
     return found
 
 
-def _end(root: Path, stage: str, group: int, leader: str) -> None:
-    logger.warning(
-        "`%s` still ran: the command that ran it was killed; process group %d is ended", stage, group
-    )
+def end_group(name: str, group: int, leader: str, mark: str, *, why: str) -> bool:
+    """End a process group, first asked, after `GRACE_S` forced; say whether anything of it ran. What is ended is told.
+
+    Args:
+        leader: the name of its leader (see `penstock.base.running.name_process`): a group that got its number is left alone.
+        mark: the variable, `NAME=VALUE`, by which a member is known where the leader is gone.
+        why: why it is ended, for the log.
+
+    Raises:
+        Conflict: it cannot be ended; a process is named.
+    """
+    if not _members(group, leader, mark):
+        return False
+    logger.warning("`%s` %s; process group %d is ended", name, why, group)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_S
-    while _members(root, group, leader) and time.monotonic() < deadline:
+    while _members(group, leader, mark) and time.monotonic() < deadline:
         time.sleep(0.05)
-    if _members(root, group, leader):
+    if _members(group, leader, mark):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
         deadline = time.monotonic() + KILLED_S
-        while (left := _members(root, group, leader)) and time.monotonic() < deadline:
+        while (left := _members(group, leader, mark)) and time.monotonic() < deadline:
             time.sleep(0.05)
         if left:
             raise Conflict(
-                f"`{stage}` still runs as process {left[0]}: the command that ran it was killed",
+                f"`{name}` still runs as process {left[0]}: the command that ran it was killed",
                 code="pipeline.still_running",
                 hint=f"kill -KILL -- -{group}, then run this command again",
-                stage=stage,
+                stage=name,
                 pid=left[0],
             )
+    return True
 
 
-def _members(root: Path, group: int, leader: str) -> list[int]:
+def _members(group: int, leader: str, mark: str) -> list[int]:
     """Return the processes of a group that run; none where its number has gone to another group since.
 
     A number is not given anew while its group has processes. Where the leader is gone, a member is known by the
-    variable that stages are given.
+    variable that its command was given.
     """
     if group <= 1:
         return []
@@ -118,12 +130,12 @@ def _members(root: Path, group: int, leader: str) -> list[int]:
             continue
         with suppress(OSError):
             pid = int(name)
-            if os.getpgid(pid) == group and is_running(pid) and (is_led or _is_of(root, pid)):
+            if os.getpgid(pid) == group and is_running(pid) and (is_led or _has(pid, mark)):
                 found.append(pid)
     return found
 
 
-def _is_of(root: Path, pid: int) -> bool:
+def _has(pid: int, mark: str) -> bool:
     with suppress(OSError):
-        return f"{ROOT}={root}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return False

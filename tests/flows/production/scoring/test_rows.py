@@ -54,6 +54,25 @@ def test_lines_whose_values_are_of_other_kinds_are_bad_and_are_told_by_their_lin
         assert [(one.row, one.reason) for one in done.bad_rows] == expected
 
 
+def test_a_line_that_names_a_key_twice_is_bad_however_it_is_written(bench: Bench) -> None:
+    good = '{"hour": 7, "wind": 10.0, "carrier": "A\\": A", "note": {"hour": 1, "wind": 2}}'
+    lines = [
+        '{"hour": 7, "wind": 10.0, "carrier": "AA", "hour": 8}',
+        good,
+        '{"hour" : 7, "wind":10.0, "carrier":"AA", "\\u0077ind" :1}',
+        '{"hour": 7, "wind": 10.0, "carrier": "AA", "late": 0, "late": 1}',
+    ]
+    expected = [(1, "hour"), (3, "wind"), (4, "late")]
+    (bench.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    for part_rows in (1, 100):
+        done = bench("in.jsonl", "out.jsonl", part_rows=part_rows, overwrite=True, columns=("hour",))
+        assert done.answered == 1
+        assert [(one.row, one.reason) for one in done.bad_rows] == [
+            (row, f"names {name} twice") for row, name in expected
+        ]
+        assert read(bench.folder / "out.jsonl")["hour"].to_list() == [None, 7, None, None]
+
+
 def test_a_part_without_any_answer_has_the_columns_of_the_others_in_every_format(bench: Bench) -> None:
     lines = [json.dumps(LINE | one) for one in ({"hour": [1]}, {}, {"hour": "x"}, {"hour": 8})]
     (bench.folder / "in.jsonl").write_text("\n".join(lines) + "\n")

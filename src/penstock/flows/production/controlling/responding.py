@@ -135,8 +135,10 @@ class Controller:
     def _look_at_all(self) -> int:
         self.is_leading = self._leads()
         if not self.is_leading:
+            self.retraining.stop("lost its lease")
             self._file.reread()
             return 0
+        self.retraining.recover()
         self._file.follow()
         time_ms = now_ms()
         if not self._remembers:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,6 +16,7 @@ import polars as pl
 from penstock.base.errors import Invalid
 from penstock.flows.production.scoring.wanted import Part, Wanted
 
+_KEY = re.compile(rb'"[ \t\r]*:')
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -35,9 +38,10 @@ def parts_of_lines(path: Path, wanted: Wanted, rows: int, skip: int) -> Iterator
         while chunk := list(islice(numbered, rows)):
             lines = [line for _, line in chunk]
             broken: dict[int, str] = {}
-            frame = _at_once(lines, wanted, texts)
+            twice = _named_twice(lines)
+            frame = None if twice else _at_once(lines, wanted, texts)
             if frame is None:
-                frame, broken = _one_by_one(lines, wanted)
+                frame, broken = _one_by_one(lines, wanted, twice)
             if is_first:
                 _check_first(frame, broken, wanted, path)
             yield Part(_whole(frame, len(lines), wanted), broken, [number for number, _ in chunk])
@@ -83,7 +87,31 @@ def _at_once(lines: list[bytes], wanted: Wanted, texts: msgspec.json.Decoder[Any
     return frame if is_flat else None
 
 
-def _one_by_one(lines: list[bytes], wanted: Wanted) -> tuple[pl.DataFrame, dict[int, str]]:
+def _named_twice(lines: list[bytes]) -> dict[int, str]:
+    """Return the key that a line names twice, by the line's index: which of the two values is meant cannot be told.
+
+    What ends a text and begins a value is at least as often there as there are keys; where it is as often, each is there once.
+    """
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    found = {}
+    for index, line in enumerate(lines):
+        try:
+            if len(_KEY.findall(line)) == len(decode(line)):
+                continue
+            names: list[list[str]] = []
+            json.loads(line, object_pairs_hook=lambda pairs: names.append([name for name, _ in pairs]))  # noqa: B023
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            continue  # no object, which is told by what reads it
+        outermost = names[-1]
+        repeated = [name for place, name in enumerate(outermost) if name in outermost[:place]]
+        if repeated:
+            found[index] = repeated[0]
+    return found
+
+
+def _one_by_one(
+    lines: list[bytes], wanted: Wanted, twice: dict[int, str]
+) -> tuple[pl.DataFrame, dict[int, str]]:
     broken: dict[int, str] = {}
     found: list[dict[str, Any]] = []
     decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -93,6 +121,10 @@ def _one_by_one(lines: list[bytes], wanted: Wanted) -> tuple[pl.DataFrame, dict[
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             broken[index] = f"no JSON object: {str(error)[:120]}"
             found.append({})
+            continue
+        if index in twice:
+            broken[index] = f"names {twice[index]} twice"
+            found.append(dict.fromkeys(row))
             continue
         reason = _reason(row, wanted)
         if reason:

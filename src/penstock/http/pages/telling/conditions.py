@@ -23,6 +23,7 @@ DECISIONS = frozenset(
         "retrain.started",
         "retrain.finished",
         "retrain.failed",
+        "retrain.lost",
         "retrain.refused",
         "retrain.waiting",
         "retrain.nothing",

@@ -91,6 +91,7 @@ BAD_VERBS = (
     "corrupt",
     "answers_lost",
     "decision_lost",
+    "lost",
 )
 WAITING_VERBS = ("held",)
 GOOD_VERBS = ("passed", "promoted", "advanced")
@@ -122,6 +123,7 @@ WORDS = {
     "policy.kept": "policy kept",
     "retrain.failed": "retraining failed",
     "retrain.finished": "retraining finished",
+    "retrain.lost": "retraining lost",
     "retrain.started": "retraining started",
     "retrain.waiting": "retraining waits",
 }
