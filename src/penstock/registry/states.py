@@ -166,7 +166,7 @@ def require_not_rolled_back(connection: sa.Connection, version: ModelVersion, wh
         raise Refused(
             f"{version.ref} cannot be {what}: it {found.whose(version)} {found.sentence}",
             code="registry.rolled_back",
-            hint=f"penstock promote {shlex.quote(version.ref)} --force --reason TEXT, or a deploy with them, says why it may; judging it "
+            hint=f"penstock promote {shlex.quote(version.ref)} --force --reason TEXT, or a deploy or a rollback --to with them, says why it may; judging it "
             "again does not lift the mark, a new version has none",
             model=version.model,
             version=version.number,

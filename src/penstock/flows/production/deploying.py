@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.base.errors import Invalid
+from penstock.flows.models.evidence.refusals import require_reason
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.flows.production.checking import check_guardrails, policy_in_file, tell_other_model
@@ -65,8 +66,7 @@ def plan_deployment(
         Corrupt: its files are not the registered ones.
     """
     check_endpoint_name(endpoint)
-    if force and not reason:
-        raise Invalid("--force needs a reason", code="serving.no_reason", hint="--force --reason TEXT")
+    require_reason(force, reason)
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
         before = find_revision(connection, endpoint)

@@ -278,7 +278,7 @@ def _goal(
     """Return what going back to a revision is: `open`, or why it is not offered; empty where it would change nothing.
 
     Args:
-        out: versions that were rolled back; `--to` in a terminal goes back to one all the same.
+        out: versions that were rolled back; `--to` with `--force` in a terminal goes back to one all the same.
         kept: versions that were not taken away.
     """
     version = (one.model, one.stable)
