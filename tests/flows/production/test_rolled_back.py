@@ -198,6 +198,27 @@ def test_a_person_answers_for_going_back_to_what_was_rolled_back(world: World) -
         require_not_rolled_back(connection, get_version(connection, "m", 2), "deployed")
 
 
+def test_no_rollback_brings_back_the_files_of_what_was_rolled_back(world: World) -> None:
+    """They are the same version: a person was asked for the one number, and the controller took the other."""
+    world.version(4)
+    with world.project.database.write() as connection:
+        four = get_version(connection, "m", 4)
+        of_three = versions.c.model == "m", versions.c.number == 3
+        connection.execute(versions.update().where(*of_three).values(digest=four.digest))
+    for endpoint, numbers in (("other", (1, 4)), ("delay", (1, 3, 2))):
+        world.policy(POLICY, endpoint)
+        for number in numbers:
+            world.deploy(number, endpoint=endpoint)
+    apply_deployment(world.project, plan_rollback(world.project, "other", reason="it smells"))
+    assert plan_rollback(world.project, "delay").draft.stable == 1
+    with pytest.raises(Refused, match=r"m/3 cannot be gone back to: it has the files of m/4, which was"):
+        plan_rollback(world.project, "delay", to=2)
+    world.traffic("stable", 200, 150)
+    world.controller.tick()
+    now = world.current()
+    assert (now.stable, now.kind) == (1, "rolled_back")
+
+
 def test_going_back_to_the_canary_marks_the_version_that_gives_way(world: World) -> None:
     world.policy()
     world.deploy(2)

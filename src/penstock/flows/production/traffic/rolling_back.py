@@ -16,7 +16,7 @@ from penstock.flows.production.traffic.obstacles import find_obstacle
 from penstock.monitoring.ruling import find_rules, kept_by_rules
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
-from penstock.registry.states import find_rolled_back, list_rolled_back, require_not_rolled_back
+from penstock.registry.states import find_rolled_back, list_barred, require_not_rolled_back
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
 
@@ -57,7 +57,7 @@ def plan_rollback(
         current = get_revision(connection, endpoint)
         target = get_revision(connection, endpoint, to) if to is not None else None
         history = list_revisions(connection, endpoint)
-        barred = list_rolled_back(connection)
+        barred = list_barred(connection)
         rules = find_rules(connection, endpoint, current.model)
     passed: dict[str, str] = {}
     answered_for: ModelVersion | None = None
