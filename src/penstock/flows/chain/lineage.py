@@ -277,4 +277,7 @@ def _version_links(
         links.append(verdict_link(verdict))
     elif version.digest:
         links.append(unknown("verdict: no gate judged it"))
+    newest = glance_verdict(connection, version.model, version.digest)
+    if verdict is not None and newest is not None and newest.id != verdict.id and not newest.passed:
+        links.append(verdict_link(newest, "refused since"))
     return [*links, *origin_links(connection, project.git, version)]

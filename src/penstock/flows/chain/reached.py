@@ -18,9 +18,9 @@ def reached_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
     return [version_link(outcomes, version), *served_links(outcomes, version)]
 
 
-def verdict_link(verdict: Verdict) -> Link:
-    """Return a verdict with its checks."""
-    word = "passed" if verdict.passed else "refused"
+def verdict_link(verdict: Verdict, word: str = "") -> Link:
+    """Return a verdict with its checks; `word` is what it said, in other words than `passed` and `refused`."""
+    word = word or ("passed" if verdict.passed else "refused")
     return Link(
         kind="verdict",
         key=verdict.id,

@@ -8,8 +8,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from penstock.base.clock import format_ms
 from penstock.base.errors import Invalid, Refused
-from penstock.flows.models.evidence.refusals import require_reason
+from penstock.flows.models.evidence.refusals import require_reason, told_refusal
 from penstock.flows.production.fitting import takeover_warnings
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.flows.production.traffic.obstacles import find_obstacle
@@ -17,6 +18,7 @@ from penstock.monitoring.ruling import find_rules, kept_by_rules
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import find_rolled_back, list_barred, require_not_rolled_back
+from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
 
@@ -107,7 +109,9 @@ def plan_rollback(
         else kept_by_rules(model, rules, (stable,))
     )
     gone = _not_back(target) if target is not None else ()
-    warnings = (*takeover_warnings(project, current, model, stable), *gone, *plan.warnings)
+    is_same = (model, stable) == (current.model, current.stable)
+    refused = () if is_same else _refused_since(project, model, stable)
+    warnings = (*takeover_warnings(project, current, model, stable), *refused, *gone, *plan.warnings)
     return replace(plan, warnings=(*warnings, kept) if kept else warnings, answered_for=answered_for)
 
 
@@ -122,6 +126,19 @@ def _require_answered(project: Project, model: str, number: int, *, force: bool)
         if not force:
             require_not_rolled_back(connection, version, "gone back to")
         return version if find_rolled_back(connection, version) is not None else None
+
+
+def _refused_since(project: Project, model: str, number: int) -> tuple[str, ...]:
+    """Say that the newest verdict on a version that is gone back to refuses it: a rollback asks no gate."""
+    with project.database.read() as connection:
+        version = get_version(connection, model, number)
+        newest = glance_verdict(connection, model, version.digest)
+    why = None if newest is None else told_refusal(version, newest)
+    if newest is None or why is None:
+        return ()
+    return (
+        f"{version.ref} is gone back to though {why} (judged {format_ms(newest.created_ms)}): a rollback asks no gate",
+    )
 
 
 def _back_words(
