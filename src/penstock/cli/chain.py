@@ -54,7 +54,8 @@ def why(session: Session, subject: str) -> None:
         for link in found.links:
             key = (
                 link.key
-                if link.kind in {"model version", "run", "verdict", "deployment", "prediction", "stage"}
+                if link.kind
+                in {"model version", "taken out", "run", "verdict", "deployment", "prediction", "stage"}
                 else ""
             )
             lines.append(f"{link.kind:{width}}  {key + '  ' if key else ''}{link.text}")

@@ -18,7 +18,7 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Refused
 from penstock.base.store.events import record_event
 from penstock.registry.entities import ModelVersion
-from penstock.registry.tables import version_states
+from penstock.registry.tables import version_states, versions
 
 State = Literal["rolled_back", "cleared"]
 MOST_TOLD = 3
@@ -124,6 +124,18 @@ def list_rolled_back(
     }
 
 
+def list_barred(connection: sa.Connection, model: str | None = None) -> frozenset[tuple[str, int]]:
+    """Return the versions that no rollback goes back to of itself: those rolled back now, and those with their files."""
+    marked = list_rolled_back(connection, model)
+    digests = {(one.model, one.digest) for one in marked.values() if one.digest}
+    columns = versions.c
+    query = sa.select(columns.model, columns.number, columns.digest).where(
+        columns.digest.in_(sorted({digest for _, digest in digests}))
+    )
+    same = connection.execute(query).all() if digests else []
+    return frozenset(marked) | {(row.model, row.number) for row in same if (row.model, row.digest) in digests}
+
+
 def last_rolled_back_ms(connection: sa.Connection, model: str, number: int) -> int:
     """Return when a version was last rolled back, 0 when it never was: what was seen before has been acted on."""
     query = sa.select(sa.func.max(version_states.c.time_ms)).where(
@@ -166,7 +178,7 @@ def require_not_rolled_back(connection: sa.Connection, version: ModelVersion, wh
         raise Refused(
             f"{version.ref} cannot be {what}: it {found.whose(version)} {found.sentence}",
             code="registry.rolled_back",
-            hint=f"penstock promote {shlex.quote(version.ref)} --force --reason TEXT, or a deploy with them, says why it may; judging it "
+            hint=f"penstock promote {shlex.quote(version.ref)} --force --reason TEXT, or a deploy or a rollback --to with them, says why it may; judging it "
             "again does not lift the mark, a new version has none",
             model=version.model,
             version=version.number,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import msgspec
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, Refused
+from penstock.cli.main import cli
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.evidence.refusals import answer_for
 from penstock.flows.production.overview import view_endpoint
@@ -157,8 +160,89 @@ def test_a_second_rollback_does_not_bring_back_what_the_first_took_away(world: W
     apply_deployment(world.project, plan_rollback(world.project, "delay"))
     with pytest.raises(Refused, match="every other version that delay served was rolled back"):
         plan_rollback(world.project, "delay")
-    plan = plan_rollback(world.project, "delay", to=2)
-    assert plan.draft.stable == 2
+    with pytest.raises(Refused, match=r"m/2 cannot be gone back to: it was rolled back on .* by ") as caught:
+        plan_rollback(world.project, "delay", to=2)
+    assert caught.value.code == "registry.rolled_back"
+    assert "a rollback --to with them" in (caught.value.hint or "")
+
+
+def test_a_person_answers_for_going_back_to_what_was_rolled_back(world: World) -> None:
+    """The endpoint served, and the alias named, a version that no deployment took since it counted as rolled back."""
+    world.policy()
+    world.alias(2)
+    world.deploy(1)
+    world.deploy(2)
+    apply_deployment(world.project, plan_rollback(world.project, "delay", reason="it smells"))
+    penstock = ["-C", str(world.project.root), "rollback", "delay", "--no-wait"]
+    refused = CliRunner().invoke(cli, [*penstock, "--to", "2"])
+    dry = CliRunner().invoke(cli, [*penstock, "--to", "2", "--dry-run"])
+    assert refused.exit_code == dry.exit_code != 0
+    assert str(refused.exception).startswith("m/2 cannot be gone back to: it was rolled back")
+    assert str(refused.exception) == str(dry.exception)
+    for flags, words in (
+        (["--to", "2", "--force"], "--force needs a reason"),
+        (["--force", "--reason", "no"], "--force goes with --to"),
+    ):
+        assert words in str(CliRunner().invoke(cli, [*penstock, *flags]).exception)
+    forced = [*penstock, "--to", "2", "--force", "--reason", "the feature store was at fault"]
+    cleared = r"m/2 counts as rolled back no more, though it was rolled back on .*: it smells"
+    told = CliRunner().invoke(cli, [*forced, "--dry-run"])
+    assert re.search(cleared, told.output), told.output
+    assert (rolled_back(world), world.current().stable) == ([2], 1)
+    done = CliRunner().invoke(cli, forced)
+    assert done.exit_code == 0, done.output
+    assert re.search(cleared, done.output), done.output
+    assert (rolled_back(world), world.current().stable) == ([1], 2)
+    assert world.events("model.cleared")[0].summary.endswith("the feature store was at fault")
+    with world.project.database.read() as connection:
+        require_not_rolled_back(connection, get_version(connection, "m", 2), "deployed")
+
+
+def test_no_rollback_brings_back_the_files_of_what_was_rolled_back(world: World) -> None:
+    """They are the same version: a person was asked for the one number, and the controller took the other."""
+    world.version(4)
+    with world.project.database.write() as connection:
+        four = get_version(connection, "m", 4)
+        of_three = versions.c.model == "m", versions.c.number == 3
+        connection.execute(versions.update().where(*of_three).values(digest=four.digest))
+    for endpoint, numbers in (("other", (1, 4)), ("delay", (1, 3, 2))):
+        world.policy(POLICY, endpoint)
+        for number in numbers:
+            world.deploy(number, endpoint=endpoint)
+    apply_deployment(world.project, plan_rollback(world.project, "other", reason="it smells"))
+    assert plan_rollback(world.project, "delay").draft.stable == 1
+    with pytest.raises(Refused, match=r"m/3 cannot be gone back to: it has the files of m/4, which was"):
+        plan_rollback(world.project, "delay", to=2)
+    world.traffic("stable", 200, 150)
+    world.controller.tick()
+    now = world.current()
+    assert (now.stable, now.kind) == (1, "rolled_back")
+
+
+def test_going_back_to_the_canary_marks_the_version_that_gives_way(world: World) -> None:
+    world.policy()
+    world.deploy(2)
+    world.deploy(1)
+    world.deploy(1, 2)
+    plan = plan_rollback(world.project, "delay", to=1)
+    assert (plan.draft.stable, plan.out) == (2, 1)
+
+
+def test_a_rollback_that_takes_nothing_back_says_so_and_tells_nobody_otherwise(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    world.deploy(1, shadows=(2,))
+    plan = plan_rollback(world.project, "delay", to=1)
+    assert plan.summary == "delay serves m/1 already: no version is taken back"
+    assert plan.warnings[0].startswith("m/2 is a shadow no more")
+    dry = CliRunner().invoke(
+        cli, ["-C", str(world.project.root), "rollback", "delay", "--to", "1", "--dry-run"]
+    )
+    assert "Would: delay serves m/1 already: no version is taken back." in dry.output
+    apply_deployment(world.project, plan)
+    assert rolled_back(world) == []
+    with world.project.database.read() as connection:
+        assert not connection.execute(sa.select(alerts).where(alerts.c.name == ROLLED_BACK)).all()
 
 
 def test_a_rollback_by_hand_passes_over_what_cannot_be_served_again(world: World) -> None:

@@ -118,7 +118,7 @@ def test_no_button_leads_to_a_refusal_and_what_cannot_be_done_says_why_and_what_
         leads, words = look(browser, loose)["/endpoints/delay"]
         assert leads == []  # nothing else ever served, but for what was rolled back
         assert "It cannot be rolled back: every other version that delay served was rolled back" in words
-        assert "--to REVISION goes back to one all the same" in words
+        assert "--to REVISION --force --reason TEXT goes back to one all the same" in words
         assert "its version was rolled back" in words
 
         with loose.database.write() as connection:

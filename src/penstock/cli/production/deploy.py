@@ -131,20 +131,32 @@ def deploy(
 @click.argument("name", metavar="ENDPOINT")
 @click.option("--to", type=click.IntRange(min=1), help="The revision to go back to.")
 @click.option("--reason", help="Why, for the record.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="With --to, also to a version that was rolled back; --reason says why it may.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen.")
 @WAIT_OPTION
 @TIMEOUT_OPTION
 @json_option
 @pass_session
 def rollback(
-    session: Session, name: str, to: int | None, reason: str | None, dry_run: bool, wait: bool, timeout: float
+    session: Session,
+    name: str,
+    to: int | None,
+    reason: str | None,
+    force: bool,
+    dry_run: bool,
+    wait: bool,
+    timeout: float,
 ) -> None:
     """Take a canary out, or make ENDPOINT serve what it served before."""
     from penstock.flows.production.traffic.rolling_back import plan_rollback
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    plan = plan_rollback(project, name, to=to, reason=reason)
+    plan = plan_rollback(project, name, to=to, reason=reason, force=force)
     _carry_out(session, project, plan, timeout if wait else None, dry_run)
 
 
@@ -205,7 +217,7 @@ def _carry_out(
     from penstock.flows.production.revising import apply_deployment, preview_changes
 
     changes: list[str] = []
-    if plan.out is not None:
+    if plan.out is not None or plan.answered_for is not None:
         with project.database.read() as connection:
             changes = [one for one in preview_changes(connection, plan)[1:] if one not in plan.warnings]
     for warning in plan.warnings:

@@ -20,7 +20,15 @@ from penstock.flows.chain.links import Explanation, Link, make_explanation, unkn
 from penstock.flows.chain.origins import origin_links
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.flows.chain.outlying import outlier_details
-from penstock.flows.chain.reached import revision_link, served_links, state_links, verdict_link, version_link
+from penstock.flows.chain.reached import (
+    revision_link,
+    role_in,
+    served_links,
+    state_links,
+    taken_out_links,
+    verdict_link,
+    version_link,
+)
 from penstock.flows.chain.subjects import (
     as_commit,
     as_experiment,
@@ -90,7 +98,7 @@ def explain(project: Project, subject: str, most: int | None = None) -> Explanat
         revision = as_revision(connection, subject)
         if revision is not None:
             version = get_version(connection, revision.model, revision.stable, deleted=True)
-            links = [revision_link(revision), *_version_links(project, connection, version, revision)]
+            links = [revision_link(revision), *_revision_links(project, connection, revision)]
             return make_explanation(subject, "deployment", links, version)
         if find_revision(connection, subject) is not None:
             return _explain_endpoint(project, connection, subject)
@@ -224,9 +232,24 @@ def _explain_endpoint(project: Project, connection: sa.Connection, endpoint: str
         for event in reversed(events)
     ]
     version = get_version(connection, revision.model, revision.stable, deleted=True)
-    return make_explanation(
-        endpoint, "endpoint", [*links, *_version_links(project, connection, version, revision)], version
-    )
+    links += _revision_links(project, connection, revision)
+    return make_explanation(endpoint, "endpoint", links, version)
+
+
+def _revision_links(project: Project, connection: sa.Connection, revision: Revision) -> list[Link]:
+    """Return where each version that answers in a revision came from, its shadows by name, and what it took out."""
+    links: list[Link] = []
+    for number in revision.versions:
+        version = get_version(connection, revision.model, number, deleted=True)
+        if number in revision.answering:
+            links += _version_links(project, connection, version, revision)
+        else:
+            outcomes = Outcomes(connection, [version])
+            links += [
+                version_link(outcomes, version, role_in(revision, number)),
+                *state_links(outcomes, version),
+            ]
+    return [*links, *taken_out_links(connection, revision)]
 
 
 def _version_links(
@@ -243,7 +266,8 @@ def _version_links(
         with_state: whether a rollback is told here; `served_links` tells it behind the deployments.
     """
     outcomes = Outcomes(connection, [version])
-    links = [version_link(outcomes, version), *(state_links(outcomes, version) if with_state else [])]
+    role = "" if revision is None else role_in(revision, version.number)
+    links = [version_link(outcomes, version, role), *(state_links(outcomes, version) if with_state else [])]
     verdict = (
         outcomes.verdict(version)
         if revision is None
@@ -253,4 +277,7 @@ def _version_links(
         links.append(verdict_link(verdict))
     elif version.digest:
         links.append(unknown("verdict: no gate judged it"))
+    newest = glance_verdict(connection, version.model, version.digest)
+    if verdict is not None and newest is not None and newest.id != verdict.id and not newest.passed:
+        links.append(verdict_link(newest, "refused since"))
     return [*links, *origin_links(connection, project.git, version)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from penstock.base.clock import format_ms
 from penstock.base.numbers import format_number
 from penstock.flows.chain.links import Link
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.registry.entities import ModelVersion, Verdict
-from penstock.serving.deployments import Revision
+from penstock.registry.versions import get_version
+from penstock.serving.deployments import Revision, find_revision
 
 
 def reached_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
@@ -15,9 +18,9 @@ def reached_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
     return [version_link(outcomes, version), *served_links(outcomes, version)]
 
 
-def verdict_link(verdict: Verdict) -> Link:
-    """Return a verdict with its checks."""
-    word = "passed" if verdict.passed else "refused"
+def verdict_link(verdict: Verdict, word: str = "") -> Link:
+    """Return a verdict with its checks; `word` is what it said, in other words than `passed` and `refused`."""
+    word = word or ("passed" if verdict.passed else "refused")
     return Link(
         kind="verdict",
         key=verdict.id,
@@ -36,12 +39,17 @@ def state_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
     return [Link(kind="rollback", key=one.ref, text=text, details={"cause": one.cause}) for one, text in told]
 
 
-def version_link(outcomes: Outcomes, version: ModelVersion) -> Link:
-    """Return a version itself."""
+def version_link(outcomes: Outcomes, version: ModelVersion, role: str = "") -> Link:
+    """Return a version itself, with its role in the revision that it is told of."""
     metrics = ", ".join(
         f"{name} {format_number(value)}" for name, value in sorted(version.metrics.items())[:4]
     )
-    told = (outcomes.deleted(version), f"sha256 {version.digest[:12]}", metrics and f"offline {metrics}")
+    told = (
+        role,
+        outcomes.deleted(version),
+        f"sha256 {version.digest[:12]}",
+        metrics and f"offline {metrics}",
+    )
     return Link(
         kind="model version",
         key=version.ref,
@@ -51,6 +59,7 @@ def version_link(outcomes: Outcomes, version: ModelVersion) -> Link:
             "metrics": version.metrics,
             "registered_ms": version.created_ms,
             "actor": version.actor,
+            **({"role": role} if role else {}),
         },
     )
 
@@ -58,6 +67,32 @@ def version_link(outcomes: Outcomes, version: ModelVersion) -> Link:
 def served_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
     """Return every deployment of a version, and that it was rolled back where it was: how its story ended."""
     return [*map(revision_link, outcomes.revisions(version)), *state_links(outcomes, version)]
+
+
+def role_in(revision: Revision, number: int) -> str:
+    """Return what a version does in a revision that it takes part in."""
+    if revision.canary is not None and revision.canary.version == number:
+        return f"canary with {revision.canary.percent:g} %"
+    return "stable" if revision.stable == number else "shadow"
+
+
+def taken_out_links(connection: sa.Connection, revision: Revision) -> list[Link]:
+    """Return the versions that answered in the revision before and do not in this one, and which are rolled back."""
+    before = None
+    if revision.previous is not None:
+        before = find_revision(connection, revision.endpoint, revision.previous)
+    if before is None:
+        return []
+    kept = revision.answering if before.model == revision.model else ()
+    links: list[Link] = []
+    for number in before.answering:
+        if number not in kept:
+            version = get_version(connection, before.model, number, deleted=True)
+            role = role_in(before, number)
+            text = f"it was {role} in {before.endpoint}#{before.number}"
+            links.append(Link(kind="taken out", key=version.ref, text=text, details={"role": role}))
+            links += state_links(Outcomes(connection, [version]), version)
+    return links
 
 
 def revision_link(revision: Revision) -> Link:

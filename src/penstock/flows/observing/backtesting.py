@@ -22,7 +22,7 @@ from penstock.monitoring.policies import Policy, PolicyBody, policy_or_none_yet
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.windows import list_windows
 from penstock.project.project import Project
-from penstock.registry.states import list_rolled_back
+from penstock.registry.states import list_barred
 from penstock.serving.deployments import get_revision
 
 LOOKS_MAX = 300
@@ -184,7 +184,7 @@ class _Run:
         shared = Shared(
             revisions={self._endpoint: revision},
             policies={self._endpoint: self._policy},
-            rolled_back=frozenset(list_rolled_back(connection, revision.model)),
+            rolled_back=list_barred(connection, revision.model),
             alerts={self._endpoint: tuple(self._open.values())},
             workers=[],
         )

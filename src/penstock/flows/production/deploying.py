@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, Refused
+from penstock.flows.models.evidence.refusals import require_reason
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.flows.production.checking import check_guardrails, policy_in_file, tell_other_model
@@ -65,15 +66,17 @@ def plan_deployment(
         Corrupt: its files are not the registered ones.
     """
     check_endpoint_name(endpoint)
-    if force and not reason:
-        raise Invalid("--force needs a reason", code="serving.no_reason", hint="--force --reason TEXT")
+    require_reason(force, reason)
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
         before = find_revision(connection, endpoint)
         rule = VerdictRule.of(project)
-        if not force:
-            require_not_rolled_back(connection, version, "deployed")
-        rule.let_out(connection, version, "be deployed", is_answered_for=force)
+        try:
+            if not force:
+                require_not_rolled_back(connection, version, "deployed")
+            rule.let_out(connection, version, "be deployed", is_answered_for=force)
+        except Refused as error:
+            raise error if shadows is None else _refused_with_shadows(endpoint, shadows, error) from None
     require_intact(project, version)  # a copy that is here says nothing of what other hosts will load
     files = RegistrySource(project).fetch(version.model, version.number)
     require_alive(files)
@@ -126,6 +129,17 @@ def plan_deployment(
         answered_for=version if force else None,
         warnings=(*warnings, kept) if kept else warnings,
         classes={version.number: tuple(loaded.classes)} if loaded.classes else {},
+    )
+
+
+def _refused_with_shadows(endpoint: str, shadows: Sequence[str], error: Refused) -> Refused:
+    """Return a refusal that also says what became of the shadows which the same command named."""
+    named = "".join(f" --shadow {shlex.quote(one)}" for one in shadows) or " --no-shadow"
+    return Refused(
+        f"{error.message}; nothing of this was done: the shadows of {endpoint} stay as they are",
+        code=error.code,
+        hint=f"{error.hint}; penstock deploy {shlex.quote(endpoint)}{named}, without --model and --canary, changes the shadows alone",
+        **error.fields,
     )
 
 

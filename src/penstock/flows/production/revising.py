@@ -24,7 +24,7 @@ from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.aliases import find_alias, move_alias
 from penstock.registry.entities import AliasMove, ModelVersion
-from penstock.registry.states import VersionState, add_state
+from penstock.registry.states import VersionState, add_state, find_rolled_back
 from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.classes import Classes, Served, add_classes
@@ -83,6 +83,11 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
         )
         others = serving_elsewhere(connection, plan.endpoint, plan.before.model, plan.out)
         told += [f"{ref} stays on {', '.join(others)}, which nothing rolls back"] if others else []
+    marked = find_rolled_back(connection, plan.answered_for) if plan.answered_for is not None else None
+    if marked is not None and plan.answered_for is not None:
+        told.append(
+            f"{plan.answered_for.ref} counts as rolled back no more, though it {marked.whose(plan.answered_for)} {marked.sentence}"
+        )
     if follows is not None:
         told.append(follows.words.removeprefix("; "))
     if plan.draft.kind == "promoted" and plan.before is not None:
@@ -157,9 +162,9 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
         _move(connection, follows, actor, {"rollback": cause})
     if plan.draft.kind == "promoted" and later is None:
         _promote(connection, project, revision, policy.endpoint, {"canary": plan.draft.cause, **cause})
-    if plan.draft.kind in {"rolled_back", "promoted"}:
+    if plan.draft.kind == "promoted" or plan.out is not None:
         subject = Subject(
-            name=ROLLED_BACK if plan.draft.kind == "rolled_back" else PROMOTED,
+            name=PROMOTED if plan.out is None else ROLLED_BACK,
             endpoint=plan.endpoint,
             labels={"version": str(plan.out or revision.stable), "revision": str(revision.number)},
         )

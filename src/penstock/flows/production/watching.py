@@ -32,7 +32,7 @@ from penstock.monitoring.timings import count_failures
 from penstock.monitoring.windows import Window
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
-from penstock.registry.states import list_rolled_back
+from penstock.registry.states import list_barred
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
 from penstock.serving.predictions.waiting import Waiting
@@ -87,7 +87,7 @@ def look_around(connection: sa.Connection, time_ms: int) -> Shared:
     return Shared(
         revisions={one.endpoint: one for one in list_endpoints(connection)},
         policies=list_policies(connection),
-        rolled_back=frozenset(list_rolled_back(connection)),
+        rolled_back=list_barred(connection),
         alerts=alerts,
         workers=list_alive(connection, time_ms),
         failures=count_failures(connection, time_ms // 1000 - FAILURES_S),
@@ -175,7 +175,7 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
         shared = Shared(
             revisions={endpoint: revision},
             policies={endpoint: policy},
-            rolled_back=frozenset(list_rolled_back(connection, revision.model)),
+            rolled_back=list_barred(connection, revision.model),
             alerts={endpoint: tuple(list_open_alerts(connection, endpoint))},
             workers=list_alive(connection, time_ms),
         )

@@ -52,7 +52,7 @@ def linked(links: tuple[Link, ...]) -> list[tuple[Link, str | None]]:
 
 def link_address(link: Link) -> str | None:
     """Return the page of a link's own, or None."""
-    if link.kind in {"model version", "rollback"}:
+    if link.kind in {"model version", "taken out", "rollback"}:
         return f"/models/{path(link.key)}"
     if link.kind == "deployment":
         return f"/endpoints/{quote(link.key.rpartition('#')[0], safe='')}"

@@ -49,7 +49,7 @@ from penstock.monitoring.ruling import view_rules
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.references import parse_time
-from penstock.registry.states import list_rolled_back
+from penstock.registry.states import list_barred
 from penstock.registry.versions import load_versions
 from penstock.serving.deployments import Revision, find_revision, get_revision, list_revisions
 from penstock.serving.workers import list_workers
@@ -108,7 +108,7 @@ class EndpointPages:
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
             may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
             workers = list_workers(connection, now_ms() - LOST_MS)
-            out = list_rolled_back(connection, revision.model)
+            out = list_barred(connection, revision.model)
             served = {(one.model, one.stable) for one in revisions}
             kept = {(one.model, one.number) for one in load_versions(connection, served)}
         goals = {one.number: _goal(one, revision, out, kept) for one in revisions}
@@ -278,7 +278,7 @@ def _goal(
     """Return what going back to a revision is: `open`, or why it is not offered; empty where it would change nothing.
 
     Args:
-        out: versions that were rolled back; `--to` in a terminal goes back to one all the same.
+        out: versions that were rolled back; `--to` with `--force` in a terminal goes back to one all the same.
         kept: versions that were not taken away.
     """
     version = (one.model, one.stable)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
+from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.base.store.events import record_event
 from penstock.registry.entities import ModelVersion, Verdict
@@ -52,6 +53,16 @@ def standing(
     found = [(one, why) for one, why in refusals if why is not None]
     answered = _answered(connection, version) if found else frozenset()
     return next(((one, why) for one, why in found if one.id not in answered), None)
+
+
+def require_reason(force: bool, reason: str | None) -> None:
+    """Make sure that who answers for a version says why.
+
+    Raises:
+        Invalid: no reason is given.
+    """
+    if force and not reason:
+        raise Invalid("--force needs a reason", code="serving.no_reason", hint="--force --reason TEXT")
 
 
 def answer_for(connection: sa.Connection, version: ModelVersion, actor: str, reason: str) -> None:

@@ -8,13 +8,18 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from penstock.base.errors import Refused
+from penstock.base.clock import format_ms
+from penstock.base.errors import Invalid, Refused
+from penstock.flows.models.evidence.refusals import require_reason, told_refusal
 from penstock.flows.production.fitting import takeover_warnings
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.flows.production.traffic.obstacles import find_obstacle
 from penstock.monitoring.ruling import find_rules, kept_by_rules
 from penstock.project.project import Project
-from penstock.registry.states import list_rolled_back
+from penstock.registry.entities import ModelVersion
+from penstock.registry.states import find_rolled_back, list_barred, require_not_rolled_back
+from penstock.registry.verdicts import glance_verdict
+from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
 
 NONE_PASSED: Mapping[str, str] = MappingProxyType({})
@@ -26,31 +31,44 @@ def plan_rollback(
     *,
     to: int | None = None,
     reason: str | None = None,
+    force: bool = False,
     actor: str | None = None,
 ) -> DeploymentPlan:
     """Plan to take a canary away; without one, to serve what was stable before, or in revision `to`.
 
-    A version that was rolled back is gone back to only where `to` names its revision; one that was deleted, or has no files
-    any more, never.
+    A version that was rolled back is gone back to only where `to` names its revision and a person answers for it; one
+    that was deleted, or has no files any more, never.
 
     Args:
+        force: go back to a version that was rolled back, which `to` names; `reason` says why it may.
         actor: who does it, where that is not who the project acts for.
 
     Raises:
         NotFound: no such endpoint or revision, or what is left to go back to cannot be served again.
-        Refused: there is nothing earlier to go back to.
+        Refused: there is nothing earlier to go back to, or the version that `to` names was rolled back.
+        Invalid: `force` without a reason, or without `to`.
     """
+    require_reason(force, reason)
+    if force and to is None:
+        raise Invalid(
+            "--force goes with --to: without it a rollback passes over what was rolled back",
+            code="serving.force_without_revision",
+            hint=f"penstock endpoint history {shlex.quote(endpoint)}, then --to REVISION --force --reason TEXT",
+        )
     with project.database.read() as connection:
         current = get_revision(connection, endpoint)
         target = get_revision(connection, endpoint, to) if to is not None else None
         history = list_revisions(connection, endpoint)
-        barred = list_rolled_back(connection)
+        barred = list_barred(connection)
         rules = find_rules(connection, endpoint, current.model)
     passed: dict[str, str] = {}
+    answered_for: ModelVersion | None = None
     if target is not None:
         stable, model = target.stable, target.model
         if (obstacle := find_obstacle(project, model, stable)) is not None:
             raise obstacle
+        if (model, stable) != (current.model, current.stable):
+            answered_for = _require_answered(project, model, stable, force=force)
     elif current.canary is not None:
         stable, model = current.stable, current.model
     else:
@@ -75,7 +93,7 @@ def plan_rollback(
                 if others
                 else f"{never}: there is nothing to go back to",
                 code="serving.nothing_before",
-                hint=f"penstock endpoint history {shlex.quote(endpoint)}; --to REVISION goes back to one all the same"
+                hint=f"penstock endpoint history {shlex.quote(endpoint)}; --to REVISION --force --reason TEXT goes back to one all the same"
                 if others
                 else f"penstock endpoint history {shlex.quote(endpoint)}",
             )
@@ -91,18 +109,49 @@ def plan_rollback(
         else kept_by_rules(model, rules, (stable,))
     )
     gone = _not_back(target) if target is not None else ()
-    warnings = (*takeover_warnings(project, current, model, stable), *gone, *plan.warnings)
-    return replace(plan, warnings=(*warnings, kept) if kept else warnings)
+    is_same = (model, stable) == (current.model, current.stable)
+    refused = () if is_same else _refused_since(project, model, stable)
+    warnings = (*takeover_warnings(project, current, model, stable), *refused, *gone, *plan.warnings)
+    return replace(plan, warnings=(*warnings, kept) if kept else warnings, answered_for=answered_for)
+
+
+def _require_answered(project: Project, model: str, number: int, *, force: bool) -> ModelVersion | None:
+    """Return the version that a person answers for; None where it was not rolled back, and nobody has to.
+
+    Raises:
+        Refused: it was rolled back, and nobody answers for it.
+    """
+    with project.database.read() as connection:
+        version = get_version(connection, model, number)
+        if not force:
+            require_not_rolled_back(connection, version, "gone back to")
+        return version if find_rolled_back(connection, version) is not None else None
+
+
+def _refused_since(project: Project, model: str, number: int) -> tuple[str, ...]:
+    """Say that the newest verdict on a version that is gone back to refuses it: a rollback asks no gate."""
+    with project.database.read() as connection:
+        version = get_version(connection, model, number)
+        newest = glance_verdict(connection, model, version.digest)
+    why = None if newest is None else told_refusal(version, newest)
+    if newest is None or why is None:
+        return ()
+    return (
+        f"{version.ref} is gone back to though {why} (judged {format_ms(newest.created_ms)}): a rollback asks no gate",
+    )
 
 
 def _back_words(
     current: Revision, model: str, stable: int, passed: Collection[str], target: Revision | None
 ) -> str:
     """Say what a rollback does."""
+    is_same = (model, stable) == (current.model, current.stable)
+    if current.canary is not None and is_same:
+        return f"{current.endpoint} takes {model}/{current.canary.version} out, all traffic is with version {stable}"
+    if is_same:
+        return f"{current.endpoint} serves {model}/{stable} already: no version is taken back"
     if target is not None:
         return f"{current.endpoint} is back at {model}/{stable}, which was stable in revision {target.number}"
-    if current.canary is not None and (model, stable) == (current.model, current.stable):
-        return f"{current.endpoint} takes {model}/{current.canary.version} out, all traffic is with version {stable}"
     since = f", since {', '.join(passed)} cannot be served again" if passed else ""
     return f"{current.endpoint} is back at {model}/{stable}{since}"
 
@@ -136,7 +185,7 @@ def make_rollback(
         kind="rolled_back",
     )
     out = None
-    if current.canary is not None:
+    if current.canary is not None and (current.model, current.canary.version) != to:
         out = current.canary.version
     elif (current.model, current.stable) != to:
         out = current.stable

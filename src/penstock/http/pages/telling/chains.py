@@ -42,6 +42,8 @@ def sentence_of(chain: Explanation, graph: ChainGraph) -> str:
             is_unknown = any(one.note == NO_RECORD for one in kinds.get("prediction", []))
             leads = "No record of it is kept; its id alone names" if is_unknown else "It leads to"
             told.append(f"{leads} {_names(versions)}" + (f", made by {origin}" if origin else ""))
+            out = [one.key for one in chain.links if one.kind == "taken out"]
+            told += [f"It took {_listed(out)} out"] if out else []
     else:
         told.append("No model version is linked to it")
     if versions and kind not in {"prediction", "deployment", "endpoint"}:
