@@ -13,10 +13,10 @@ from penstock.base.numbers import counted
 from penstock.base.store.outside import words_outside
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.lately import told_lately
+from penstock.flows.production.controlling.opened import OpenBreach, view_open
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
 from penstock.flows.production.live.undelivered import Undelivered, list_undelivered
-from penstock.flows.production.controlling.opened import OpenBreach, view_open
 from penstock.flows.production.policing import compare_file
 from penstock.flows.production.traffic.rollouts import RolloutView, list_undone, view_rollout
 from penstock.flows.production.traffic.routes import RouteView, view_route
