@@ -15,10 +15,12 @@ from starlette.testclient import TestClient
 from flows.production.conftest import world
 from flows.production.endpoints import World, scored
 from penstock.flows.production.controlling.health import ControllerHealth
+from penstock.flows.production.controlling.responding import Controller
 from penstock.http.app import build_server_app
 from penstock.http.prometheus.judgement import FEATURES_MAX
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.variation import reference_profile
+from penstock.monitoring.windows import windows
 from servers.programs import missing
 
 __all__ = ["world"]
@@ -140,6 +142,33 @@ def test_features_are_capped_and_the_rest_is_counted(world: World) -> None:
     lines = look(world)
     assert len(values(lines, "penstock_feature_drift_psi")) == FEATURES_MAX
     assert list(values(lines, "penstock_features_untold").values()) == [10.0]
+
+
+def test_a_breach_that_is_not_over_is_told_while_nobody_judges_it(world: World) -> None:
+    before, now = drifted(3)
+    world.version(4, profile=before)
+    world.policy(POLICY)
+    world.deploy(4)
+    world.traffic("stable", 400, features=now)
+    look(world)
+    stable = '{endpoint="delay",kind="drift",name="features",route="stable",version="4"}'
+    found = values(look(world), "penstock_open_breaches")
+    assert found == {stable: len(world.open_alerts())}
+    assert found[stable] > 1
+    world.deploy(4, 2)
+    with world.project.database.write() as connection:
+        connection.execute(windows.delete())
+    lines = look(world)
+    states = values(lines, "penstock_guardrail_state")
+    assert states[stable.replace('"stable",', '"stable",state="breached",')] == 0
+    assert values(lines, "penstock_open_breaches") == found
+    with world.project.database.write() as connection:
+        world.controller.lease.release(connection)
+    world.controller = Controller(world.project)
+    assert values(look(world), "penstock_open_breaches") == found, "a server that was just started"
+    world.deploy(2)
+    look(world)
+    assert values(look(world), "penstock_open_breaches") == {}
 
 
 def test_a_controller_that_waits_tells_nothing_of_endpoints(world: World) -> None:

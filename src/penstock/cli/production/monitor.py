@@ -162,6 +162,7 @@ def _render(view: EndpointView) -> str:
     lines += [f"refused {view.refused_sentence}"] if view.refused else []
     lines += [f"waits   {one.sentence}" for one in view.undelivered]
     lines += [f"labels  {view.labels.sentence}"] if view.labels else []
+    lines += [f"open    {one.sentence}" for one in view.open_breaches if one.state != "breached"]
     lines += [f"undone  {one}" for one in view.undone]
     lines += [f"alerts  {one}" for one in view.untold]
     lines += [f"note    {one}" for one in view.notes]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from penstock.flows.production.measuring import Measures
 from penstock.flows.production.watching import Observation, Shared
+from penstock.monitoring.alerts import Alert
 from penstock.monitoring.findings import OF_FEATURES, Finding, Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.serving.deployments import Revision
@@ -38,6 +39,17 @@ class GuardrailLook:
     reason: Unjudged | None = None
     observed: float = math.nan
     limit: float = math.nan
+
+
+@dataclass(frozen=True)
+class OpenLook:
+    """How many breaches of a guardrail on a route were told and are not over; all of its features count as one."""
+
+    route: str
+    version: str
+    kind: str
+    name: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,7 @@ class EndpointLook:
     servers: Mapping[str, int]
     alert_count: int
     problem_count: int
+    open_breaches: tuple[OpenLook, ...] = ()
     labels: Waiting = field(default_factory=Waiting)
 
 
@@ -97,6 +110,7 @@ def look_of(seen: Observation, shared: Shared) -> EndpointLook:
         servers=Counter(one.state if one else PENDING for one in states),
         alert_count=len(seen.history.alerts),
         problem_count=len(seen.problems),
+        open_breaches=_open(seen.history.alerts),
         labels=shared.labels.get(seen.endpoint, Waiting()),
     )
 
@@ -121,7 +135,7 @@ def _guardrails(findings: Sequence[Finding]) -> tuple[GuardrailLook, ...]:
     """Return one line a guardrail and route; where several findings are of one, the worst."""
     found: dict[tuple[str, int, str, str], GuardrailLook] = {}
     for one in findings:
-        name = "features" if one.kind in OF_FEATURES else one.name
+        name = _name_of(one.kind, one.name)
         key = (one.route, one.version, one.kind, name)
         known = found.get(key)
         state = BEYOND if one.is_inconclusive else one.state
@@ -130,6 +144,25 @@ def _guardrails(findings: Sequence[Finding]) -> tuple[GuardrailLook, ...]:
                 *key, state=state, reason=one.unjudged, observed=one.observed, limit=one.limit
             )
     return tuple(found[key] for key in sorted(found))
+
+
+def _open(alerts: Sequence[Alert]) -> tuple[OpenLook, ...]:
+    of = [one.labels for one in alerts if one.labels.get("kind")]
+    counts = Counter(
+        (
+            one.get("route", ""),
+            one.get("version", ""),
+            one["kind"],
+            _name_of(one["kind"], one.get("name", "")),
+        )
+        for one in of
+    )
+    return tuple(OpenLook(*key, count=counts[key]) for key in sorted(counts))
+
+
+def _name_of(kind: str, name: str) -> str:
+    """Return what a guardrail is called, whichever of its features is told of."""
+    return "features" if kind in OF_FEATURES else name
 
 
 def _rollbacks(revisions: Sequence[Revision]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from penstock.base.numbers import counted
 from penstock.base.store.outside import words_outside
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.lately import told_lately
+from penstock.flows.production.controlling.opened import OpenBreach, view_open
 from penstock.flows.production.controlling.under_way import RetrainingView, view_retrainings
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
@@ -23,6 +24,7 @@ from penstock.flows.production.traffic.routes import RouteView, view_route
 from penstock.flows.production.traffic.straying import notes_of
 from penstock.flows.production.unwritable import why_unwritable
 from penstock.flows.production.watching import Observation, observe
+from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding, Unjudged
 from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.windows import BATCH
@@ -77,6 +79,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     controller runs, or one that has not looked for long. `down_ms` is since when nothing answers for it, where that is so and known.
     `notes` say what elsewhere does not agree with what it serves: the alias it is declared with, a rollback on another endpoint,
     a file of settings that says otherwise, or does not name it.
+    `open_breaches` are those that were told and are not over, whether they are judged now or not.
     `untold` says which webhooks do not take its alerts, since when and why.
     `undelivered` are calls of watched services that wait on this machine's disk. `retraining` is the one that runs.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
@@ -107,6 +110,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     nobody_acts: str = ""
     down_ms: int | None = None
     untold: tuple[str, ...] = ()
+    open_breaches: tuple[OpenBreach, ...] = ()
     undelivered: tuple[Undelivered, ...] = ()
     retraining: RetrainingView | None = None
 
@@ -168,6 +172,7 @@ def overview(
         labels = tell_waiting(connection, now_ms())
         nobody_acts = why_nobody_acts(connection, now_ms())
         untold = list_untold(connection)
+        alerts = list_open_alerts(connection, only)
         notes_by = notes_of(connection, revisions)
         lately = told_lately(connection, [one.endpoint for one in revisions], now_ms())
     workers = [one for one in known if one.is_alive(now_ms())]
@@ -178,17 +183,21 @@ def overview(
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         servers = states_by_place(workers, revision.endpoint, revision.number)
+        told_of = [one for one in alerts if one.endpoint == revision.endpoint]
         try:
             seen = latest_look(project, revision, looks, most_ms)
             view = _view(seen, servers, told.get(revision.endpoint), nobody_acts)
             lost = _lost(known, {one.place for one in workers}, revision.endpoint)
-            view = msgspec.structs.replace(view, lost_servers=lost)
+            opened = view_open(told_of, seen.findings)
+            view = msgspec.structs.replace(view, lost_servers=lost, open_breaches=opened)
             if view.health == "down" and not servers and (why := why_unwritable(project)):
                 # processes that answer cannot say so, which is no reason to say that they ended
                 words = f"what runs is not known: {why}"
                 view = msgspec.structs.replace(view, health="unjudged", health_reason=words, lost_servers={})
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             view = _unreadable(revision, servers, words_outside(error))
+            opened = view_open(told_of, (), f"it cannot be judged: {view.problem}")
+            view = msgspec.structs.replace(view, open_breaches=opened)
         notes = {
             f"{worker.place} ({worker.pid})": state.message
             for worker, state in states

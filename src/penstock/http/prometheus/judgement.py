@@ -205,6 +205,11 @@ def _of_guardrails(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
         labels=names,
     )
     limits = GaugeMetricFamily("penstock_guardrail_limit", "What that may be.", labels=names)
+    opened = GaugeMetricFamily(
+        "penstock_open_breaches",
+        "Breaches of a guardrail that were told and are not over, whether it is judged now or not; of features how many.",
+        labels=names,
+    )
     for look in looks:
         for one in look.guardrails:
             labels = [look.endpoint, str(one.version), one.route, one.kind, one.name]
@@ -215,7 +220,9 @@ def _of_guardrails(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
                 limits.add_metric(labels, one.limit)
             if one.reason is not None:
                 unjudged.add_metric([*labels, one.reason], 1)
-    yield from (states, unjudged, observed, limits)
+        for told in look.open_breaches:
+            opened.add_metric([look.endpoint, told.version, told.route, told.kind, told.name], told.count)
+    yield from (states, unjudged, observed, limits, opened)
 
 
 def _of_drift(looks: Iterable[EndpointLook]) -> Iterator[Metric]:

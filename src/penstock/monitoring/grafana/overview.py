@@ -97,7 +97,10 @@ OVERVIEW = Board(
                         Query(f"max by (endpoint) (penstock_canary_share_ratio{{{OWN}}})"),
                         Query(f"endpoint:penstock_requests:rate5m{{{OWN}}}"),
                         Query(f"endpoint:penstock_request_errors:ratio5m{{{OWN}}}"),
-                        Query(f'max by (endpoint) (penstock_guardrail_state{{{OWN},state="breached"}})'),
+                        Query(
+                            f"sum by (endpoint) (max by (endpoint, version, route, kind, name) (penstock_open_breaches{{{OWN}}})) "
+                            f"or max by (endpoint) (0 * penstock_endpoint_alerts{{{OWN}}})"
+                        ),
                     ),
                     columns=(
                         ("", ""),
@@ -105,7 +108,7 @@ OVERVIEW = Board(
                         ("canary's share", "percentunit"),
                         ("requests/s", "reqps"),
                         ("failed", "percentunit"),
-                        ("breached", "bool_yes_no"),
+                        ("open breaches", "short"),
                     ),
                 ),
             ),

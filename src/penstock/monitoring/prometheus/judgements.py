@@ -5,10 +5,12 @@ Guardrails are judged by the controller, so an alert says what it says: one trut
 
 from __future__ import annotations
 
-from penstock.monitoring.prometheus.rules import Case, Rule
+from penstock.monitoring.prometheus.rules import Case, Rule, quoted
 
 ROUTE = {"endpoint": "delay", "version": "2", "route": "canary"}
 BY = "endpoint, version, route, kind, name"
+UNTOLD = "10m"
+"""So long an open breach is believed that no server tells of."""
 WAITING = "no_traffic|too_few|undecided"
 STATUS = "penstock monitor status {{ $labels.endpoint }}"
 
@@ -60,12 +62,29 @@ def _labels(**more: str) -> str:
     return ",".join(f'{name}="{value}"' for name, value in {**ROUTE, **more}.items())
 
 
+def open_breaches(selector: str) -> str:
+    """Return the expression of the breaches that are not over, by `BY`.
+
+    The controller's gauge is there while they are open. An endpoint that no server tells of, since one restarts or another
+    takes over, has those that were told last, for `UNTOLD`.
+    """
+    one = f"penstock_open_breaches{{{selector}}}"
+    return (
+        f"max by ({BY}) ({one}) or max by ({BY}) (last_over_time({one}[{UNTOLD}])) "
+        "unless on (endpoint) max by (endpoint) (penstock_endpoint_alerts)"
+    )
+
+
 def _breached(name: str, kind: str, severity: str, words: str, guarded: str) -> Rule:
     one = kind.rpartition("|")[2]
-    series = _labels(kind=one, name=guarded, state="breached")
+    labels = {**ROUTE, "kind": one, "name": guarded}
+    series = f"penstock_open_breaches{{{_labels(kind=one, name=guarded)}}}"
+    other = f"penstock_open_breaches{{{_labels(kind='load' if one != 'load' else 'errors', name=guarded)}}}"
+    looked = 'penstock_endpoint_alerts{endpoint="delay"}'
+    state = f"penstock_guardrail_state{{{_labels(kind=one, name=guarded, state='breached')}}}"
     return Rule(
         name=name,
-        expr=f'max by ({BY}) (penstock_guardrail_state{{kind=~"{kind}",state="breached"}}) == 1',
+        expr=f"({open_breaches(f'kind=~{quoted(kind)}')}) > 0",
         hold="1m",
         labels={"severity": severity},
         annotations={
@@ -74,26 +93,39 @@ def _breached(name: str, kind: str, severity: str, words: str, guarded: str) -> 
         },
         cases=(
             Case(
-                name="breached for some minutes",
-                series=((f"penstock_guardrail_state{{{series}}}", "1x10"),),
+                name="open for some minutes",
+                series=((series, "1x10"), (looked, "1x10")),
                 at="5m",
-                fires={**ROUTE, "kind": one, "name": guarded},
+                fires=labels,
             ),
             Case(
-                name="breached, then held",
-                series=((f"penstock_guardrail_state{{{series}}}", "1x3 0x7"),),
-                at="8m",
+                name="not judged any more, and open",
+                series=((series, "1x20"), (looked, "1x20"), (state, "1x3 0x17")),
+                at="15m",
+                fires=labels,
             ),
             Case(
-                name="another state",
-                series=(
-                    (
-                        f"penstock_guardrail_state{{{series.replace('breached', 'unjudged')}}}",
-                        "1x10",
-                    ),
-                ),
-                at="5m",
+                name="open, then over",
+                series=((series, "1x5 stale"), (looked, "1x5 0x15")),
+                at="7m",
             ),
+            Case(
+                name="the server restarts",
+                series=((series, "1x5 stale _x2 1x9"), (looked, "1x5 stale _x2 1x9")),
+                at="7m",
+                fires=labels,
+            ),
+            Case(
+                name="the server is back, and it is over",
+                series=((series, "1x5 stale"), (looked, "1x5 stale _x2 0x9")),
+                at="10m",
+            ),
+            Case(
+                name="the server is gone for long",
+                series=((series, "1x5 stale"), (looked, "1x5 stale")),
+                at="20m",
+            ),
+            Case(name="another kind", series=((other, "1x10"), (looked, "1x10")), at="5m"),
         ),
     )
 
