@@ -52,21 +52,22 @@ def failure(error: Exception, url: str, key: str, *, is_denied: bool, lack: str 
 
     `lack` says why the remote's settings have no credentials, where that is known.
     """
-    text, reason = said(error), lack and f": {lack}"
+    text = said(error)
+    place, name = (f"{url}: {lack}", f"{key}: {lack}") if lack else (url, key)
     if _MACHINE_CREDENTIALS in text:
         return Denied(
-            f"no credentials were found for {url}{reason}",
+            f"no credentials were found for {place}",
             code="storage.no_credentials",
             hint=(
                 "they are looked for in the remote (penstock remote modify --local NAME access_key_id KEY, and"
                 " secret_access_key), in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and in ~/.aws/credentials;"
-                " `aws configure export-credentials --format env` prints those of a role or of sso as variables"
+                " for those of a role or of sso: aws configure export-credentials --format env"
             ),
             url=url,
         )
     if is_denied or any(word in text for word in _REFUSED):
         return Denied(
-            f"{url} refused the credentials for {key}{reason}",
+            f"{url} refused the credentials for {name}",
             code="storage.denied",
             hint="check the remote's keys: penstock config -l",
             key=key,
