@@ -7,10 +7,11 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html, in bo
 from __future__ import annotations
 
 import configparser
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from penstock.base.errors import Invalid
+from penstock.storage.object_store.variables import expand
 
 _NAMES = {
     "aws_access_key_id": "access_key_id",
@@ -18,21 +19,24 @@ _NAMES = {
     "aws_session_token": "session_token",
     "region": "region",
 }
+_NO_PROFILES = ("services ", "sso-session ")
 
 
-def find_profile(variables: Mapping[str, str]) -> str:
-    """Return the name of the profile that the environment asks for."""
-    return variables.get("AWS_PROFILE") or variables.get("AWS_DEFAULT_PROFILE") or "default"
+def find_profile(options: Mapping[str, str], variables: Mapping[str, str]) -> str | None:
+    """Return the name of the profile that the remote or the environment asks for."""
+    return options.get("profile") or variables.get("AWS_PROFILE") or variables.get("AWS_DEFAULT_PROFILE")
 
 
-def find_files(variables: Mapping[str, str]) -> tuple[Path, Path]:
-    """Return the files of configuration and of credentials."""
-    config = variables.get("AWS_CONFIG_FILE") or "~/.aws/config"
-    credentials = variables.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
-    return Path(config).expanduser(), Path(credentials).expanduser()
+def find_files(options: Mapping[str, str], variables: Mapping[str, str]) -> tuple[Path | None, Path | None]:
+    """Return the files of configuration and of credentials; None is one below a home that is not known."""
+    config = options.get("configpath") or variables.get("AWS_CONFIG_FILE") or "~/.aws/config"
+    credentials = (
+        options.get("credentialpath") or variables.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    )
+    return expand(config), expand(credentials)
 
 
-def read_aws_profile(path: Path, profile: str = "default") -> dict[str, str]:
+def read_aws_profile(path: Path | None, profile: str = "default") -> dict[str, str]:
     """Return `access_key_id`, `secret_access_key`, `session_token` and `region` of an AWS profile file.
 
     A missing file or profile gives an empty mapping.
@@ -41,10 +45,23 @@ def read_aws_profile(path: Path, profile: str = "default") -> dict[str, str]:
     return {name: section[key] for key, name in _NAMES.items() if key in section}
 
 
+def explain_lack(files: Iterable[Path | None], profile: str, is_asked_for: bool) -> str:
+    """Return why a profile gave no keys; nothing is said of a default one that nobody wrote."""
+    profiles: set[str] = set()
+    for path in files:
+        names = _read(path).sections()
+        profiles.update(name.removeprefix("profile ") for name in names if not name.startswith(_NO_PROFILES))
+    if profile in profiles:
+        return f"profile {profile} has no keys; role_arn, sso and credential_process are not read here"
+    if not is_asked_for:
+        return ""
+    return f"there is no profile {profile}, only {', '.join(sorted(profiles)) or 'none at all'}"
+
+
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")  # the last is obstore's own
 
 
-def find_endpoint(variables: Mapping[str, str], config: Path, profile: str, region: str) -> str | None:
+def find_endpoint(variables: Mapping[str, str], config: Path | None, profile: str) -> str | None:
     """Return the URL that S3 is asked at, or None for AWS's own.
 
     Raises:
@@ -56,8 +73,7 @@ def find_endpoint(variables: Mapping[str, str], config: Path, profile: str, regi
         "ignore_configured_endpoint_urls"
     )
     if (ignore or "").lower() == "true":
-        is_needed = any(variables.get(name) for name in _ENDPOINTS)  # obstore would follow them all the same
-        return f"https://s3.{region}.amazonaws.com" if is_needed else None
+        return None
     for name in _ENDPOINTS:
         if found := variables.get(name):
             return found
@@ -75,10 +91,15 @@ def find_endpoint(variables: Mapping[str, str], config: Path, profile: str, regi
     return section.get("endpoint_url") or None
 
 
-def _read(path: Path) -> configparser.RawConfigParser:
+def has_endpoint(variables: Mapping[str, str]) -> bool:
+    """Say whether obstore would follow a variable, be it empty or to be ignored."""
+    return any(name in variables for name in _ENDPOINTS)
+
+
+def _read(path: Path | None) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser()
     try:
-        parser.read(path, encoding="utf-8")
+        parser.read(path or (), encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError):
         return configparser.RawConfigParser()
     return parser

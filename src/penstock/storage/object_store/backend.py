@@ -61,18 +61,20 @@ class Options:
     """How to reach a store: the client's settings under obstore's names.
 
     `config` holds `endpoint`, `region`, `access_key_id` and so on; `client` the HTTP client's settings
-    (`allow_http`, `timeout`).
+    (`allow_http`, `timeout`). `lack` says why no credentials stand in `config`, where that is known.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
     client: Mapping[str, Any] = field(default_factory=dict)
+    lack: str = ""
 
 
 class ObjectStoreBackend:
     """A `Backend` over one obstore store. Safe for many threads."""
 
-    def __init__(self, store: Any, url: str, jobs: int = 16) -> None:
+    def __init__(self, store: Any, url: str, jobs: int = 16, *, lack: str = "") -> None:
         self._store = store
+        self._lack = lack
         self.url = url
         self.jobs = jobs
         self.can_list = self._has_ranges = True
@@ -286,14 +288,15 @@ class ObjectStoreBackend:
             return action()
         except (FileNotFoundError, exceptions.NotFoundError) as error:
             if is_not_allowed(error):
-                raise failure(error, self.url, key, is_denied=False) from error
+                raise failure(error, self.url, key, is_denied=False, lack=self._lack) from error
             raise (no_place(self.url) if is_place_missing(error) else missing(self.url, key)) from None
         except PenstockError:
             raise
         except exceptions.PreconditionError:
             raise replaced(self.url, key) from None
         except (exceptions.BaseError, OSError, ValueError) as error:
-            raise failure(error, self.url, key, is_denied=isinstance(error, DENIED)) from error
+            is_denied = isinstance(error, DENIED)
+            raise failure(error, self.url, key, is_denied=is_denied, lack=self._lack) from error
 
 
 def _entry(key: str, found: Mapping[str, Any]) -> Entry:
@@ -311,6 +314,7 @@ def open_s3(bucket: str, prefix: str, options: Options, url: str) -> ObjectStore
             retry_config=retry,
         ),
         url,
+        options.lack,
     )
 
 
@@ -354,8 +358,8 @@ def open_http(url: str, options: Options, shown: str) -> Any:
     )
 
 
-def _open(make: Callable[[Any], Any], url: str) -> ObjectStoreBackend:
-    return ObjectStoreBackend(_open_store(make, url), url)
+def _open(make: Callable[[Any], Any], url: str, lack: str = "") -> ObjectStoreBackend:
+    return ObjectStoreBackend(_open_store(make, url), url, lack=lack)
 
 
 def _open_store(make: Callable[[Any], Any], url: str) -> Any:

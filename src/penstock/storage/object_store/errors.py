@@ -47,22 +47,27 @@ def no_place(url: str) -> Unavailable:
     )
 
 
-def failure(error: Exception, url: str, key: str, *, is_denied: bool) -> PenstockError:
-    """Make the error for everything but an object that is not there; `is_denied` is the client's own judgement."""
+def failure(error: Exception, url: str, key: str, *, is_denied: bool, lack: str = "") -> PenstockError:
+    """Make the error for everything but an object that is not there; `is_denied` is the client's own judgement.
+
+    `lack` says why the remote's settings have no credentials, where that is known.
+    """
     text = said(error)
+    place, name = (f"{url}: {lack}", f"{key}: {lack}") if lack else (url, key)
     if _MACHINE_CREDENTIALS in text:
         return Denied(
-            f"no credentials were found for {url}",
+            f"no credentials were found for {place}",
             code="storage.no_credentials",
             hint=(
                 "they are looked for in the remote (penstock remote modify --local NAME access_key_id KEY, and"
-                " secret_access_key), in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and in ~/.aws/credentials"
+                " secret_access_key), in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and in ~/.aws/credentials;"
+                " for those of a role or of sso: aws configure export-credentials --format env"
             ),
             url=url,
         )
     if is_denied or any(word in text for word in _REFUSED):
         return Denied(
-            f"{url} refused the credentials for {key}",
+            f"{url} refused the credentials for {name}",
             code="storage.denied",
             hint="check the remote's keys: penstock config -l",
             key=key,

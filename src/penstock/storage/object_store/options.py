@@ -17,14 +17,20 @@ from urllib.parse import unquote, urlsplit
 
 from penstock.base.errors import Invalid
 from penstock.storage.object_store.aws_profile import (
+    explain_lack,
     find_endpoint,
     find_files,
     find_profile,
+    has_endpoint,
     read_aws_profile,
 )
 from penstock.storage.object_store.backend import Options
-from penstock.storage.object_store.variables import read_variables
+from penstock.storage.object_store.variables import expand, read_variables
 
+VIRTUAL_HOSTS = "AWS_VIRTUAL_HOSTED_STYLE_REQUEST"
+CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
+AZURE_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+AZURE_KEYS = {"account_name", "account_key", "sas_token", "tenant_id", "client_id", "client_secret"}
 CONNECT_S = 20
 SILENT_S = 60  # DVC's; how long a store may say nothing
 TRUE = {"true", "1", "yes", "on"}
@@ -37,17 +43,17 @@ def s3_options(options: Mapping[str, str], variables: Mapping[str, str] | None =
     """Read the keys of an `s3://` remote; what they do not say is looked for where AWS's own clients look."""
     variables = read_variables() if variables is None else variables
     config: dict[str, Any] = {}
-    files = find_files(variables)
-    if is_named := bool({"profile", "configpath", "credentialpath"} & options.keys()):
-        files = (
-            Path(options.get("configpath", str(files[0]))).expanduser(),
-            Path(options.get("credentialpath", str(files[1]))).expanduser(),
-        )
-    profile = options.get("profile") or find_profile(variables)
-    has_key = "access_key_id" in options or "AWS_ACCESS_KEY_ID" in variables
+    files = find_files(options, variables)
+    is_named = bool({"profile", "configpath", "credentialpath"} & options.keys())
+    asked = find_profile(options, variables)
+    profile = asked or "default"
+    has_key = "access_key_id" in options or bool(variables.get("AWS_ACCESS_KEY_ID"))
+    lack = ""
     if is_named or not (has_key or is_set(options, "allow_anonymous_login")):
         for path in files:
             config.update(read_aws_profile(path, profile))
+        if not (has_key or "access_key_id" in config):
+            lack = explain_lack(files, profile, is_asked_for=asked is not None)
     config.update(
         _renamed(
             options,
@@ -68,13 +74,20 @@ def s3_options(options: Mapping[str, str], variables: Mapping[str, str] | None =
         region or read_aws_profile(files[0], profile).get("region") or config.get("region") or "us-east-1"
     )
     config["region"] = region
-    endpoint = options.get("endpointurl") or find_endpoint(variables, files[0], profile, region) or ""
+    found = None if options.get("endpointurl") else find_endpoint(variables, files[0], profile)
+    endpoint = options.get("endpointurl") or found or ""
+    if not endpoint and has_endpoint(variables):
+        endpoint = f"https://s3.{region}.amazonaws.com"
     if endpoint and not is_set(options, "use_ssl", True):
         endpoint = "http://" + endpoint.partition("://")[2]
     if endpoint:
         # By this name it wins over the variables, which obstore reads too.
-        config.update(aws_endpoint_url_s3=endpoint, virtual_hosted_style_request=False)
-    return Options(config, _client(options, endpoint))
+        config["aws_endpoint_url_s3"] = endpoint
+    hosts = variables.get(VIRTUAL_HOSTS)
+    # With it obstore takes the bucket to be in the endpoint already, which only the environment can mean.
+    if (endpoint and not (found and hosts)) or hosts == "":
+        config["virtual_hosted_style_request"] = False
+    return Options(config, _client(options, endpoint), lack)
 
 
 def gcs_options(options: Mapping[str, str], variables: Mapping[str, str] | None = None) -> Options:
@@ -90,10 +103,10 @@ def gcs_options(options: Mapping[str, str], variables: Mapping[str, str] | None 
         if "service_account" not in config:
             config["skip_signature"] = True
     if "service_account" in config:
-        path = Path(config["service_account"]).expanduser()
-        if not path.is_file():
+        path = expand(config["service_account"])
+        if path is None or not path.is_file():
             raise Invalid(
-                f"the remote's credentialpath {path} is no file",
+                f"the remote's credentialpath {path or config['service_account']} is no file",
                 code="storage.bad_options",
                 hint="penstock remote modify --local NAME credentialpath FILE",
             )
@@ -112,11 +125,12 @@ def azure_options(options: Mapping[str, str], variables: Mapping[str, str] | Non
     """
     variables = read_variables() if variables is None else variables
     config: dict[str, Any] = {}
-    text = options.get("connection_string")
-    if text is None and not {"account_name", "account_key", "sas_token", "tenant_id"} & options.keys():
-        text = variables.get("AZURE_STORAGE_CONNECTION_STRING")
+    is_anonymous = is_set(options, "allow_anonymous_login")
+    text, source = options.get("connection_string"), "the remote's connection_string"
+    if text is None and not is_anonymous and not AZURE_KEYS & options.keys():
+        text, source = variables.get(CONNECTION, "").strip() or None, f"the variable {CONNECTION}"
     if text is not None:
-        config = parse_connection_string(text)
+        config = parse_connection_string(text, source)
     config.update(
         _renamed(
             options,
@@ -128,26 +142,31 @@ def azure_options(options: Mapping[str, str], variables: Mapping[str, str] | Non
             client_secret="client_secret",
         )
     )
-    if is_set(options, "allow_anonymous_login"):
+    if is_anonymous:
         config["skip_signature"] = True
     if "account_key" in config:
+        place = "the remote's account_key" if "account_key" in options else f"the AccountKey of {source}"
         try:
             base64.b64decode(config["account_key"], validate=True)
         except ValueError:
             raise Invalid(
-                "the remote's account_key is not base64, as Azure's keys are",
+                f"{place} is not base64, as Azure's keys are",
                 code="storage.bad_options",
-                hint="penstock remote modify --local NAME account_key KEY",
+                hint="copy it from the account's access keys",
             ) from None
-    endpoint = variables.get("AZURE_STORAGE_ENDPOINT") or variables.get("AZURE_ENDPOINT") or ""
+    endpoint = next((variables[name] for name in AZURE_ENDPOINTS if variables.get(name)), "")
+    account = config.get("account_name") or variables.get("AZURE_STORAGE_ACCOUNT_NAME")
+    if account and "endpoint" not in config and any(variables.get(name) == "" for name in AZURE_ENDPOINTS):
+        # Obstore would follow the empty one.
+        config["endpoint"] = endpoint or f"https://{account}.blob.core.windows.net"
     return Options(config, _client(options, str(config.get("endpoint", endpoint))))
 
 
-def parse_connection_string(text: str) -> dict[str, Any]:
+def parse_connection_string(text: str, source: str = "the remote's connection_string") -> dict[str, Any]:
     """Return an Azure connection string as settings: account, key or signature, endpoint.
 
     Raises:
-        Invalid: it has another form; its text is not repeated.
+        Invalid: it has another form; `source`, where it stands, is named, and its text is not repeated.
 
     Source: https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string
     """
@@ -155,7 +174,7 @@ def parse_connection_string(text: str) -> dict[str, Any]:
     found = {name.strip().lower(): value for name, equals, value in pairs if equals}
     if len(found) != len(pairs) or not found:
         raise Invalid(
-            "the remote's connection_string is not a list of NAME=VALUE with semicolons between",
+            f"{source} is not a list of NAME=VALUE with semicolons between",
             code="storage.bad_options",
             hint="copy it from the account's access keys",
         )
@@ -228,7 +247,7 @@ def _client(options: Mapping[str, str], endpoint: str) -> dict[str, Any]:
         client["allow_invalid_certificates"] = True
     elif verify.lower() not in TRUE:
         try:
-            client["root_certificate"] = Path(verify).expanduser().read_bytes()
+            client["root_certificate"] = (expand(verify) or Path(verify)).read_bytes()
         except OSError as error:
             raise Invalid(
                 f"the remote's ssl_verify names {verify}, which cannot be read: {error.strerror}",
