@@ -34,6 +34,8 @@ EVENTS = frozenset(
 )
 MAX_URL = 2048
 MAX_TEXT = 1000
+GIVEN_UP_MS = 7 * 86_400_000
+"""So long after a change its being given up tells that a webhook fails."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 
 
@@ -225,8 +227,12 @@ def find_oldest_ms(connection: sa.Connection) -> int | None:
 
 
 def list_failing_webhooks(connection: sa.Connection) -> list[str]:
-    """Say which active webhooks did not take what they were posted, since when, and why; nothing that may be secret."""
+    """Say which active webhooks did not take what they were posted, since when, and why; nothing that may be secret.
+
+    What was given up counts for `GIVEN_UP_MS` after it was written: what is older says nothing of how the webhook is now.
+    """
     columns = webhook_deliveries.c
+    counts = columns.next_ms.is_not(None) | (columns.created_ms > now_ms() - GIVEN_UP_MS)
     tried = (
         sa.select(
             columns.webhook_id,
@@ -235,7 +241,7 @@ def list_failing_webhooks(connection: sa.Connection) -> list[str]:
             sa.func.count(columns.next_ms).label("waiting"),
             sa.func.count().label("all"),
         )
-        .where(columns.attempt_count > 0, columns.problem.is_not(None))
+        .where(columns.attempt_count > 0, columns.problem.is_not(None), counts)
         .group_by(columns.webhook_id)
         .subquery()
     )

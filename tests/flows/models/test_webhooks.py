@@ -152,6 +152,34 @@ def test_a_webhook_that_keeps_failing_is_told_until_it_takes_something(
         assert list_events(connection, kind="webhook.failed")[-1].cause["payload"]["name"] == "m"
 
 
+def test_what_was_given_up_long_ago_is_not_told_as_failing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> list[str]:
+        return [one.sentence for one in check_project(api.project, {}) if one.part == "webhooks"]
+
+    def turn_back(days: int) -> None:
+        columns = webhook_deliveries.c
+        with api.project.database.write() as connection:
+            connection.execute(
+                webhook_deliveries.update().values(created_ms=columns.created_ms - days * 86_400_000)
+            )
+
+    monkeypatch.setattr(sending, "BACKOFF_S", ())
+    with run_receiver([500, 500]) as receiver:
+        hook(api, receiver.url)
+        api.post("registered-models/create", name="m")
+        send_due(api.project)
+        turn_back(6)
+        assert [one.rpartition("; ")[2] for one in told()] == ["1 change given up"]
+        turn_back(2)
+        assert told() == []
+        monkeypatch.setattr(sending, "BACKOFF_S", (3600,))
+        api.post("registered-models/create", name="n")
+        send_due(api.project)
+        assert [one.rpartition(": ")[2] for one in told()] == ["it answered 500; 1 change waiting"]
+        turn_back(8)
+        assert len(told()) == 1, "what waits is told however old it is"
+
+
 def test_what_becomes_of_deliveries_is_scraped_with_the_age_of_the_oldest(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -227,7 +227,7 @@ def _bring_data(project: Project, tree: Project) -> _Outcome:
     )
     if brought.absent:
         sentence += f"; to be made again: {', '.join(brought.absent)}"
-    return _Outcome("; ".join([sentence, *brought.undetermined]))
+    return _Outcome("; ".join([sentence, *brought.undetermined, *brought.passed_over]))
 
 
 def _run_tests(tree: Project) -> _Outcome:

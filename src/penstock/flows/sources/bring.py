@@ -16,6 +16,7 @@ from penstock.data.repository import DataRepository
 from penstock.flows.sources.fetching import fetch_content, is_noted, local_source
 from penstock.flows.tracked.remotes.transferring import DEFAULTS, fetch_chosen
 from penstock.flows.tracked.versioning import Chosen, checkout, select
+from penstock.pipeline.definition import load_all_stages
 from penstock.project.project import Project
 from penstock.storage.resolve import without_password
 
@@ -26,8 +27,9 @@ SHOWN = 8
 class Brought:
     """How many tracked paths are in place, how many objects came from elsewhere, what could not be had.
 
-    `absent` says of what stages made, and can make again, where it is not; `lost` why the rest is not here; `undetermined`
-    what came without a commit, or a note of its source, that says which content is meant.
+    `absent` says of what stages made, and can make again, where it is not; `lost` why the rest is not here; `passed_over`
+    which imports of URLs, never downloaded, are not here either, as nobody needs them; `undetermined` what came without a
+    commit, or a note of its source, that says which content is meant.
     """
 
     output_count: int
@@ -35,10 +37,13 @@ class Brought:
     absent: Mapping[str, str]
     lost: tuple[PenstockError, ...] = ()
     undetermined: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
 def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
     """Check out every tracked path of `tree`, fetching what the cache lacks; nothing is lost in what is returned.
+
+    An import of a URL that was never downloaded, and cannot be had, is passed over where no stage reads it.
 
     Args:
         tree: the project whose working tree is filled.
@@ -48,7 +53,7 @@ def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
         NotFound: data that a pointer names is neither in the cache nor where it should come from.
         Unavailable: a remote does not answer.
     """
-    brought = bring_what_there_is(tree, remotes)
+    brought = _bring(tree, _Bringing(tree.data, remotes, passes_over=True))
     if not brought.lost:
         return brought
     first, *others = brought.lost
@@ -64,22 +69,29 @@ def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
 
 def bring_what_there_is(tree: Project, remotes: DataRepository) -> Brought:
     """Do as `bring_outputs`, and go on where something cannot be had: each error in `lost` names its `paths`."""
-    bringing = _Bringing(tree.data, remotes)
+    return _bring(tree, _Bringing(tree.data, remotes))
+
+
+def _bring(tree: Project, bringing: _Bringing) -> Brought:
+    """Bring imports last: their sources may be what else is tracked in the tree, or other imports."""
     chosen = [
         one for one in select(tree.data) if one.output.cached and (one.output.hash or one.comes_from_source)
     ]
-    ready = [bringing.bring(one) for one in chosen if one.comes_from_source]
     others = [one for one in chosen if not one.comes_from_source]
     bringing.fetch([one for one in others if not bringing.is_here(one)])
-    present = [one for one in [*ready, *others] if one is not None and bringing.is_here(one)]
-    if present:
-        checkout(tree.data, present)
+    placed_count = bringing.place(others)
+    imports = [one for one in chosen if one.comes_from_source]
+    while imports:
+        ready = [one for one in imports if not bringing.is_made_of(one, imports)] or imports
+        imports = [one for one in imports if one not in ready]
+        placed_count += bringing.place([found for one in ready if (found := bringing.bring(one)) is not None])
     return Brought(
-        len(present),
+        placed_count,
         bringing.fetched_count,
         bringing.absent,
         tuple(bringing.lost),
         tuple(bringing.undetermined),
+        tuple(bringing.passed_over),
     )
 
 
@@ -99,15 +111,30 @@ def listed(paths: Sequence[str]) -> str:
 class _Bringing:
     """What was fetched so far and what could not be."""
 
-    def __init__(self, repo: DataRepository, remotes: DataRepository) -> None:
-        self.repo, self.remotes = repo, remotes
+    def __init__(self, repo: DataRepository, remotes: DataRepository, *, passes_over: bool = False) -> None:
+        self.repo, self.remotes, self.passes_over = repo, remotes, passes_over
         self.fetched_count = 0
         self.absent: dict[str, str] = {}
         self.lost: list[PenstockError] = []
         self.undetermined: list[str] = []
+        self.passed_over: list[str] = []
 
     def is_here(self, one: Chosen) -> bool:
         return one.output.hash is not None and has(self.repo, one.output.hash)
+
+    def place(self, chosen: Sequence[Chosen]) -> int:
+        """Check out what is in the cache; return how many that are."""
+        present = [one for one in chosen if self.is_here(one)]
+        if present:
+            checkout(self.repo, present)
+        return len(present)
+
+    def is_made_of(self, one: Chosen, others: Sequence[Chosen]) -> bool:
+        """Whether the source of an import lies in this tree, in or around what others are about to bring."""
+        place = None if one.pointer is None else self._source_here(one.pointer)
+        return place is not None and any(
+            other is not one and _overlap(place, other.output.path) for other in others
+        )
 
     def bring(self, one: Chosen) -> Chosen | None:
         """Fetch an import from its source unless it is here; return it with what came."""
@@ -117,7 +144,10 @@ class _Bringing:
         try:
             found = self._fetch_content(one.pointer)
         except PenstockError as error:
-            self._lose(error, [path])
+            if self.passes_over and one.output.hash is None and self._is_spare(one.pointer, one.output.path):
+                self.passed_over.append(f"{path} is absent, and no stage reads it: {error.message}")
+            else:
+                self._lose(error, [path])
             return None
         self.fetched_count += 1
         lacking, source = _undetermined(one.pointer)
@@ -137,12 +167,32 @@ class _Bringing:
             return None
         return replace(one, output=replace(one.output, hash=found))
 
+    def _is_spare(self, pointer: Pointer, place: Path) -> bool:
+        """Whether this is an import of a URL that no stage reads."""
+        if "repo" in pointer.dependencies[0]:
+            return False
+        reads = [path for stage in load_all_stages(self.repo) for path in stage.reads]
+        return not any(_overlap(self.repo.root / path, place) for path in reads)
+
     def _fetch_content(self, pointer: Pointer) -> HashInfo:
-        """Fetch what an import names: within this tree from it, and else as the remotes' repository sees its source."""
-        place = None if "repo" in pointer.dependencies[0] else local_source(pointer)
-        if place is not None and place.is_relative_to(self.repo.root) and place.exists():
-            return fetch_content(self.repo, pointer)
-        return fetch_content(self.remotes, replace(pointer, path=self._place_of(pointer.path)))
+        """Fetch what an import names: from this tree where its source lies in it, else as the remotes' repository sees it."""
+        place = self._source_here(pointer)
+        if place is None:
+            return fetch_content(self.remotes, replace(pointer, path=self._place_of(pointer.path)))
+        dependency = pointer.dependencies[0]
+        if Path(str(dependency["path"])).is_absolute():
+            pointer = replace(pointer, dependencies=({**dependency, "path": str(place)},))
+        return fetch_content(self.repo, pointer)
+
+    def _source_here(self, pointer: Pointer) -> Path | None:
+        """Return where in this tree the source of an import lies that is in the git repository of both."""
+        if "repo" in pointer.dependencies[0]:
+            return None
+        place = local_source(replace(pointer, path=self._place_of(pointer.path)))
+        theirs = self.remotes.git_root() or self.remotes.root
+        if place is None or not place.is_relative_to(theirs):
+            return None
+        return (self.repo.git_root() or self.repo.root) / place.relative_to(theirs)
 
     def fetch(self, absent: Sequence[Chosen]) -> None:
         """Fetch from the remote of each; what stages made may be nowhere."""
@@ -198,6 +248,10 @@ class _Bringing:
 
     def _place_of(self, path: Path) -> Path:
         return self.remotes.root / self.repo.relative(path)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _where(problem: PenstockError | None, place: tuple[str, bool]) -> str:
