@@ -14,6 +14,8 @@ from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.live.summarising import summarise
 from penstock.monitoring.guardrails.outputs import judge_outputs
 from penstock.monitoring.profile import NumberColumn
+from penstock.monitoring.quality.labels import score
+from penstock.monitoring.quality.useless import useless_rows
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows
 from penstock.serving.recorder import Exchange
@@ -60,6 +62,16 @@ def test_what_is_no_probability_is_no_answer() -> None:
     texts = [np.array(["often"], dtype=object), np.array([None], dtype=object)]
     assert summarised(*texts, name="probability").nonfinite_count == 2
     assert summarised(*texts, name="reason").nonfinite_count == 0
+
+
+def test_a_regression_may_call_a_number_a_probability_of_its_own() -> None:
+    answers = {"prediction": np.array([3.2]), "probability_mm": np.array([12.0])}
+    assert not useless_rows(answers).any()
+    assert score(answers, [3.0]).metric("mae")[0] == pytest.approx(0.2), "its label counts"
+    assert useless_rows(answers, ["mm", 3.2]).all(), "a class of that name has a probability"
+    assert useless_rows({**answers, "prediction": np.array([3])}).all()
+    assert useless_rows({**answers, "probability": np.array([1.7])}).all()
+    assert useless_rows({**answers, "probability_mm": np.array([NAN])}).all()
 
 
 def told(sample: Sample, *outputs: Any) -> Window:
