@@ -64,6 +64,12 @@ def test_what_is_no_probability_is_no_answer() -> None:
     assert summarised(*texts, name="reason").nonfinite_count == 0
 
 
+def test_a_probability_may_be_rounded_as_its_numbers_are() -> None:
+    for dtype, values in (("f2", (1.001, -1e-3, 1.1, -0.1)), ("f4", (1 + 2e-7, -2e-7, 1.001, -0.001))):
+        found = useless_rows({"probability": np.array(values, dtype=dtype)})
+        assert found.tolist() == [False, False, True, True], dtype
+
+
 def test_a_regression_may_call_a_number_a_probability_of_its_own() -> None:
     answers = {"prediction": np.array([3.2]), "probability_mm": np.array([12.0])}
     assert not useless_rows(answers).any()

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from penstock.records.classes import PREDICTION, PROBABILITY, class_name, is_probability, probability_output
 
-SLACK = 1e-6
-"""What rounding may add to a probability, or take from it."""
+SLACK, ROUNDED = 1e-6, 4
+"""What rounding may add to a probability, or take from it: so much, or so many steps of its kind of number."""
 Flags = npt.NDArray[np.bool_]
 
 
@@ -54,7 +54,8 @@ def is_useless(
     if values.dtype.kind in "fc":
         odd: Flags = ~np.isfinite(values)
         if is_judged and values.dtype.kind == "f":
-            odd |= (values < -SLACK) | (values > 1 + SLACK)
+            slack = max(SLACK, ROUNDED * float(np.finfo(values.dtype).eps))
+            odd |= (values < -slack) | (values > 1 + slack)
     elif is_judged and values.dtype.kind in "OUST":
         odd = np.ones(values.shape, dtype=np.bool_)
     elif values.dtype.kind == "O":
