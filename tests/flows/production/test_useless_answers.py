@@ -20,6 +20,7 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows
 from penstock.serving.recorder import Exchange
 from penstock.serving.told.observations import parse_batch
+from penstock.serving.told.values import answers_of
 from projects import Sample
 from serving.fixtures import released_root
 
@@ -107,3 +108,9 @@ def test_answers_of_a_service_that_its_model_could_not_give_are_counted(deployed
     assert (found.request_count, found.nonfinite_count) == (len(good) + len(odd), len(odd))
     column = found.outputs.column("probability")
     assert isinstance(column, NumberColumn), "one text makes no text of the other probabilities"
+
+
+def test_a_probability_that_is_none_beside_an_answer_is_not_told() -> None:
+    assert list(answers_of({"prediction": 1, "probability": None})[0]) == ["prediction"]
+    assert list(answers_of({"probability": None})[0]) == ["probability"]
+    assert list(answers_of({"prediction": None, "probability": None})[0]) == ["prediction", "probability"]
