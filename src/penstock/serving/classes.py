@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.store.database import metadata, upsert
+from penstock.serving.deployments import endpoints, revisions
 
 Classes = tuple[Any, ...]
 served_classes = sa.Table(
@@ -41,21 +42,51 @@ def add_classes(connection: sa.Connection, known: Mapping[Served, Classes]) -> N
         connection.execute(upsert(connection.dialect.name, served_classes).on_conflict_do_nothing(), rows)
 
 
-def classes_of(known: Mapping[Served, Classes], served: Served) -> Classes | None:
-    """Return the classes of a version, where its own revision does not know them as another one does."""
-    return known.get(served) or next(
-        (
-            found
-            for one, found in known.items()
-            if (one.endpoint, one.version) == (served.endpoint, served.version)
-        ),
-        None,
+class KnownClasses(msgspec.Struct, frozen=True):
+    """Classes of versions, and the model of each revision by its endpoint and number; of 0 it is the current one's."""
+
+    classes: Mapping[Served, Classes] = {}
+    models: Mapping[tuple[str, int], str] = {}
+
+    def of(self, served: Served) -> Classes | None:
+        """Return the classes of a version; where its revision does not know them, as another of the same model does."""
+        own = self.classes.get(served)
+        model = self.models.get((served.endpoint, served.revision))
+        if own or model is None:
+            return own
+        return next(
+            (
+                found
+                for one, found in self.classes.items()
+                if (one.endpoint, one.version) == (served.endpoint, served.version)
+                and one.revision
+                and self.models.get((one.endpoint, one.revision)) == model
+            ),
+            None,
+        )
+
+
+def read_classes(connection: sa.Connection, names: Collection[str]) -> KnownClasses:
+    """Return the classes of all versions that these endpoints served, and whose they are."""
+    found = list_classes(connection, names)
+    if not found:
+        return KnownClasses()
+    query = (
+        sa.select(endpoints.c.name, endpoints.c.current_revision, revisions.c.number, revisions.c.model)
+        .join(revisions, revisions.c.endpoint_id == endpoints.c.id)
+        .where(endpoints.c.name.in_(sorted(names)))
     )
+    models: dict[tuple[str, int], str] = {}
+    for row in connection.execute(query):
+        models[row.name, row.number] = row.model
+        if row.number == row.current_revision:
+            models[row.name, 0] = row.model
+    return KnownClasses(found, models)
 
 
-def list_classes(connection: sa.Connection, endpoints: Collection[str]) -> dict[Served, Classes]:
+def list_classes(connection: sa.Connection, names: Collection[str]) -> dict[Served, Classes]:
     """Return the classes of all versions that these endpoints served, as far as they are known."""
-    query = sa.select(served_classes).where(served_classes.c.endpoint.in_(sorted(endpoints)))
+    query = sa.select(served_classes).where(served_classes.c.endpoint.in_(sorted(names)))
     return {
         Served(row.endpoint, row.revision, row.version): tuple(msgspec.json.decode(row.classes))
         for row in connection.execute(query)

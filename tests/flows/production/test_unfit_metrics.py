@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Invalid
+from penstock.flows.production.checking import answers_classes
 from penstock.flows.production.policing import plan_policies
 from penstock.project.settings import load_project_settings
+from penstock.records.signature import Column
 from projects import Sample
 from serving.fixtures import released_root
 
@@ -40,3 +42,18 @@ def test_an_error_of_numbers_is_no_guardrail_of_a_classifier(released_root: Path
         plan_policies(sample.project)
     finally:
         sample.close()
+
+
+def test_fractions_are_no_classes_whatever_stands_beside_them() -> None:
+    number, count = Column("prediction", "FP64"), Column("prediction", "INT64")
+    one, other = Column("probability", "FP64"), Column("probability_late", "FP64")
+    for outputs, is_sure in (
+        ((number, other), False),
+        ((number,), False),
+        ((), False),
+        ((number, one), True),
+        ((count,), True),
+        ((count, other), True),
+        ((other,), True),
+    ):
+        assert answers_classes(outputs) is is_sure, outputs

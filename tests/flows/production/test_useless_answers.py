@@ -14,10 +14,13 @@ from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.live.summarising import summarise
 from penstock.monitoring.guardrails.outputs import judge_outputs
 from penstock.monitoring.profile import NumberColumn
+from penstock.monitoring.quality.labels import score
+from penstock.monitoring.quality.useless import useless_rows
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows
 from penstock.serving.recorder import Exchange
 from penstock.serving.told.observations import parse_batch
+from penstock.serving.told.values import answers_of
 from projects import Sample
 from serving.fixtures import released_root
 
@@ -62,6 +65,22 @@ def test_what_is_no_probability_is_no_answer() -> None:
     assert summarised(*texts, name="reason").nonfinite_count == 0
 
 
+def test_a_probability_may_be_rounded_as_its_numbers_are() -> None:
+    for dtype, values in (("f2", (1.001, -1e-3, 1.1, -0.1)), ("f4", (1 + 2e-7, -2e-7, 1.001, -0.001))):
+        found = useless_rows({"probability": np.array(values, dtype=dtype)})
+        assert found.tolist() == [False, False, True, True], dtype
+
+
+def test_a_regression_may_call_a_number_a_probability_of_its_own() -> None:
+    answers = {"prediction": np.array([3.2]), "probability_mm": np.array([12.0])}
+    assert not useless_rows(answers).any()
+    assert score(answers, [3.0]).metric("mae")[0] == pytest.approx(0.2), "its label counts"
+    assert useless_rows(answers, ["mm", 3.2]).all(), "a class of that name has a probability"
+    assert useless_rows({**answers, "prediction": np.array([3])}).all()
+    assert useless_rows({**answers, "probability": np.array([1.7])}).all()
+    assert useless_rows({**answers, "probability_mm": np.array([NAN])}).all()
+
+
 def told(sample: Sample, *outputs: Any) -> Window:
     seen = [
         {"time_ms": now_ms(), "latency_s": 0.001, "inputs": {"hour": 7, "wind": 1.5, "carrier": "AA"}, "outputs": one}
@@ -89,3 +108,9 @@ def test_answers_of_a_service_that_its_model_could_not_give_are_counted(deployed
     assert (found.request_count, found.nonfinite_count) == (len(good) + len(odd), len(odd))
     column = found.outputs.column("probability")
     assert isinstance(column, NumberColumn), "one text makes no text of the other probabilities"
+
+
+def test_a_probability_that_is_none_beside_an_answer_is_not_told() -> None:
+    assert list(answers_of({"prediction": 1, "probability": None})[0]) == ["prediction"]
+    assert list(answers_of({"probability": None})[0]) == ["probability"]
+    assert list(answers_of({"prediction": None, "probability": None})[0]) == ["prediction", "probability"]

@@ -11,7 +11,7 @@ from penstock.base.settings import parse_settings
 from penstock.monitoring.guardrails.limits import SliceSettings, SlicesLimit
 from penstock.monitoring.guardrails.slices import judge_slices
 from penstock.monitoring.rowwise.labelled import LabelledRows
-from penstock.monitoring.rowwise.slices import MISSING, slices_of
+from penstock.monitoring.rowwise.slices import MISSING, find_slices, slices_of
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.windows import WindowKey
 
@@ -88,6 +88,22 @@ def test_slices_are_bounded_and_what_is_missing_is_one() -> None:
     found = slices_of(replace(many, columns={"user": ids}), (SliceSettings(feature="user", most=3),))
     assert found[0].value == MISSING and len(found) == 3
     assert slices_of(many, (SliceSettings(feature="nothing"),)) == ()
+
+
+def test_a_number_has_one_name_however_it_is_kept() -> None:
+    rng = np.random.default_rng(5)
+    many = rows(rng, 600)
+    hour = rng.integers(7, 9, 600)
+    wanted = (SliceSettings(feature="hour", min_labels=100),)
+    lacking = np.where(np.arange(600) == 3, np.nan, hour)
+    texts = hour.astype(str).astype(object)
+    for values in (hour, hour.astype(float), lacking, texts):
+        found = find_slices(replace(many, columns={"hour": values}), wanted)
+        assert {one.value for one in found.judged} == {"7", "8"}
+    halves = find_slices(replace(many, columns={"hour": hour + 0.5}), wanted)
+    truths = find_slices(replace(many, columns={"hour": hour == 7}), wanted)
+    assert set(halves.counts) == {"hour=7.5", "hour=8.5"}
+    assert set(truths.counts) == {"hour=true", "hour=false"}
 
 
 def test_a_policy_that_cannot_hold_is_refused_when_it_is_written() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.settings import line_of
 from penstock.flows.models.folders import find_signature
@@ -14,7 +16,8 @@ from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.records.classes import PREDICTION, is_probability
+from penstock.records.classes import PREDICTION, PROBABILITY, is_probability
+from penstock.records.signature import Column
 from penstock.registry.entities import ModelVersion
 from penstock.stats.metric_names import OF_ANSWERS, OF_NUMBERS
 
@@ -112,12 +115,19 @@ def _answers_classes(project: Project, version: ModelVersion) -> bool:
         signature = find_signature(project, version.model, version.number)
     except PenstockError:
         return False  # what is away now is told where it is asked for
-    outputs = signature.outputs if signature is not None else ()
-    return any(
-        is_probability(one.name)
-        or (one.name == PREDICTION and not one.is_tensor and not one.datatype.startswith("FP"))
-        for one in outputs
-    )
+    return answers_classes(signature.outputs if signature is not None else ())
+
+
+def answers_classes(columns: Sequence[Column]) -> bool:
+    """Whether outputs are surely those of a classifier: a probability, or a prediction that is no fraction.
+
+    What a regression calls `probability_late` beside its fractions makes no classifier of it.
+    """
+    outputs = {one.name: one for one in columns}
+    answer = outputs.get(PREDICTION)
+    if answer is None or PROBABILITY in outputs:
+        return any(is_probability(name) for name in outputs)
+    return not answer.is_tensor and not answer.datatype.startswith("FP")
 
 
 def _unfit(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from penstock.monitoring.quality.counts import POSITIVE
 from penstock.monitoring.quality.measures import Quality
-from penstock.monitoring.quality.useless import is_useless
+from penstock.monitoring.quality.useless import is_own_number, is_useless
 from penstock.records.classes import class_name, is_probability, probability_output
 
 LARGEST_LABEL = 1e15
@@ -92,7 +92,8 @@ def score(
     odd = np.zeros(len(labels), dtype=np.bool_)
     for name, values in outputs.items():
         if name == "prediction" or is_probability(name):
-            odd |= is_useless(name, values[: len(labels)])
+            is_number = is_own_number(name, outputs, classes)
+            odd |= is_useless(name, values[: len(labels)], is_number=is_number)
     finite = [index for index in known if not odd[index]]
     quality.left_out = len(known) - len(finite)
     if not finite:

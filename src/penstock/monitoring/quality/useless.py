@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.records.classes import PREDICTION, class_name, is_probability
+from penstock.records.classes import PREDICTION, PROBABILITY, class_name, is_probability, probability_output
 
-SLACK = 1e-6
-"""What rounding may add to a probability, or take from it."""
+SLACK, ROUNDED = 1e-6, 4
+"""What rounding may add to a probability, or take from it: so much, or so many steps of its kind of number."""
 Flags = npt.NDArray[np.bool_]
 
 
@@ -25,17 +25,38 @@ def useless_rows(columns: Mapping[str, npt.NDArray[Any]], classes: Sequence[Any]
     Args:
         classes: the model's classes, where they are known; another class is no answer.
     """
-    found = [is_useless(name, values, classes) for name, values in columns.items()]
+    found = [
+        is_useless(name, values, classes, is_number=is_own_number(name, columns, classes))
+        for name, values in columns.items()
+    ]
     return np.any(found, axis=0) if found else np.zeros(0, dtype=np.bool_)
 
 
-def is_useless(name: str, values: npt.NDArray[Any], classes: Sequence[Any] | None = None) -> Flags:
-    """Return for each row of an output whether it is none that a model may give."""
+def is_own_number(
+    name: str, columns: Mapping[str, npt.NDArray[Any]], classes: Sequence[Any] | None = None
+) -> bool:
+    """Whether an output is a regression's own number beside its prediction, called `probability_mm` or the like."""
+    answer = columns.get(PREDICTION)
+    if answer is None or answer.dtype.kind != "f" or name == PROBABILITY:
+        return False
+    return name not in {probability_output(one) for one in classes or ()}
+
+
+def is_useless(
+    name: str, values: npt.NDArray[Any], classes: Sequence[Any] | None = None, *, is_number: bool = False
+) -> Flags:
+    """Return for each row of an output whether it is none that a model may give.
+
+    Args:
+        is_number: whether it is a number like any other, whatever its name: a regression may answer `probability_mm`.
+    """
+    is_judged = is_probability(name) and not is_number
     if values.dtype.kind in "fc":
         odd: Flags = ~np.isfinite(values)
-        if is_probability(name) and values.dtype.kind == "f":
-            odd |= (values < -SLACK) | (values > 1 + SLACK)
-    elif is_probability(name) and values.dtype.kind in "OUST":
+        if is_judged and values.dtype.kind == "f":
+            slack = max(SLACK, ROUNDED * float(np.finfo(values.dtype).eps))
+            odd |= (values < -slack) | (values > 1 + slack)
+    elif is_judged and values.dtype.kind in "OUST":
         odd = np.ones(values.shape, dtype=np.bool_)
     elif values.dtype.kind == "O":
         odd = _odd_objects(values, may_be_absent=name != PREDICTION)

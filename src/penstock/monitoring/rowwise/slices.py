@@ -10,7 +10,8 @@ import numpy as np
 from penstock.monitoring.guardrails.limits import SliceSettings
 from penstock.monitoring.profile import texts_of
 from penstock.monitoring.quality.measures import Quality
-from penstock.monitoring.rowwise.labelled import LabelledRows
+from penstock.monitoring.rowwise.labelled import Array, LabelledRows
+from penstock.records.classes import class_name
 
 MISSING = "(missing)"
 NAME_LENGTH = 60
@@ -73,7 +74,7 @@ def find_slices(rows: LabelledRows, wanted: Sequence[SliceSettings], also: Colle
         values = rows.columns.get(one.feature)
         if values is None:
             continue
-        texts = np.array([MISSING if text is None else text for text in texts_of(values)], dtype=object)
+        texts = np.array([MISSING if text is None else text for text in _value_names(values)], dtype=object)
         names, counts = np.unique(texts.astype(str), return_counts=True)
         for rank, place in enumerate(np.argsort(-counts, kind="stable").tolist()):
             name = slice_name(one.feature, str(names[place]))
@@ -91,3 +92,12 @@ def find_slices(rows: LabelledRows, wanted: Sequence[SliceSettings], also: Colle
                 )
             )
     return Slices(judged=tuple(found), counts=all_counts)
+
+
+def _value_names(values: Array) -> list[str | None]:
+    """Return what values are called: a number the same as an integer and as a fraction, since one that is missing makes
+    fractions of a column of integers.
+    """
+    if values.dtype.kind not in "iuf":
+        return texts_of(values)
+    return [None if value != value else class_name(value) for value in values.tolist()]  # noqa: PLR0124 - a NaN

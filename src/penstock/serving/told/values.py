@@ -119,11 +119,12 @@ def _fit_answer(name: str, datatype: str, values: Array) -> Array:
 
 
 def _answered_none(value: Mapping[Any, Any]) -> dict[str, Array]:
-    """Return the answers of one row that are None, and so none."""
+    """Return the answers of one row that are None, and so none; a probability beside a prediction may be."""
+    is_answered = value.get(PREDICTION) is not None
     return {
         str(name): np.array([None], dtype=object)
         for name, one in value.items()
-        if one is None and (name == PREDICTION or is_probability(str(name)))
+        if one is None and (name == PREDICTION or (is_probability(str(name)) and not is_answered))
     }
 
 

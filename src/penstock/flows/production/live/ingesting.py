@@ -38,7 +38,7 @@ from penstock.project.project import Project
 from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
-from penstock.serving.classes import Classes, Served, add_classes, classes_of, list_classes
+from penstock.serving.classes import Classes, Served, add_classes, read_classes
 from penstock.serving.deployments import Revision, find_revision, get_revision
 from penstock.serving.predictions.stored import Prediction, add_predictions, list_predictions
 from penstock.serving.predictions.waiting import ids_since
@@ -169,7 +169,7 @@ class Ingest:
 
     def _summarised(self, batch: ObservationBatch, told: Told, monitor: MonitorSettings) -> WindowsOfBatch:
         with self._project.database.read() as connection:
-            known = list_classes(connection, {batch.endpoint})
+            known = read_classes(connection, {batch.endpoint})
         by_window: dict[WindowKey, list[Exchange]] = {}
         predictions = []
         for one in told.exchanges:
@@ -183,7 +183,7 @@ class Ingest:
                 exchanges,
                 monitor,
                 self._edges_of(key, told.models),
-                monitor.classes or classes_of(known, Served(key.endpoint, key.revision, key.version)),
+                monitor.classes or known.of(Served(key.endpoint, key.revision, key.version)),
             )
             for key, exchanges in by_window.items()
         ]

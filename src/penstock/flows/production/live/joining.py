@@ -23,7 +23,7 @@ from penstock.monitoring.quality.live import labelled_start
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
-from penstock.serving.classes import Classes, Served, list_classes
+from penstock.serving.classes import Classes, KnownClasses, Served, read_classes
 from penstock.serving.loaders.model import Columns
 from penstock.serving.predictions import waiting as waiting_labels
 from penstock.serving.predictions.encoding import decode_columns
@@ -88,8 +88,7 @@ class Join:
         self._known: dict[str, list[Any]] = {}
         self._last_ms: dict[str, int] = {}
         self._stored: list[StoredLabel] = []
-        self._classes: dict[Served, Classes] = {}
-        self._by_version: dict[tuple[str, int], Classes] = {}
+        self._classes = KnownClasses()
 
     def run(self) -> None:
         """Write what is new of the labels and collect what it changes of the quality of each window."""
@@ -108,11 +107,9 @@ class Join:
             text = stored.prediction_id
             self._known[text] = current_label(self._known.get(text), stored.values)
             self._last_ms[text] = stored.received_ms
-        self._classes = list_classes(
+        self._classes = read_classes(
             self._connection, {row.endpoint for each in rows.values() for row in each}
         )
-        # a version has the same classes under every revision; a watched service tells none
-        self._by_version = {(one.endpoint, one.version): known for one, known in self._classes.items()}
         before = dict(self._known)
         received_ms = now_ms()
         for label in self._labels:
@@ -229,8 +226,7 @@ class Join:
         """Return the classes a label may be of: those of the policy, else those the model knows."""
         if self._monitor.classes is not None:
             return self._monitor.classes
-        known = self._classes.get(Served(row.endpoint, row.revision, row.version))
-        return known or self._by_version.get((row.endpoint, row.version))
+        return self._classes.of(Served(row.endpoint, row.revision, row.version))
 
     def counts(self) -> LabelCounts:
         """Return what became of the labels."""

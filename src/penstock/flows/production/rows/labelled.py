@@ -13,7 +13,7 @@ from penstock.monitoring.quality.counts import request_number
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
-from penstock.serving.classes import Classes, Served, classes_of, list_classes
+from penstock.serving.classes import Classes, Served, read_classes
 from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.stored import Prediction, current_label, list_labelled, list_labels
@@ -54,9 +54,8 @@ def read_labelled(
 
 
 def _classes_of(connection: sa.Connection, key: WindowKey) -> Classes | None:
-    return classes_of(
-        list_classes(connection, {key.endpoint}), Served(key.endpoint, key.revision, key.version)
-    )
+    known = read_classes(connection, {key.endpoint})
+    return known.of(Served(key.endpoint, key.revision, key.version))
 
 
 def _rows(
