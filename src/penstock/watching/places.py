@@ -93,8 +93,12 @@ class StorePlace:
 
     def send(self, data: bytes) -> None:
         """Write a batch into the store."""
+        self._take(data)
+
+    def _take(self, data: bytes, *, keeps_payloads: bool = True) -> None:
         with self._sending:
-            self._ingest.take(parse_batch(data, is_packed=True), machine_ms())
+            batch = parse_batch(data, is_packed=True)
+            self._ingest.take(batch, machine_ms(), keeps_payloads=keeps_payloads)
 
     def before_fork(self, deadline: float) -> None:
         """Close the store's connections: SQLite in a child would take the parent's locks for its own."""

@@ -100,11 +100,14 @@ class Ingest:
         self._signatures: dict[tuple[str, int], Signature | None] = {}
         self._clocks_told_ms: dict[str, int] = {}
 
-    def take(self, batch: ObservationBatch, sender_ms: int | None = None) -> Taken:
+    def take(
+        self, batch: ObservationBatch, sender_ms: int | None = None, *, keeps_payloads: bool = True
+    ) -> Taken:
         """Write what a batch says, unless it was taken before.
 
         Args:
             sender_ms: what the sender's clock said when it sent the batch, where it told.
+            keeps_payloads: whether those that the policy asks for are written too.
 
         Raises:
             NotFound: there is no such endpoint, revision or version.
@@ -118,7 +121,7 @@ class Ingest:
             self._tell_clock(batch.endpoint, told)
             given = self._summarised(batch, told, monitor)
         is_new = self.take_windows(given)
-        if is_new and monitor.payloads is not None:
+        if is_new and keeps_payloads and monitor.payloads is not None:
             put_batch(self._project.artifacts.backend, batch.batch, told.exchanges, monitor.payloads)
         return Taken(
             batch=batch.batch,
