@@ -145,3 +145,20 @@ def test_a_clock_in_step_is_not_told(world: World) -> None:
     taken = Ingest(world.project).take(calls(3, 1_000), now_ms() + 1_000)
     assert (taken.sender_ahead_ms, taken.moved_to_now) == (0, 0)
     assert world.events("endpoint.clock_differs") == []
+
+
+def test_what_was_recorded_before_a_clock_went_wrong_stays_where_it_was(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    taken = Ingest(world.project).take(calls(3, -600_000), now_ms() + HOURS_MS)
+    assert (taken.sender_ahead_ms, taken.moved_to_now) == (0, 0)
+    assert whole(world).key.start_s == pytest.approx(now_ms() // 1000 - 600, abs=60)
+
+
+@pytest.mark.parametrize("shown_ms", [0, 1_000, 10**14], ids=["none", "1970", "far-ahead"])
+def test_a_clock_that_shows_no_time_says_nothing_and_loses_no_call(world: World, shown_ms: int) -> None:
+    world.policy()
+    world.deploy(1)
+    taken = Ingest(world.project).take(calls(3, -30_000), shown_ms)
+    assert (taken.is_new, taken.observation_count, taken.sender_ahead_ms) == (True, 3, 0)
+    assert whole(world).key.start_s == pytest.approx(now_ms() // 1000 - 30, abs=60)
