@@ -141,7 +141,8 @@ class Exchanging:
         if sender_ms is None or not EARLIEST_MS <= sender_ms <= self._now_ms + SENDER_AHEAD_MS:
             return 0
         apart_ms = sender_ms - self._now_ms
-        newest_ms = max((one.time_ms for one in (*batch.observations, *batch.missed)), default=sender_ms)
+        times_ms = [one.time_ms for one in batch.observations] + [one.time_ms for one in batch.missed]
+        newest_ms = max(times_ms, default=sender_ms)
         if -BEHIND_MS <= apart_ms <= APART_MS or abs(sender_ms - newest_ms) > SAME_CLOCK_MS:
             return 0
         return apart_ms
