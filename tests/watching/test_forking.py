@@ -170,6 +170,38 @@ def test_what_writes_for_a_forked_worker_is_begun_again_where_it_ended(
     assert not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_what_writes_and_hangs_is_ended_with_its_place(world: World) -> None:
+    place = ApartPlace(world.project, world.root, frozenset({"polars"}))
+    place._begun()
+    (writer,) = psutil.Process().children()
+    writer.suspend()
+    assert os.getsid(writer.pid) == writer.pid
+    place.close()
+    assert not writer.is_running()
+
+
+def test_what_writes_ends_soon_after_its_service_was_killed(world: World) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from penstock.client.connect import find_place
+from penstock.watching.apart import ApartPlace
+place = ApartPlace(find_place(directory=Path.cwd())[0], Path.cwd(), frozenset({"polars"}))
+place._begun()
+print(place._process.pid, flush=True)
+sys.stdin.read()
+"""
+    service = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=world.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with service:
+        assert service.stdout is not None
+        writer = psutil.Process(int(service.stdout.readline()))
+        service.kill()
+        assert service.stdout.read() == b"", "nobody else has the service's output open"
+    wait_until(lambda: not writer.is_running() or writer.status() == psutil.STATUS_ZOMBIE)
+
+
 FORKS = """
 import os, sys
 sys.path[:0] = PATHS

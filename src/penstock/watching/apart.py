@@ -8,6 +8,7 @@ with it; what needs no pool it writes itself. This file is also that process: ba
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
 import socket
@@ -38,6 +39,8 @@ PROGRAM = "import sys; sys.path[:] = sys.argv[3:]; from penstock.watching.apart 
 PYTHON = re.compile(r"python[\d.]*[a-z]?(\.exe)?", re.IGNORECASE)
 """The name of an executable that runs Python; that of another may be the service itself, which must not be begun twice."""
 END_S = 1.0
+ORPHAN_S = 5.0
+"""So long it may go on with what it is at when who began it is gone."""
 AGAIN_S = 5.0
 """So long after it ended by itself it is not begun again."""
 
@@ -156,6 +159,8 @@ class ApartPlace(StorePlace):
                     self._process = subprocess.Popen(
                         [sys.executable, "-P", "-c", PROGRAM, str(number), str(self._directory), *sys.path],
                         stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        start_new_session=True,  # Ctrl-C is for who has something to hand over
                         pass_fds=(number,),
                     )
                 except OSError as error:
@@ -172,8 +177,11 @@ class ApartPlace(StorePlace):
         if link is not None:
             link.close()
         if process is not None:
-            with suppress(subprocess.TimeoutExpired):
+            try:
                 process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()  # it heeds no softer signal; what it was at waits on disk
+                process.wait()
 
 
 def _ended() -> Unavailable:
@@ -219,4 +227,14 @@ def main() -> None:
         signal.SIGTERM,
     ):  # it ends with who began it, which has something to hand over
         signal.signal(number, signal.SIG_IGN)
-    write_for(Connection(int(sys.argv[1])), Path(sys.argv[2]))
+    link = Connection(int(sys.argv[1]))
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    write_for(link, Path(sys.argv[2]))
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, whatever it hangs in."""
+    while os.getppid() == parent:
+        time.sleep(END_S)
+    time.sleep(ORPHAN_S)
+    os._exit(1)
