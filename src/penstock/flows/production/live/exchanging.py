@@ -82,6 +82,7 @@ class Exchanging:
         redacted: columns that are not to be kept by row.
         sender_ms: what the sender's clock said when it sent the batch, where it told. It counts only where the batch's newest
             call was just before, and so was recorded by the same clock; what no clock shows counts for nothing.
+        arrived_ms: our now when the batch came, which may have waited since; None for this moment.
     """
 
     def __init__(
@@ -92,10 +93,11 @@ class Exchanging:
         signature: Callable[[str, int], Signature | None],
         redacted: tuple[str, ...] = (),
         sender_ms: int | None = None,
+        arrived_ms: int | None = None,
     ) -> None:
         self._current, self._revisions, self._default = current, revisions, default
         self._signature, self._redacted = signature, redacted
-        self._now_ms = now_ms()
+        self._now_ms = now_ms() if arrived_ms is None else arrived_ms
         self._sender_ms, self._ahead_ms = sender_ms, 0
         self._left_out = self._moved = 0
 

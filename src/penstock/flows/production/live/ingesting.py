@@ -114,10 +114,11 @@ class Ingest:
             Invalid: an observation cannot be one.
             Unavailable: the store cannot be reached; nothing was taken.
         """
+        clocks = (sender_ms, now_ms())  # of one moment: others may be before it
         with self._lock:
             self._begin()
             monitor = self.monitor(batch.endpoint)
-            told = self._read(batch, monitor.redacted, sender_ms)
+            told = self._read(batch, monitor.redacted, clocks)
             self._tell_clock(batch.endpoint, told)
             given = self._summarised(batch, told, monitor)
         is_new = self.take_windows(given)
@@ -154,7 +155,9 @@ class Ingest:
         with self._project.database.read() as connection:
             return set(ids) <= {one.id for one in list_predictions(connection, ids)}
 
-    def _read(self, batch: ObservationBatch, redacted: tuple[str, ...], sender_ms: int | None) -> Told:
+    def _read(
+        self, batch: ObservationBatch, redacted: tuple[str, ...], clocks: tuple[int | None, int]
+    ) -> Told:
         numbers = {one.revision for one in batch.observations} | {one.revision for one in batch.missed}
         with self._project.database.read() as connection:
             current = get_revision(connection, batch.endpoint)
@@ -167,7 +170,7 @@ class Ingest:
         revisions: dict[int | None, Revision] = {
             number: found for number, found in known.items() if found is not None
         }
-        exchanging = Exchanging(current, revisions, default, self._signature, redacted, sender_ms)
+        exchanging = Exchanging(current, revisions, default, self._signature, redacted, *clocks)
         return exchanging.read(batch)
 
     def _summarised(self, batch: ObservationBatch, told: Told, monitor: MonitorSettings) -> WindowsOfBatch:
