@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -178,6 +179,23 @@ def test_what_writes_and_hangs_is_ended_with_its_place(world: World) -> None:
     assert os.getsid(writer.pid) == writer.pid
     place.close()
     assert not writer.is_running()
+
+
+def test_who_waits_for_what_writes_is_told_that_it_ended(world: World) -> None:
+    world.policy(KEEPING)
+    place = ApartPlace(world.project, world.root, frozenset({"polars"}))
+    place._begun()
+    (writer,) = psutil.Process().children()
+    writer.suspend()
+    batch = ObservationBatch(
+        batch="b-1", endpoint="delay", observations=[Observation(time_ms=now_ms(), latency_s=0.1, version=1)]
+    )
+    with ThreadPoolExecutor() as threads:
+        sending = threads.submit(place.send, encoder.encode(batch))
+        wait_until(place._writing.locked)
+        place.close()
+        with pytest.raises(Unavailable, match="has ended"):
+            sending.result(PATIENCE_S)
 
 
 def test_what_writes_ends_soon_after_its_service_was_killed(world: World) -> None:

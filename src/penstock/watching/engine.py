@@ -212,7 +212,6 @@ class Engine:
             self.spool.close()
         with suppress(Exception):
             if self._place is not None:
-                self._place.leave()
                 self._place.close()
 
     def before_fork(self) -> None:

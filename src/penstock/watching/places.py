@@ -65,7 +65,7 @@ class Place(Protocol):
         ...
 
     def leave(self) -> None:
-        """Let go of what is in memory: in a child, of what is its parent's, and at the end, where a thread may still run."""
+        """Let go of what is in memory: in a child, of what is its parent's."""
         ...
 
     def close(self) -> None:
@@ -136,7 +136,8 @@ class StorePlace:
             self._project.artifacts.forget()
 
     def close(self) -> None:
-        """Close the project."""
+        """Forget what was counted and read, and close the project; a thread may still run."""
+        StorePlace.leave(self)
         self._project.close()
 
 
