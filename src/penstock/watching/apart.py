@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import msgspec
 
 from penstock.base import errors
 from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.threads import begin
 from penstock.client.connect import find_place
 from penstock.client.rest import Address
 from penstock.project.project import Project
@@ -232,7 +234,7 @@ def main() -> None:
     ):  # it ends with who began it, which has something to hand over
         signal.signal(number, signal.SIG_IGN)
     link = Connection(int(sys.argv[1]))
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    begin("penstock-watch-end", partial(_end_with, os.getppid()))
     write_for(link, Path(sys.argv[2]))
 
 
