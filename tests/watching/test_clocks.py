@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,18 @@ import pytest
 import penstock
 from flows.production.endpoints import World
 from patience import PATIENCE_S
+from penstock.base.clock import follow_clock, followed_ms
+from penstock.base.errors import NotFound
+from penstock.project.places import Places
+from penstock.project.project import Project
+from penstock.project.settings import ProjectSettings
+from penstock.serving.told.observations import Observation, ObservationBatch
 from penstock.watching.engine import Engine
+from penstock.watching.keeping import encoder
+from penstock.watching.places import StorePlace
 from servers.forking import start_penstock
 from servers.ports import reserve
+from servers.postgres import PostgresServer
 from watching.seen import wait_until, whole
 
 HOURS_S = 2 * 3_600
@@ -41,3 +51,26 @@ def test_calls_of_a_host_whose_clock_is_ahead_are_recorded_when_they_were(
     assert "ahead of this server's" in caplog.text
     (event,) = world.events("endpoint.clock_differs")
     assert "ahead of this server's" in event.summary
+
+
+@pytest.mark.slow
+def test_a_service_goes_by_its_hosts_clock_again_once_that_was_set_right(
+    tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path, tmp_path / ".penstock", postgres.new_schema(), str(tmp_path / "artifacts"))
+    own_ns = time.time_ns
+    batch = ObservationBatch(
+        batch="b", endpoint="gone", observations=[Observation(time_ms=own_ns() // 10**6, latency_s=0.1)]
+    )
+    monkeypatch.setattr("penstock.watching.places.CLOCK_S", 0.0)
+    with monkeypatch.context() as wrong:
+        wrong.setattr(time, "time_ns", lambda: own_ns() + HOURS_S * 10**9)
+        place = StorePlace(Project(places, ProjectSettings(project="world"), "service"))
+    try:
+        assert followed_ms() == pytest.approx(HOURS_S * 1000, abs=60_000)
+        with pytest.raises(NotFound):
+            place.send(encoder.encode(batch))
+        assert followed_ms() == 0
+    finally:
+        follow_clock(0)
+        place.close()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,7 @@ from servers.browser import PageServer
 from watching.seen import count, wait_until
 
 CALLS, CHILDREN = 20, 3
+KEEPING = "model: m@champion\nmonitor: {window_s: 1, feature_ratio: 1.0, payloads: {sample: 1.0}}\n"
 SLOW_IMPORT = "import time\nfrom pathlib import Path\nPath({seen!r}).touch()\ntime.sleep(0.3)\nanswer = 0.5\n"
 
 
@@ -89,7 +91,7 @@ def test_workers_that_are_forked_after_their_parent_kept_payloads_keep_theirs(
     world: World, engine: Engine
 ) -> None:
     """The libraries that write payloads have pools of threads, of which a forked child has none."""
-    world.policy("model: m@champion\nmonitor: {window_s: 1, feature_ratio: 1.0, payloads: {sample: 1.0}}\n")
+    world.policy(KEEPING)
     infer = penstock.watch(endpoint="delay", model="m/1")(lambda _features: 0.5)
     infer({"hour": 1.0, "carrier": "AA"})
     assert engine.drain(PATIENCE_S)
@@ -129,6 +131,7 @@ os.wait()
 
 
 def test_what_writes_for_a_forked_worker_ends_with_it(world: World, engine: Engine) -> None:
+    world.policy(KEEPING)
     import polars as pl
 
     pl.DataFrame({"a": [1]}).lazy().collect()  # its pool is there, whoever used it
@@ -151,8 +154,10 @@ def test_what_writes_for_a_forked_worker_is_begun_again_where_it_ended(
     batch = ObservationBatch(
         batch="b-1", endpoint="delay", observations=[Observation(time_ms=now_ms(), latency_s=0.1, version=1)]
     )
-    place = ApartPlace(world.project, world.root)
+    world.policy(KEEPING)
+    place = ApartPlace(world.project, world.root, frozenset({"polars"}))
     try:
+        place._begun()
         (writer,) = psutil.Process().children()
         writer.kill()
         with pytest.raises(Unavailable, match="has ended"):
@@ -164,6 +169,106 @@ def test_what_writes_for_a_forked_worker_is_begun_again_where_it_ended(
         place.close()
     assert count(world) == 1
     assert not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_what_writes_and_hangs_is_ended_with_its_place(world: World) -> None:
+    place = ApartPlace(world.project, world.root, frozenset({"polars"}))
+    place._begun()
+    (writer,) = psutil.Process().children()
+    writer.suspend()
+    assert os.getsid(writer.pid) == writer.pid
+    place.close()
+    assert not writer.is_running()
+
+
+def test_who_waits_for_what_writes_is_told_that_it_ended(world: World) -> None:
+    world.policy(KEEPING)
+    place = ApartPlace(world.project, world.root, frozenset({"polars"}))
+    place._begun()
+    (writer,) = psutil.Process().children()
+    writer.suspend()
+    batch = ObservationBatch(
+        batch="b-1", endpoint="delay", observations=[Observation(time_ms=now_ms(), latency_s=0.1, version=1)]
+    )
+    with ThreadPoolExecutor() as threads:
+        sending = threads.submit(place.send, encoder.encode(batch))
+        wait_until(place._writing.locked)
+        place.close()
+        with pytest.raises(Unavailable, match="has ended"):
+            sending.result(PATIENCE_S)
+
+
+def test_what_writes_ends_soon_after_its_service_was_killed(world: World) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from penstock.client.connect import find_place
+from penstock.watching.apart import ApartPlace
+place = ApartPlace(find_place(directory=Path.cwd())[0], Path.cwd(), frozenset({"polars"}))
+place._begun()
+print(place._process.pid, flush=True)
+sys.stdin.read()
+"""
+    service = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=world.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with service:
+        assert service.stdout is not None
+        writer = psutil.Process(int(service.stdout.readline()))
+        service.kill()
+        assert service.stdout.read() == b"", "nobody else has the service's output open"
+    wait_until(lambda: not writer.is_running() or writer.status() == psutil.STATUS_ZOMBIE)
+
+
+FORKS = """
+import os, sys
+sys.path[:0] = PATHS
+import polars, penstock
+from penstock.watching.engine import the_engine
+infer = penstock.watch(endpoint="delay", model="m/1")(lambda _: 0.5)
+if EXECUTABLE:
+    sys.executable = EXECUTABLE
+if not os.fork():
+    infer({"hour": 2.0})
+    os._exit(0 if the_engine().drain(PATIENCE) else 3)
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def run_forking(world: World, *, paths: list[str], executable: str, isolated: bool) -> str:
+    """Run a service that forks a worker which delivers one call; return what it said."""
+    names = {"PATHS": repr(paths), "EXECUTABLE": repr(executable), "PATIENCE": str(PATIENCE_S)}
+    script = FORKS
+    for name, value in names.items():
+        script = script.replace(name, value)
+    python = str(Path(sys.executable).resolve()) if isolated else sys.executable
+    command = [python, *(["-I"] if isolated else []), "-c", script]
+    done = subprocess.run(
+        command, cwd=world.root, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_payloads_are_kept_where_penstock_is_found_by_the_services_own_path_only(world: World) -> None:
+    world.policy(KEEPING)
+    run_forking(world, paths=[one for one in sys.path if one], executable="", isolated=True)
+    assert count(world) == 1 == len(payloads_of(world))
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_program_that_has_python_inside_is_not_begun_again(
+    world: World, tmp_path: Path, keeps: bool
+) -> None:
+    if keeps:
+        world.policy(KEEPING)
+    program = tmp_path / "service"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'begun'}\n")
+    program.chmod(0o755)
+    said = run_forking(world, paths=[], executable=str(program), isolated=False)
+    assert count(world) == 1
+    assert not (tmp_path / "begun").exists()
+    assert ("without their payloads" in said) == keeps
 
 
 def payloads_of(world: World) -> set[str]:

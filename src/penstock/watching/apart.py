@@ -2,11 +2,14 @@
 
 A fork copies none but the thread that forks. What polars and obstore left of their pools waits in the child for threads
 that are not there, for ever, and neither can be begun anew. So such a child writes through a fresh process, which ends
-with it. This file is also that process: python -m penstock.watching.apart FD DIRECTORY, batches in, answers out.
+with it; what needs no pool it writes itself. This file is also that process: batches in, answers out.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +17,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -21,15 +25,24 @@ import msgspec
 
 from penstock.base import errors
 from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.threads import begin
 from penstock.client.connect import find_place
 from penstock.client.rest import Address
 from penstock.project.project import Project
+from penstock.serving.told.observations import read_head
+from penstock.storage.local import LocalBackend
 from penstock.watching.places import StorePlace
 
+logger = logging.getLogger(__name__)
 POOLED = ("polars", "obstore")
-"""What delivers a batch and has threads that no child of a fork has."""
-MODULE = "penstock.watching.apart"
+"""What delivers a batch and has threads that no child of a fork has: for payloads, and for artifacts in an object store."""
+PROGRAM = "import sys; sys.path[:] = sys.argv[3:]; from penstock.watching.apart import main; main()"
+"""It finds modules where the process does that begins it, which may have added places of its own."""
+PYTHON = re.compile(r"python[\d.]*[a-z]?(\.exe)?", re.IGNORECASE)
+"""The name of an executable that runs Python; that of another may be the service itself, which must not be begun twice."""
 END_S = 1.0
+ORPHAN_S = 5.0
+"""So long it may go on with what it is at when who began it is gone."""
 AGAIN_S = 5.0
 """So long after it ended by itself it is not begun again."""
 
@@ -51,29 +64,70 @@ class Answer(msgspec.Struct, kw_only=True):
             raise RuntimeError(f"{self.kind}: {self.message}")
 
 
-def has_lost_threads() -> bool:
-    """Whether a child that was forked just now has what is left of thread pools, and none of their threads."""
-    return any(name in sys.modules for name in POOLED)
+def lost_pools() -> frozenset[str]:
+    """Return of which libraries a child that was forked just now has what is left of pools, and none of their threads."""
+    return frozenset(name for name in POOLED if name in sys.modules)
+
+
+def can_begin() -> bool:
+    """Whether a fresh Python can be begun: not by a program that has Python inside."""
+    return not getattr(sys, "frozen", False) and bool(PYTHON.fullmatch(Path(sys.executable or "").name))
 
 
 class ApartPlace(StorePlace):
-    """A project's own store; another process writes to it, and this one reads.
+    """A project's own store; another process writes to it what needs a pool, and this one all else.
+
+    Where no other process can be begun, calls are recorded without their payloads, and that is told: a payload is a sample,
+    and a guardrail must see every call.
 
     Args:
         directory: where the other process finds the same project.
+        lost: the libraries whose pools this process lost.
     """
 
-    def __init__(self, project: Project, directory: Path) -> None:
+    def __init__(self, project: Project, directory: Path, lost: frozenset[str]) -> None:
         super().__init__(project)
-        self._directory = directory
+        self._directory, self._lost = directory, lost
+        self._has_told = False
         self._writing = threading.Lock()
         self._link: Connection | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._again_s = float("-inf")
-        self._begun()  # it takes a while until it can write
 
     def send(self, data: bytes) -> None:
         """Have a batch written into the store."""
+        if not self._needs_pool(data):
+            self._take(data, keeps_payloads="polars" not in self._lost)
+        elif can_begin():
+            self._hand_over(data)
+        else:
+            self._take_without_payloads(data)
+
+    def _needs_pool(self, data: bytes) -> bool:
+        if self._reads_by_pool:
+            return True
+        return "polars" in self._lost and self._ingest.monitor(read_head(data).endpoint).payloads is not None
+
+    @property
+    def _reads_by_pool(self) -> bool:
+        """Whether artifacts, which every version has, are read by a library that lost its threads."""
+        return "obstore" in self._lost and not isinstance(self._project.artifacts.backend, LocalBackend)
+
+    def _take_without_payloads(self, data: bytes) -> None:
+        why = f"this worker was forked, and {sys.executable or 'nothing'} is no Python to begin another process with"
+        hint = "set sys.executable to a Python that has penstock before the service forks"
+        if self._reads_by_pool:
+            raise Unavailable(
+                f"the artifacts of an object store cannot be read: {why}",
+                code="watch.writer_ended",
+                hint=hint,
+            )
+        if not self._has_told:
+            self._has_told = True
+            logger.warning("calls are recorded without their payloads: %s; %s", why, hint)
+        self._take(data, keeps_payloads=False)
+
+    def _hand_over(self, data: bytes) -> None:
         with self._writing:
             link = self._begun()
             try:
@@ -92,8 +146,12 @@ class ApartPlace(StorePlace):
             self._link.close()
 
     def close(self) -> None:
-        """End the other process, and close the project."""
-        self._end()
+        """End the other process, and close the project; who waits for its answer is told that it has ended."""
+        if self._link is not None:
+            with suppress(OSError), socket.socket(fileno=os.dup(self._link.fileno())) as ours:
+                ours.shutdown(socket.SHUT_RDWR)
+        with self._writing:
+            self._end()
         super().close()
 
     def _begun(self) -> Connection:
@@ -105,8 +163,10 @@ class ApartPlace(StorePlace):
                 number = theirs.fileno()
                 try:
                     self._process = subprocess.Popen(
-                        [sys.executable, "-P", "-m", MODULE, str(number), str(self._directory)],
+                        [sys.executable, "-P", "-c", PROGRAM, str(number), str(self._directory), *sys.path],
                         stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        start_new_session=True,  # Ctrl-C is for who has something to hand over
                         pass_fds=(number,),
                     )
                 except OSError as error:
@@ -123,8 +183,11 @@ class ApartPlace(StorePlace):
         if link is not None:
             link.close()
         if process is not None:
-            with suppress(subprocess.TimeoutExpired):
+            try:
                 process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()  # it heeds no softer signal; what it was at waits on disk
+                process.wait()
 
 
 def _ended() -> Unavailable:
@@ -163,10 +226,21 @@ def _open(directory: Path) -> StorePlace:
     return StorePlace(found)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write for the process that began this one: its arguments are the link's number and where the project is."""
     for number in (
         signal.SIGINT,
         signal.SIGTERM,
     ):  # it ends with who began it, which has something to hand over
         signal.signal(number, signal.SIG_IGN)
-    write_for(Connection(int(sys.argv[1])), Path(sys.argv[2]))
+    link = Connection(int(sys.argv[1]))
+    begin("penstock-watch-end", partial(_end_with, os.getppid()))
+    write_for(link, Path(sys.argv[2]))
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, whatever it hangs in."""
+    while os.getppid() == parent:
+        time.sleep(END_S)
+    time.sleep(ORPHAN_S)
+    os._exit(1)

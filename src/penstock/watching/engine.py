@@ -25,7 +25,7 @@ from penstock.flows.production.live.spool import Spool
 from penstock.flows.production.live.undelivered import KIND
 from penstock.project.project import Project
 from penstock.serving.told.current import Current
-from penstock.watching.apart import ApartPlace, has_lost_threads
+from penstock.watching.apart import ApartPlace, lost_pools
 from penstock.watching.calls import last, numbers
 from penstock.watching.counting import Counts
 from penstock.watching.places import Place, ServerPlace, StorePlace
@@ -62,7 +62,7 @@ class Engine:
         self._adopted_s = float("-inf")
         self._begun = False
         self._paused: list[Background] = []
-        self._writes_apart = False
+        self._lost: frozenset[str] = frozenset()
         self._make_threads()
 
     def _make_threads(self) -> None:
@@ -141,7 +141,7 @@ class Engine:
     def _place_at(self, found: Address | Project) -> Place:
         if isinstance(found, Address):
             return ServerPlace(found)
-        return ApartPlace(found, self.directory) if self._writes_apart else StorePlace(found)
+        return ApartPlace(found, self.directory, self._lost) if self._lost else StorePlace(found)
 
     @property
     def waiting_bytes(self) -> int:
@@ -212,7 +212,6 @@ class Engine:
             self.spool.close()
         with suppress(Exception):
             if self._place is not None:
-                self._place.leave()
                 self._place.close()
 
     def before_fork(self) -> None:
@@ -238,7 +237,7 @@ class Engine:
         if self._place is not None:
             self._place.leave()
         _left.append((self._place, self._spool))
-        self._writes_apart = has_lost_threads()
+        self._lost = lost_pools()
         self._place = self._spool = None
         self._opening, self._placing = threading.Lock(), threading.Lock()
         self._flushing = threading.Lock()

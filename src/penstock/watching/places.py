@@ -16,6 +16,7 @@ import msgspec
 
 from penstock.base.clock import machine_ms
 from penstock.base.errors import Invalid, NotFound, Unavailable
+from penstock.base.store.clock import keep_in_step
 from penstock.client.rest import TIMEOUT_S, Address, Rest
 from penstock.flows.production.live.exchanging import tell_sender
 from penstock.flows.production.live.ingesting import Ingest
@@ -26,6 +27,7 @@ from penstock.serving.told.current import Current
 from penstock.serving.told.observations import parse_batch
 
 logger = logging.getLogger(__name__)
+CLOCK_S = 2.0
 API = "/api/penstock/v1"
 PACKED = {"Content-Type": "application/msgpack"}
 
@@ -63,7 +65,7 @@ class Place(Protocol):
         ...
 
     def leave(self) -> None:
-        """Let go of what is in memory: in a child, of what is its parent's, and at the end, where a thread may still run."""
+        """Let go of what is in memory: in a child, of what is its parent's."""
         ...
 
     def close(self) -> None:
@@ -80,6 +82,7 @@ class StorePlace:
         self._ingest = Ingest(project)
         self._sending, self._looking = threading.Lock(), threading.Lock()
         self._held: list[threading.Lock] = []
+        self._clock_due_s = time.monotonic() + CLOCK_S  # the store was opened just now
 
     def look(self, endpoint: str) -> Current:
         """Return which version an endpoint wants now."""
@@ -93,8 +96,19 @@ class StorePlace:
 
     def send(self, data: bytes) -> None:
         """Write a batch into the store."""
+        self._take(data)
+
+    def _take(self, data: bytes, *, keeps_payloads: bool = True) -> None:
         with self._sending:
-            self._ingest.take(parse_batch(data, is_packed=True), machine_ms())
+            self._keep_in_step()
+            batch = parse_batch(data, is_packed=True)
+            self._ingest.take(batch, machine_ms(), keeps_payloads=keeps_payloads)
+
+    def _keep_in_step(self) -> None:
+        """Go by the store's clock, also once this host's was set right."""
+        if time.monotonic() >= self._clock_due_s:
+            keep_in_step(self._project.database)
+            self._clock_due_s = time.monotonic() + CLOCK_S
 
     def before_fork(self, deadline: float) -> None:
         """Close the store's connections: SQLite in a child would take the parent's locks for its own."""
@@ -122,7 +136,8 @@ class StorePlace:
             self._project.artifacts.forget()
 
     def close(self) -> None:
-        """Close the project."""
+        """Forget what was counted and read, and close the project; a thread may still run."""
+        StorePlace.leave(self)
         self._project.close()
 
 

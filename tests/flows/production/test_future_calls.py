@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 import sqlalchemy as sa
 
 from flows.production.endpoints import World
 from penstock.base.clock import now_ms
+from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import observe
@@ -145,3 +147,36 @@ def test_a_clock_in_step_is_not_told(world: World) -> None:
     taken = Ingest(world.project).take(calls(3, 1_000), now_ms() + 1_000)
     assert (taken.sender_ahead_ms, taken.moved_to_now) == (0, 0)
     assert world.events("endpoint.clock_differs") == []
+
+
+def test_what_was_recorded_before_a_clock_went_wrong_stays_where_it_was(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    taken = Ingest(world.project).take(calls(3, -600_000), now_ms() + HOURS_MS)
+    assert (taken.sender_ahead_ms, taken.moved_to_now) == (0, 0)
+    assert whole(world).key.start_s == pytest.approx(now_ms() // 1000 - 600, abs=60)
+
+
+@pytest.mark.parametrize("shown_ms", [0, 1_000, 10**14], ids=["none", "1970", "far-ahead"])
+def test_a_clock_that_shows_no_time_says_nothing_and_loses_no_call(world: World, shown_ms: int) -> None:
+    world.policy()
+    world.deploy(1)
+    taken = Ingest(world.project).take(calls(3, -30_000), shown_ms)
+    assert (taken.is_new, taken.observation_count, taken.sender_ahead_ms) == (True, 3, 0)
+    assert whole(world).key.start_s == pytest.approx(now_ms() // 1000 - 30, abs=60)
+
+
+def test_a_batch_that_waited_for_others_came_from_no_clock_that_is_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.policy()
+    world.deploy(1)
+    ingest, own_ns = Ingest(world.project), time.time_ns
+    begin = ingest._begin
+
+    def begin_late() -> Accumulating:
+        monkeypatch.setattr(time, "time_ns", lambda: own_ns() + HOURS_MS * 10**6)
+        return begin()
+
+    monkeypatch.setattr(ingest, "_begin", begin_late)
+    assert ingest.take(calls(3, 0), now_ms()).sender_ahead_ms == 0

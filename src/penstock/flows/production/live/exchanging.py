@@ -37,6 +37,8 @@ BEHIND_MS = 60_000
 """A clock that is behind by less may be in step: a batch takes a while from its sender to us."""
 SENDER_AHEAD_MS = 10 * 365 * 86_400_000
 """A clock that is further ahead is none, and ids have no room for its times."""
+SAME_CLOCK_MS = 60_000
+"""A batch whose newest call is further from its sender's now may have been recorded before that clock was set."""
 EARLIEST_MS = 978_307_200_000
 """The beginning of 2001: a number below it is a time in seconds, or none."""
 LATENCY_MAX_S = 1e6
@@ -78,10 +80,9 @@ class Exchanging:
         default: the version of calls that name none, where it is not the stable one.
         signature: returns what a version takes and gives, or None.
         redacted: columns that are not to be kept by row.
-        sender_ms: what the sender's clock said when it sent the batch, where it told.
-
-    Raises:
-        Invalid: no clock shows that.
+        sender_ms: what the sender's clock said when it sent the batch, where it told. It counts only where the batch's newest
+            call was just before, and so was recorded by the same clock; what no clock shows counts for nothing.
+        arrived_ms: our now when the batch came, which may have waited since; None for this moment.
     """
 
     def __init__(
@@ -92,14 +93,12 @@ class Exchanging:
         signature: Callable[[str, int], Signature | None],
         redacted: tuple[str, ...] = (),
         sender_ms: int | None = None,
+        arrived_ms: int | None = None,
     ) -> None:
         self._current, self._revisions, self._default = current, revisions, default
         self._signature, self._redacted = signature, redacted
-        self._now_ms = now_ms()
-        if sender_ms is not None and not EARLIEST_MS <= sender_ms <= self._now_ms + SENDER_AHEAD_MS:
-            raise bad_batch(f"now_ms is {sender_ms}, which no clock shows in milliseconds since 1970")
-        apart_ms = 0 if sender_ms is None else sender_ms - self._now_ms
-        self._ahead_ms = 0 if -BEHIND_MS <= apart_ms <= APART_MS else apart_ms
+        self._now_ms = now_ms() if arrived_ms is None else arrived_ms
+        self._sender_ms, self._ahead_ms = sender_ms, 0
         self._left_out = self._moved = 0
 
     def read(self, batch: ObservationBatch) -> Told:
@@ -112,6 +111,7 @@ class Exchanging:
             raise bad_batch("a batch's id has 1 to 128 letters, digits, dots, dashes and underscores")
         if len(batch.observations) + len(batch.missed) > COUNT_MAX:
             raise bad_batch(f"a batch has at most {COUNT_MAX} observations")
+        self._ahead_ms = self._ahead(batch)
         exchanges = [self._exchange(batch.batch, index, one) for index, one in enumerate(batch.observations)]
         if len({one.id for one in exchanges}) != len(exchanges):
             raise bad_batch("two observations have the same prediction id")
@@ -136,6 +136,18 @@ class Exchanging:
             ahead_ms=self._ahead_ms,
             moved=self._moved,
         )
+
+    def _ahead(self, batch: ObservationBatch) -> int:
+        """Return by how much the clock that a batch was recorded by is ahead, 0 where that is not known."""
+        sender_ms = self._sender_ms
+        if sender_ms is None or not EARLIEST_MS <= sender_ms <= self._now_ms + SENDER_AHEAD_MS:
+            return 0
+        apart_ms = sender_ms - self._now_ms
+        times_ms = [one.time_ms for one in batch.observations] + [one.time_ms for one in batch.missed]
+        newest_ms = max(times_ms, default=sender_ms)
+        if -BEHIND_MS <= apart_ms <= APART_MS or abs(sender_ms - newest_ms) > SAME_CLOCK_MS:
+            return 0
+        return apart_ms
 
     def _exchange(self, batch_id: str, index: int, one: Observation) -> Exchange:
         where = f"observations[{index}]"

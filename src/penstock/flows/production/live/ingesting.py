@@ -100,25 +100,29 @@ class Ingest:
         self._signatures: dict[tuple[str, int], Signature | None] = {}
         self._clocks_told_ms: dict[str, int] = {}
 
-    def take(self, batch: ObservationBatch, sender_ms: int | None = None) -> Taken:
+    def take(
+        self, batch: ObservationBatch, sender_ms: int | None = None, *, keeps_payloads: bool = True
+    ) -> Taken:
         """Write what a batch says, unless it was taken before.
 
         Args:
             sender_ms: what the sender's clock said when it sent the batch, where it told.
+            keeps_payloads: whether those that the policy asks for are written too.
 
         Raises:
             NotFound: there is no such endpoint, revision or version.
             Invalid: an observation cannot be one.
             Unavailable: the store cannot be reached; nothing was taken.
         """
+        clocks = (sender_ms, now_ms())  # of one moment: others may be before it
         with self._lock:
             self._begin()
             monitor = self.monitor(batch.endpoint)
-            told = self._read(batch, monitor.redacted, sender_ms)
+            told = self._read(batch, monitor.redacted, clocks)
             self._tell_clock(batch.endpoint, told)
             given = self._summarised(batch, told, monitor)
         is_new = self.take_windows(given)
-        if is_new and monitor.payloads is not None:
+        if is_new and keeps_payloads and monitor.payloads is not None:
             put_batch(self._project.artifacts.backend, batch.batch, told.exchanges, monitor.payloads)
         return Taken(
             batch=batch.batch,
@@ -151,7 +155,9 @@ class Ingest:
         with self._project.database.read() as connection:
             return set(ids) <= {one.id for one in list_predictions(connection, ids)}
 
-    def _read(self, batch: ObservationBatch, redacted: tuple[str, ...], sender_ms: int | None) -> Told:
+    def _read(
+        self, batch: ObservationBatch, redacted: tuple[str, ...], clocks: tuple[int | None, int]
+    ) -> Told:
         numbers = {one.revision for one in batch.observations} | {one.revision for one in batch.missed}
         with self._project.database.read() as connection:
             current = get_revision(connection, batch.endpoint)
@@ -164,7 +170,7 @@ class Ingest:
         revisions: dict[int | None, Revision] = {
             number: found for number, found in known.items() if found is not None
         }
-        exchanging = Exchanging(current, revisions, default, self._signature, redacted, sender_ms)
+        exchanging = Exchanging(current, revisions, default, self._signature, redacted, *clocks)
         return exchanging.read(batch)
 
     def _summarised(self, batch: ObservationBatch, told: Told, monitor: MonitorSettings) -> WindowsOfBatch:
