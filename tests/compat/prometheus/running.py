@@ -37,11 +37,12 @@ from stories.live import Client, wait_until
 
 FURTHER = (
     "latency: {p99_ms: 5000}",
+    "quality: {metric: accuracy, min: 0.999, min_labels: 20, action: alert}",
     "freshness: {max_silence_s: 3600, action: alert}",
     "values: {out_of_range_max: 0.9, action: alert}",
     "slices: {metric: accuracy, max_drop: 0.9, action: alert}",
 )
-"""Guardrails beside those that the sample has."""
+"""Guardrails beside those that the sample has; no model is right as often as the second one asks."""
 SERVES = re.compile(r"(?:serve|serving|controller) on (https?://\S+?)[,; ]")
 UNVERIFIED = ssl.create_default_context()
 UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
