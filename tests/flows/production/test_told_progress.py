@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from flows.production.endpoints import World
+from flows.production.endpoints import POLICY, World
 from penstock.flows.production.overview import overview
 
 
@@ -49,7 +49,11 @@ def test_a_canary_that_is_ready_waits_for_an_endpoint_that_cannot_be_judged(worl
     world.controller.tick()
     world.version(4, profile=b"no profile")
     world.version(5, profile=b"no profile either")
-    world.policy()
+    world.policy(
+        POLICY.replace("hold_s: 0", "hold_s: 0, unjudged: allow").replace(
+            "on_breach", "  - drift: {features: any, psi_max: 0.25, action: alert}\non_breach"
+        )
+    )
     world.alias(4)
     world.deploy(4)
     world.deploy(4, 5, percent=50.0)
