@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from starlette.testclient import TestClient
 
 from flows.production.endpoints import World, scored
@@ -227,7 +228,10 @@ def test_a_relation_that_turned_within_the_windows_that_are_judged_is_told_as_co
     assert "concept drift" in view.findings[0].sentence
 
 
-def test_quality_beyond_its_limit_and_not_surely_so_is_not_called_ok(world: World) -> None:
+def test_quality_beyond_its_limit_and_not_surely_so_is_not_called_ok(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.serving.workers.ALIVE_MS", 600_000)
     world.policy(QUALITY.replace("max_drop: 0.05, min_labels: 200", "min: 0.8, min_labels: 50"))
     world.deploy(1)
     world.deploy(2)
@@ -235,9 +239,7 @@ def test_quality_beyond_its_limit_and_not_surely_so_is_not_called_ok(world: Worl
     seen = score({"prediction": truth + (np.arange(100) < 23)}, truth.tolist())
     world.traffic("stable", 100, quality=seen)
     with world.project.database.write() as connection:
-        number = register_worker(
-            connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=now_ms() + 600_000
-        )
+        number = register_worker(connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=now_ms())
         said = WorkerRevision(
             endpoint="delay", revision=world.current().number, state="ready", message="", time_ms=now_ms()
         )
