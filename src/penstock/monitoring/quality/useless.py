@@ -62,7 +62,7 @@ def is_useless(
         odd = _odd_objects(values, may_be_absent=name != PREDICTION)
     else:
         odd = np.zeros(values.shape, dtype=np.bool_)
-    found: Flags = np.any(odd.reshape(len(odd), -1), axis=1, keepdims=True)[:, 0]
+    found: Flags = np.any(odd, axis=tuple(range(1, odd.ndim)))
     if classes is not None and name == PREDICTION and values.ndim == 1:
         names = {class_name(one) for one in classes}
         found = found | np.array([class_name(one) not in names for one in values.tolist()], dtype=np.bool_)
