@@ -140,13 +140,17 @@ def test_a_revision_that_hangs_does_not_keep_its_rollback_away_and_is_not_served
         state = worker.state_of("delay", revision)
         return state is not None and state.state == "ready"
 
+    def loads() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name == "penstock-load"]
+
     try:
         wait_until(lambda: is_ready(1))
         deploy(database, "delay", 2)
         wait_until(lambda: 2 in [number for number, _ in process._loading.values()])
         deploy(database, "delay", 1)
         wait_until(lambda: is_ready(3))
-        (hung,) = (one for one in threading.enumerate() if one.name == "penstock-load")
+        wait_until(lambda: len(loads()) == 1)
+        (hung,) = loads()
         source.go.set()
         hung.join(PATIENCE_S)
         assert process.dataplane.repository.served["delay"].revision.number == 3

@@ -157,24 +157,24 @@ def test_what_writes_for_a_forked_worker_is_begun_again_where_it_ended(
     world.policy(KEEPING)
     place = ApartPlace(world.project, world.root, frozenset({"polars"}))
     try:
-        place._begun()
-        (writer,) = psutil.Process().children()
+        writer = writer_of(place)
         writer.kill()
         with pytest.raises(Unavailable, match="has ended"):
             place.send(encoder.encode(batch))
         place.send(encoder.encode(batch))
         with pytest.raises(NotFound, match="no endpoint 'gone'"):
             place.send(encoder.encode(msgspec.structs.replace(batch, endpoint="gone")))
+        successor = writer_of(place)
     finally:
         place.close()
     assert count(world) == 1
-    assert not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+    assert not writer.is_running()
+    assert not successor.is_running()
 
 
 def test_what_writes_and_hangs_is_ended_with_its_place(world: World) -> None:
     place = ApartPlace(world.project, world.root, frozenset({"polars"}))
-    place._begun()
-    (writer,) = psutil.Process().children()
+    writer = writer_of(place)
     writer.suspend()
     assert os.getsid(writer.pid) == writer.pid
     place.close()
@@ -184,8 +184,7 @@ def test_what_writes_and_hangs_is_ended_with_its_place(world: World) -> None:
 def test_who_waits_for_what_writes_is_told_that_it_ended(world: World) -> None:
     world.policy(KEEPING)
     place = ApartPlace(world.project, world.root, frozenset({"polars"}))
-    place._begun()
-    (writer,) = psutil.Process().children()
+    writer = writer_of(place)
     writer.suspend()
     batch = ObservationBatch(
         batch="b-1", endpoint="delay", observations=[Observation(time_ms=now_ms(), latency_s=0.1, version=1)]
@@ -269,6 +268,13 @@ def test_a_program_that_has_python_inside_is_not_begun_again(
     assert count(world) == 1
     assert not (tmp_path / "begun").exists()
     assert ("without their payloads" in said) == keeps
+
+
+def writer_of(place: ApartPlace) -> psutil.Process:
+    """Return the process that writes for a place, begun where it is not."""
+    place._begun()
+    assert place._process is not None
+    return psutil.Process(place._process.pid)
 
 
 def payloads_of(world: World) -> set[str]:
