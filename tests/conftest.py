@@ -27,6 +27,7 @@ from quick_passwords import use_quick_passwords
 from scheduling import is_left_out, mark_slow, record_durations, sort_items
 from servers.azure import AzureServer
 from servers.postgres import PostgresServer
+from servers.quick_python import use_quick_trials
 from servers.s3 import S3Server
 from servers.ssh import SshServer
 from servers.tracking import Tracking
@@ -52,6 +53,7 @@ one_loop = functools.cache(lambda: loops.enter_context(start_blocking_portal()))
 TestClient._portal_factory = lambda self: contextlib.nullcontext(self.portal or one_loop())  # type: ignore[method-assign]
 
 use_quick_passwords()
+use_quick_trials()
 
 pytest.register_assert_rewrite("compat.dvc.sides", "tables")
 

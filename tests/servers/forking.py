@@ -267,7 +267,11 @@ class Forked:
 def penstock_server(*more: str) -> ForkServer:
     """Return the server for `penstock`, with further modules imported."""
     beside = str(Path(sys.executable).with_name("penstock"))
-    run = "import sys\nsys.argv[0] = 'penstock'\nfrom penstock.cli.main import main\nmain()\n"
+    run = "import os, sys\nsys.argv[0] = 'penstock'\n"
+    if set(MODEL_IMPORTS) <= set(more):  # what it tries versions with: see `quick_python.py`
+        quick = str(Path(os.environ[RUN]) / "quick-programs" / "python")
+        run += f"if os.path.exists({quick!r}):\n    sys.executable = {quick!r}\n"
+    run += "from penstock.cli.main import main\nmain()\n"
     return ForkServer(sys.executable, (beside,), run, (*PENSTOCK_IMPORTS, *more))
 
 
@@ -369,7 +373,7 @@ def serve(listening: socket.socket, owner: int) -> None:
 
 def _become(connection: socket.socket) -> NoReturn:
     """Be the program that was asked for, in this forked process."""
-    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    size, streams, _, _ = socket.recv_fds(connection, 8, 4)
     data = b""
     while len(data) < int.from_bytes(size, "big"):
         part = connection.recv(1 << 20)
@@ -380,7 +384,7 @@ def _become(connection: socket.socket) -> NoReturn:
     if not size or len(data) < int.from_bytes(size, "big"):
         os._exit(1)  # the caller is gone: it was killed before it said what it wants
     request = json.loads(data)
-    for number, stream in enumerate(streams):
+    for number, stream in enumerate(streams[:3]):
         os.dup2(stream, number)
         os.close(stream)
     os.environb.clear()
@@ -389,7 +393,8 @@ def _become(connection: socket.socket) -> NoReturn:
     time.tzset()
     os.umask(request["umask"])
     os.chdir(bytes.fromhex(request["cwd"]))
-    sys.argv = ["-c", *(os.fsdecode(bytes.fromhex(one)) for one in request["arguments"])]
+    words = [os.fsdecode(bytes.fromhex(one)) for one in request["arguments"]]
+    sys.argv = ["-c", *words, *(str(one) for one in streams[3:])]
     code = 1
     try:
         exec(compile(request["program"], "<call>", "exec"), {"__name__": "__main__"})

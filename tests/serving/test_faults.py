@@ -8,8 +8,10 @@ import pytest
 
 import penstock
 from penstock.flows.models.folders import files_of_folder
+from penstock.serving import faults
 from penstock.serving.faults import failure_afresh, require_alive, try_afresh
 from penstock.serving.loaders.model import ModelFiles
+from servers.quick_python import real_command
 from serving.fatal import Fatal, Talking
 
 
@@ -22,7 +24,8 @@ def saved(kind: type[Fatal], told_by: Path) -> ModelFiles:
 
 
 @pytest.fixture(autouse=True)
-def _buffers_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+def _an_interpreter_with_buffers_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "_command", real_command)
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 

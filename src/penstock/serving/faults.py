@@ -95,16 +95,9 @@ def try_afresh(files: ModelFiles, limit_s: float = FRESH_S) -> Trial:
     """Load and prove a version in a fresh process, which nothing suffers from that ends there. Blocks."""
     asked = msgspec.json.encode({**msgspec.structs.asdict(files), "path": str(files.path)})
     reader, writer = os.pipe()
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "penstock.serving.faults",
-        str(writer),
-    ]  # -P: not the working directory
     try:
         done = subprocess.run(
-            command,
+            _command(writer),
             input=asked,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -123,6 +116,11 @@ def try_afresh(files: ModelFiles, limit_s: float = FRESH_S) -> Trial:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def _command(tells: int) -> list[str]:
+    """Return what begins the fresh process; -P: it does not look for modules where this one works."""
+    return [sys.executable, "-P", "-m", "penstock.serving.faults", str(tells)]
 
 
 def _trial_of(done: subprocess.CompletedProcess[bytes], said: bytes) -> Trial:

@@ -19,9 +19,12 @@ from penstock.cli.production.observing import (
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from penstock.flows.production.measuring import SliceMeasure
     from penstock.flows.production.overview import EndpointView, FindingView
     from penstock.flows.production.traffic.routes import RouteView
+    from penstock.project.project import Project
 
 NOT_JUDGED = " not judged: "
 
@@ -74,7 +77,7 @@ def monitor_status(session: Session, name: str | None) -> None:
 
 
 @monitor.command("run")
-@click.option("--once", is_flag=True, help="Look once and act, then end.")
+@click.option("--once", is_flag=True, help="Look once and act, then end; a retraining is waited for.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
@@ -82,34 +85,24 @@ def monitor_status(session: Session, name: str | None) -> None:
     show_default=True,
     help="Seconds between looks.",
 )
+@json_option
 @pass_session
 def monitor_run(session: Session, once: bool, interval: float) -> None:
     """Run the controller alone: judge windows, roll back, advance canaries, retrain."""
     import signal
     import threading
 
-    from penstock.flows.production.controlling.responding import Controller
-    from penstock.flows.production.controlling.telling import AlertLoop
     from penstock.processes.controller import ControllerLoop
     from penstock.workspace import open_workspace
 
+    stop = threading.Event()
     project = open_workspace(session.directory, actor="controller")
     try:
-        if once:
-            controller = Controller(project)
-            count = controller.tick()
-            controller.close()
-            AlertLoop(project).send_due()
-            problems = dict(controller.problems)
-            lines = [
-                f"Looked at {counted(count, 'endpoint')}.",
-                *(f"{name}: {problems[name]}" for name in problems),
-            ]
-            session.emit({"endpoints": count, "problems": problems}, "\n".join(lines))
-            return
-        stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: stop.set())
+        if once:
+            _look_once(session, project, stop, interval)
+            return
         loop = ControllerLoop(project, interval)
         loop.start()
         session.note("controller running; stop with Ctrl-C")
@@ -117,6 +110,37 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
         loop.stop()
     finally:
         project.close()
+
+
+def _look_once(session: Session, project: Project, stop: Event, interval_s: float) -> None:
+    """Look at all endpoints and act; a retraining that it starts is waited for, since it ends with its controller."""
+    from penstock.flows.production.controlling.responding import Controller
+    from penstock.flows.production.controlling.retraining import list_outcomes
+    from penstock.flows.production.controlling.telling import AlertLoop
+
+    controller = Controller(project)
+    try:
+        count = controller.tick()
+        is_leading, problems = controller.is_leading, dict(controller.problems)
+        running = controller.retraining.running
+        if running is not None:
+            session.note(
+                f"{running.endpoint} is retrained, which is waited for (log: {running.path}); Ctrl-C ends it"
+            )
+        while controller.retraining.running is not None and not stop.wait(interval_s):
+            controller.tick()
+    finally:
+        controller.close()
+        AlertLoop(project).send_due()
+    became = list_outcomes(project, running) if running is not None else []
+    looked = (
+        f"Looked at {counted(count, 'endpoint')}."
+        if is_leading
+        else "Looked at nothing: another controller acts."
+    )
+    lines = [looked, *(f"{name}: {words}" for name, words in problems.items()), *became]
+    found = {"endpoints": count, "acts": is_leading, "problems": problems, "retrained": became}
+    session.emit(found, "\n".join(lines))
 
 
 def _render(view: EndpointView) -> str:

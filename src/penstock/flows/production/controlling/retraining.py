@@ -46,7 +46,9 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class _Running:
+class Running:
+    """A retraining under way: its process, and the log at `path`."""
+
     endpoint: str
     process: subprocess.Popen[bytes]
     log: IO[bytes]
@@ -62,7 +64,7 @@ class Retraining:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self._running: _Running | None = None
+        self.running: Running | None = None
         self._settled: dict[str, str] = {}
         self._is_recovered = False
 
@@ -76,7 +78,7 @@ class Retraining:
         with self.project.database.read() as connection:
             left = list_under_way(connection, [one.endpoint for one in list_endpoints(connection)])
         for endpoint, started in left.items():
-            if self._running is None or self._running.started_id != started.id:
+            if self.running is None or self.running.started_id != started.id:
                 self._tell_lost(endpoint, started, self._end_left(endpoint, started.cause), is_alert=True)
         self._is_recovered = True
 
@@ -86,7 +88,7 @@ class Retraining:
         Once a commit was tried or found to hold no newer data, only another commit is looked at.
         """
         settings = seen.settings.retrain
-        if settings is None or self._running is not None:
+        if settings is None or self.running is not None:
             return
         head = self.project.git.resolve(settings.rev)
         if self._settled.get(seen.endpoint) == head:
@@ -105,7 +107,7 @@ class Retraining:
                 {"finding": first.sentence, "commit": head},
             )
             return
-        running = self._running = self._start(seen, settings.command)
+        running = self.running = self._start(seen, settings.command)
         running.started_id = self._record(
             STARTED,
             seen.endpoint,
@@ -123,13 +125,13 @@ class Retraining:
 
     def poll(self, endpoint: str) -> str | None:
         """Return the version (`model/number`) a finished retraining made, or None."""
-        running = self._running
+        running = self.running
         if running is None or running.endpoint != endpoint:
             return None
         code = running.process.poll()
         if code is None:
             return None
-        self._running = None
+        self.running = None
         running.log.close()
         GUARD.end(running.process.pid)
         with self.project.database.read() as connection:
@@ -176,7 +178,7 @@ class Retraining:
 
     def stop(self, why: str = "was stopped") -> None:
         """End a retraining under way, and tell it with what became of its controller."""
-        running, self._running = self._running, None
+        running, self.running = self.running, None
         self._is_recovered = False
         if running is None:
             return
@@ -232,7 +234,7 @@ class Retraining:
             only_of=started.id,
         )
 
-    def _refusal_since(self, running: _Running) -> Event | None:
+    def _refusal_since(self, running: Running) -> Event | None:
         """Return the last event by which a gate of the model refused since a retraining started."""
         with self.project.database.read() as connection:
             found = list_events(
@@ -266,7 +268,7 @@ class Retraining:
                 if begun
             )
 
-    def _start(self, seen: Observation, command: str) -> _Running:
+    def _start(self, seen: Observation, command: str) -> Running:
         path = self.project.home / "retrain" / f"{now_ms()}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("wb")
@@ -284,7 +286,7 @@ class Retraining:
         with self.project.database.read() as connection:
             known = {version.number for version in list_versions(connection, seen.revision.model)}
         leader = name_process(process.pid)
-        return _Running(seen.endpoint, process, log, path, known, seen.revision.model, leader)
+        return Running(seen.endpoint, process, log, path, known, seen.revision.model, leader)
 
     def _record(
         self,
@@ -315,6 +317,13 @@ class Retraining:
                     is_kept=False,
                 )
             return event_id
+
+
+def list_outcomes(project: Project, running: Running) -> list[str]:
+    """Return in words what was told of a retraining since it started, and of what was done with what it made."""
+    with project.database.read() as connection:
+        told = list_events(connection, subject=f"endpoint:{running.endpoint}", after_id=running.started_id)
+    return [f"{running.endpoint}: {one.summary}" for one in told]
 
 
 def _none_newer(ref: str, trained_on: str, head: str) -> str:
