@@ -34,6 +34,8 @@ from typing import IO, NoReturn
 
 AT_START = ("PYTHON", "LC_", "LANG")
 """Variables that an interpreter reads when it starts: a call that changes them gets a process of its own."""
+LATER = ("PYTHONBREAKPOINT",)
+"""Such a variable that is read later: Ray sets it in the process that asks it for work."""
 READY_S = 300.0
 RUN = "PENSTOCK_TESTS_RUN"  # the folder of a run, as `sharing.py` names it; this file imports nothing of the tests
 PENSTOCK_IMPORTS = [

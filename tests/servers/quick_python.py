@@ -16,7 +16,7 @@ from pathlib import Path
 
 import sharing
 from penstock.serving import faults
-from servers.forking import AT_START, MODEL_IMPORTS, penstock_server
+from servers.forking import AT_START, LATER, MODEL_IMPORTS, penstock_server
 
 FOLLOW = """
 import os, select, signal, sys, threading
@@ -52,7 +52,7 @@ CALLER = """\
 import json, os, signal, socket, sys
 REAL, SOCKET, STARTS = {real!r}, {path!r}, {starts!r}
 words, program, streams = sys.argv[1:], {program!r}, [0, 1, 2]
-starts = {{name: value for name, value in os.environ.items() if name.startswith({at_start!r})}}
+starts = {{name: value for name, value in os.environ.items() if name.startswith({at_start!r}) and name not in {later!r}}}
 try:
     if {is_python} and words[:2] == {module!r}:
         words, program = words[2:], "import sys; sys.executable = %r\\n" % sys.argv[0] + {command!r}
@@ -99,6 +99,11 @@ def quick_programs() -> Path:
 
     def make(place: Path) -> None:
         place.mkdir()
+        starts = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(AT_START) and name not in LATER
+        }
         python = Path(sys.executable)
         for real, program in ((python, SCRIPT), (python.with_name("penstock"), COMMAND)):
             path = place / ("python" if real is python else real.name)
@@ -108,8 +113,9 @@ def quick_programs() -> Path:
                     real=str(real),
                     is_python=real is python,
                     path=penstock_server(*MODEL_IMPORTS).address(),
-                    starts={name: value for name, value in os.environ.items() if name.startswith(AT_START)},
+                    starts=starts,
                     at_start=AT_START,
+                    later=LATER,
                     program=program,
                     module=MODULE,
                     tried=TRIED,
