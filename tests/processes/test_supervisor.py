@@ -338,3 +338,43 @@ def test_a_server_starts_without_the_library_of_tables() -> None:
     program = "import sys, penstock.http.app, penstock.processes.controller; print('polars' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+REFUSED = """
+import errno, os, signal, sys
+from penstock.workspace import share_metrics
+share_metrics(sys.argv[1])
+from penstock.http.listen import bind_shared
+from penstock.processes import supervisor
+sockets = bind_shared("127.0.0.1", 0, 2)
+for one in sockets:
+    one.listen(5)
+real, forks = os.fork, []
+def fork():
+    forks.append(1)
+    if len(forks) in (3, 4):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+    return real()
+os.fork = fork
+found = supervisor.supervise(sockets, sys.argv[1])
+if found.socket is not None:
+    os.write(1, b"%d\\n" % os.getpid())
+    signal.pause()
+"""
+
+
+def test_a_fork_that_the_system_refuses_is_tried_again_and_ends_nobody(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", REFUSED, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            first, second = (int(process.stdout.readline()) for _ in range(2))
+            os.kill(first, signal.SIGKILL)
+            third = int(process.stdout.readline())
+            assert is_running(second) and is_running(third)
+        finally:
+            process.terminate()
+        told = process.stderr.read().decode()
+        assert process.wait(PATIENCE_S) == 0
+    assert told.count("no worker process can be begun: Resource temporarily unavailable; again in ") == 2

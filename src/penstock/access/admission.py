@@ -88,6 +88,12 @@ class Admission:
         self._count(found.caller)
         return found.name
 
+    def give_back(self, authorization: str, scope: Scope, endpoint: str | None) -> None:
+        """Take back that a request was counted by `recall`: it is asked about once more."""
+        found = self._allowed.get(self._key(authorization, scope, endpoint))
+        if found is not None and self._rates is not None:
+            self._rates.give_back(found.caller)
+
     def _count(self, caller: str) -> None:
         if self._rates is not None:
             self._rates.take(caller)

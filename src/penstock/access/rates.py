@@ -59,7 +59,7 @@ class Rates:
         Raises:
             Unavailable: it is one too many (`serving.rate_exceeded`); it is not counted.
         """
-        mark = int.from_bytes(hashlib.blake2b(caller.encode(), digest_size=8).digest(), "little") | 1
+        mark = _mark(caller)
         with self._locked():
             now_s = self._clock_s()
             at, next_s = self._find(mark)
@@ -73,6 +73,14 @@ class Rates:
             hint="send fewer, put more rows into one request, or ask for a higher serve --rate",
             retry_after_s=max(1, math.ceil(ahead_s - self._ahead_s)),
         )
+
+    def give_back(self, caller: str) -> None:
+        """Take back one that was counted: the same request is asked about, and counted, once more."""
+        mark = _mark(caller)
+        with self._locked():
+            at, next_s = self._find(mark)
+            if next_s:
+                _ENTRY.pack_into(self._memory, at, mark, next_s - self._interval_s)
 
     def _find(self, mark: int) -> tuple[int, float]:
         """Return where a caller's entry is, and what it says; 0 of a caller that is new."""
@@ -97,3 +105,7 @@ class Rates:
                 yield
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+def _mark(caller: str) -> int:
+    return int.from_bytes(hashlib.blake2b(caller.encode(), digest_size=8).digest(), "little") | 1

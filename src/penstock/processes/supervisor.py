@@ -96,8 +96,15 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
 
 
 def _begin(slot: WorkerSlot) -> bool:
-    """Fork; return False in the worker."""
-    pid = os.fork()
+    """Fork; return False in the worker. Where the system refuses that now, it is tried again after a pause."""
+    try:
+        pid = os.fork()
+    except OSError as error:
+        slot.failures += 1
+        pause_s = _pause_s(slot.failures + 1)
+        logger.error("no worker process can be begun: %s; again in %g s", error.strerror, pause_s)
+        slot.again_s = time.monotonic() + pause_s
+        return True
     if pid == 0:
         die_with_parent()
         return False
@@ -119,10 +126,15 @@ def _age_s(slot: WorkerSlot) -> float:
 def _note_end(slot: WorkerSlot, status: int) -> None:
     how = f"exit code {os.WEXITSTATUS(status)}" if os.WIFEXITED(status) else f"signal {os.WTERMSIG(status)}"
     slot.failures = 0 if _age_s(slot) > SETTLED_S else slot.failures + 1
-    pause_s = min(PAUSE_MAX_S, 0.5 * 2 ** (slot.failures - 2)) if slot.failures > 1 else 0.0
+    pause_s = _pause_s(slot.failures)
     when = f" in {pause_s:g} s" if pause_s else ""
     logger.error("worker process %d ended with %s; another begins%s", slot.pid, how, when)
     slot.pid, slot.again_s = 0, time.monotonic() + pause_s
+
+
+def _pause_s(failures: int) -> float:
+    """Return how long to wait after so many failures in a row: the first is followed at once."""
+    return min(PAUSE_MAX_S, 0.5 * 2.0 ** min(failures - 2, 32)) if failures > 1 else 0.0
 
 
 def _listens(slot: WorkerSlot) -> bool:

@@ -123,4 +123,6 @@ def patience_s(request: InferRequest, limit_s: float) -> float:
             f"parameter timeout is not a number of microseconds: {str(asked)[:64]!r}",
             code="serving.bad_request",
         )
-    return min(limit_s, asked / 1e6) if asked else limit_s
+    if not asked or asked >= limit_s * 1e6:  # compared before it is divided: no fraction holds any integer
+        return limit_s
+    return asked / 1e6

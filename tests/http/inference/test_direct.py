@@ -14,6 +14,10 @@ import pytest
 
 import sharing
 from patience import PATIENCE_S
+from penstock.access.admission import Admission
+from penstock.access.rates import Rates
+from penstock.access.tokens import create_token
+from penstock.access.users import add_user
 from penstock.base.store.database import connect, metadata
 from penstock.http.inference.app import build_inference_app
 from penstock.http.inference.protocol import InferProtocol
@@ -76,6 +80,7 @@ def bodies() -> dict[str, bytes]:
         "a shape that does not fit": {**plain, "inputs": [{**first, "shape": [7]}]},
         "an input that there is not": {**plain, "inputs": [{**first, "name": "nothing"}]},
         "no inputs": {**plain, "inputs": []},
+        "a time beyond all fractions": {**plain, "parameters": {"timeout": 10**400}},
         "a time that is none": {**plain, "parameters": {"timeout": -1}},
         "a time that has passed": {**plain, "parameters": {"timeout": 1}},
     }
@@ -269,6 +274,33 @@ def test_a_full_queue_and_a_deadline_that_has_passed_are_told_as_ever() -> None:
                 assert stage.errors(endpoint) == [("stable", code.rpartition(".")[2])]
     finally:
         stage.close()
+
+
+def test_a_request_counts_once_against_a_rate_whoever_answers_it(tmp_path: Path) -> None:
+    def double(x: Any) -> Any:
+        return 2 * x
+
+    database = connect(f"sqlite:///{tmp_path}/penstock.db")
+    metadata.create_all(database.engine)
+    with database.write() as connection:
+        add_user(connection, "ada", "admin", None, "test")
+        tokens = [create_token(connection, "ada", name)[1] for name in ("one", "many", "wrong")]
+    rates = Rates(10, None, lambda: 1000.0)  # ten, and no more while its clock stands
+    stage = Stage(EngineOptions(inline_s=PATIENCE_S), Admission(database, {"e": "e"}.get, lambda: 0.0, rates))
+    try:
+        stage.serve("e", double, is_bounded=True)
+        with httpx.Client(base_url=stage.url, timeout=PATIENCE_S) as client:
+            for token, name, count, status in zip(tokens, "xxz", (1, 300, 1), (200, 200, 400), strict=True):
+                tensor = {"name": name, "shape": [count], "datatype": "FP64", "data": [1.0] * count}
+                headers = {"authorization": f"Bearer {token}"}
+                told = [
+                    client.post("/v2/models/e/infer", json={"inputs": [tensor]}, headers=headers).status_code
+                    for _ in range(11)
+                ]
+                assert told == [*[status] * 10, 429], (name, count)
+    finally:
+        stage.close()
+        database.close()
 
 
 def test_a_model_that_raises_answers_each_caller_with_its_own_error_and_is_told() -> None:

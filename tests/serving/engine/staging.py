@@ -15,6 +15,7 @@ import httpx
 
 from patience import PATIENCE_S
 from penstock.base.threads import begin
+from penstock.http.inference.admitting import Admits
 from penstock.http.inference.app import build_inference_app
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.records.signature import Column, Signature
@@ -61,7 +62,12 @@ class _Predictor:
 class Stage:
     """A data plane and its server. `seen` is what the recorder was told."""
 
-    def __init__(self, options: EngineOptions | None = None, **limits: EndpointLimits) -> None:
+    def __init__(
+        self,
+        options: EngineOptions | None = None,
+        admission: Admits | None = None,
+        **limits: EndpointLimits,
+    ) -> None:
         self._functions: dict[tuple[str, int], tuple[Function, bool]] = {}
         self._numbers: dict[str, int] = {}
         self.seen: list[Exchange] = []
@@ -70,7 +76,7 @@ class Stage:
         self.plane.engine.limits = limits
         self._socket = bind("127.0.0.1", 0)
         self.url = url_of(self._socket, "127.0.0.1")
-        answering = build_inference_app(self.plane)
+        answering = build_inference_app(self.plane, admission=admission)
         self._server = make_server(answering, drain_s=1, protocol=answering.state.protocol)
         self._running = begin("stage", lambda: serve_on(self._socket, self._server))
         wait_until(lambda: self._server.started)

@@ -34,6 +34,9 @@ class Admits(Protocol):
     def recall(self, authorization: str, scope: AccessScope, endpoint: str | None) -> str | None:
         """Return who was allowed this just now, without blocking; raises Unavailable as `admit`."""
 
+    def give_back(self, authorization: str, scope: AccessScope, endpoint: str | None) -> None:
+        """Take back that a request was counted by `recall`: it is asked about once more."""
+
     def admit(self, authorization: str, scope: AccessScope, endpoint: str | None) -> str:
         """Return the name of the user whose credentials allow this.
 

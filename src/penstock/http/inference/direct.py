@@ -81,23 +81,24 @@ class Direct:
         served = self._dataplane.repository.served.get(endpoint)
         if served is None:
             return False
+        is_admitted = is_taken = False
+        given = headers.get(b"authorization", b"").decode("latin-1")
         try:
             request, form = read_request(body, None, served.stable.signature, received_s)
-            if not self._admits(endpoint, headers):
-                return False
-            done = _Done(self, endpoint, request, form, answer)
-            is_taken = self._dataplane.infer_soon(endpoint, request, done)
-        except PenstockError:
-            return False  # the application finds the same, and tells and counts it
+            is_admitted = self._admits(given, endpoint)
+            if is_admitted:
+                done = _Done(self, endpoint, request, form, answer)
+                is_taken = self._dataplane.infer_soon(endpoint, request, done)
+        except Exception:  # noqa: BLE001 - the application finds the same, and tells and counts it
+            is_taken = False
         if is_taken:
             self._answering.begin()
+        elif is_admitted and self._admission is not None:
+            self._admission.give_back(given, "infer", endpoint)
         return is_taken
 
-    def _admits(self, endpoint: str, headers: Headers) -> bool:
-        if self._admission is None:
-            return True
-        given = headers.get(b"authorization", b"").decode("latin-1")
-        return self._admission.recall(given, "infer", endpoint) is not None
+    def _admits(self, given: str, endpoint: str) -> bool:
+        return self._admission is None or self._admission.recall(given, "infer", endpoint) is not None
 
     def settle(
         self,
