@@ -35,11 +35,27 @@ from stories.live import wait_until
 pytestmark = pytest.mark.slow
 
 
+BUSY_S = 3
+"""So long a store that is locked is waited for here; each write in vain takes that long."""
+SERVING = f"""
+import sys
+from penstock.base.store import connection
+connection.BUSY_TIMEOUT_S, sys.argv[0] = {BUSY_S}, "penstock"
+from penstock.cli.main import main
+main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _locked_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.base.store.connection.BUSY_TIMEOUT_S", BUSY_S)
+
+
 @contextlib.contextmanager
 def serving(root: Path, log: Path) -> Iterator[str]:
     """Run `penstock serve` until SIGTERM has ended it."""
     with log.open("wb") as file:
-        process = start_penstock(["-C", str(root), "serve", "--port", "0"], root, file.fileno())
+        process = start_penstock(["-C", str(root), "serve", "--port", "0"], root, file.fileno(), SERVING)
     try:
         wait_until(lambda: "is served" in log.read_text())
         url = re.findall(r"serving on (\S+) as", log.read_text())[0]
