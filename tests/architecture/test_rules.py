@@ -49,6 +49,7 @@ LAZY = {
     "penstock/data/cache/placing.py": "shutil, only to move across file systems or to clear up",
     "penstock/data/verbs/keeping.py": "shutil, only where something would be lost",
     "penstock/data/pointers/metafiles.py": "subprocess, only where patterns are git's to decide",
+    "penstock/data/pointers/origins.py": "git, only for an address that leads to two places",
     "penstock/data/pointers/pointer.py": "ruamel, only for a pointer DVC would not have written",
     "penstock/data/files/private.py": "git, only where there is a link",
     "penstock/data/repository.py": "storage and DVC's schema, only for a remote",

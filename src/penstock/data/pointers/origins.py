@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import PenstockError
-from penstock.base.git import Git
 
 
 def origin_base(root: Path, folder: Path, origin: Mapping[str, Any]) -> Path:
@@ -52,6 +51,8 @@ def _place(base: Path, url: str) -> Path:
 
 
 def _knows(place: Path, commit: str) -> bool:
+    from penstock.base.git import Git
+
     try:
         return Git(place).resolve(commit) == commit
     except PenstockError:
