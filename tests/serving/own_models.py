@@ -112,3 +112,17 @@ class Silent:
             "day": days,
             "word": [f"{day:g}" if one else None for day, one in zip(days, known, strict=True)],
         }
+
+
+class InPlace:
+    """A model that works on the very rows that it is given, as code for arrays often does."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return the sums of what is above 100."""
+        names = list(getattr(rows, "columns", rows if isinstance(rows, dict) else ()))
+        if not names:
+            rows -= 100.0
+            return rows.sum(axis=1)
+        for name in names:
+            rows[name] -= 100.0
+        return sum(np.asarray(rows[name]).reshape(len(rows[name]), -1).sum(axis=1) for name in names)

@@ -143,6 +143,10 @@ class SklearnFlavour(Flavour):
         """Whether it and all within it are scikit-learn's."""
         return all(_is_of_sklearn(part) for part in _parts(model))
 
+    def keeps_rows(self, model: Any) -> bool:
+        """Whether it is scikit-learn's own, and nothing within it was told to work in place."""
+        return self.is_bounded(model) and all(getattr(part, "copy", True) is not False for part in _parts(model))
+
     def takes_matrix(self, model: Any) -> bool:
         """Whether it was fitted without names."""
         return not hasattr(model, "feature_names_in_")
