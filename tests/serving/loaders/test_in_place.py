@@ -122,7 +122,9 @@ def test_the_record_and_a_shadow_see_what_the_client_sent(tmp_path: Path, *, is_
     served = repository.apply(revision)
     tensor: dict[str, Any] = {"name": "input-0", "shape": list(ROWS.shape), "datatype": "FP64"}
     data = ROWS.tobytes() if is_binary else b""
-    tensor |= {"parameters": {"binary_data_size": len(data)}} if is_binary else {"data": ROWS.ravel().tolist()}
+    tensor |= (
+        {"parameters": {"binary_data_size": len(data)}} if is_binary else {"data": ROWS.ravel().tolist()}
+    )
     head = json.dumps({"inputs": [tensor]}).encode()
 
     async def ask() -> list[float]:

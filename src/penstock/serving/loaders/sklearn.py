@@ -145,7 +145,9 @@ class SklearnFlavour(Flavour):
 
     def keeps_rows(self, model: Any) -> bool:
         """Whether it is scikit-learn's own, and nothing within it was told to work in place."""
-        return self.is_bounded(model) and all(getattr(part, "copy", True) is not False for part in _parts(model))
+        return self.is_bounded(model) and all(
+            getattr(part, "copy", True) is not False for part in _parts(model)
+        )
 
     def takes_matrix(self, model: Any) -> bool:
         """Whether it was fitted without names."""
