@@ -119,10 +119,13 @@ class InPlace:
 
     def predict(self, rows: Any) -> Any:
         """Return the sums of what is above 100."""
-        names = list(getattr(rows, "columns", rows if isinstance(rows, dict) else ()))
-        if not names:
-            rows -= 100.0
-            return rows.sum(axis=1)
-        for name in names:
-            rows[name] -= 100.0
-        return sum(np.asarray(rows[name]).reshape(len(rows[name]), -1).sum(axis=1) for name in names)
+        if isinstance(rows, dict):
+            for values in rows.values():
+                np.subtract(values, 100.0, out=values)
+            return sum(values.reshape(len(values), -1).sum(axis=1) for values in rows.values())
+        if hasattr(rows, "loc"):
+            for name in rows.columns:
+                rows.loc[:, name] -= 100.0
+            return rows.to_numpy().sum(axis=1)
+        rows -= 100.0
+        return rows.sum(axis=1)

@@ -91,22 +91,24 @@ def test_a_prediction_that_hangs_does_not_take_its_model_along(make: Make) -> No
 
 def test_predictions_that_hang_do_not_take_their_model_along_when_their_clients_leave(make: Make) -> None:
     """Before, only a deadline that passed let spare threads take over."""
-    stage, go, hung = make(EngineOptions(max_rows=1), a=FOREVER), threading.Event(), Counter[str]()
+    stage, go, seen = make(EngineOptions(max_rows=1), a=FOREVER), threading.Event(), Counter[str]()
     hangs = threading.Event()
 
     def hang(x: Array) -> Array:
         if hangs.is_set():
-            hung["a"] += 1
+            seen["begun"] += 1
             go.wait(PATIENCE_S)
+            seen["ended"] += 1
         return 2 * x
 
     stage.serve("a", hang)
     hangs.set()
     leave = stage.ask_and_leave("a", 2)
-    wait_until(lambda: hung["a"] == 2)
+    wait_until(lambda: seen["begun"] == 2)
     hangs.clear()
     leave()
     assert answers(stage.ask("a", 4.0)) == [8.0]
+    assert seen["ended"] == 0
     go.set()
 
 
