@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -82,6 +82,16 @@ def test_what_was_asked_stays_as_it_was(case: str, tmp_path: Path, *, is_writeab
         answer = predictor.predict(asked, len(ROWS))
         assert answer["prediction"].tolist() == pytest.approx(wanted)
         assert plain(asked) == plain(columns)
+
+
+def test_a_classifier_that_is_asked_twice_answers_twice_about_the_same_rows(tmp_path: Path) -> None:
+    """Its prediction was of rows that had been scaled for its probabilities, and were scaled again."""
+    model = make_pipeline(StandardScaler(copy=False), KNeighborsClassifier(n_neighbors=1))
+    penstock.save_model(model.fit(ROWS.copy(), [4, 5, 6]), tmp_path / "model", inputs=ROWS)
+    predictor = load_model(files_of_folder(tmp_path / "model", "model", 1, "d"))
+    answer = predictor.predict({"input-0": ROWS.copy()}, len(ROWS))
+    assert answer["prediction"].tolist() == [4, 5, 6]
+    assert [answer[f"probability_{one}"].tolist() for one in (4, 5, 6)] == np.eye(3).tolist()
 
 
 def test_each_model_of_a_vote_is_asked_about_the_same_rows(tmp_path: Path) -> None:
