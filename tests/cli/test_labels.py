@@ -85,6 +85,11 @@ def test_lines_that_are_refused_here_are_told_though_the_server_refuses_all_othe
     assert "rejected line 2: it is no JSON" in done.stderr
 
 
+def test_a_number_beyond_every_output_is_told_by_its_place(world: World) -> None:
+    done = send(world, f"{entry(world, 7, 10**400)}\n{entry(world, 8)}")
+    assert done.stdout.startswith("1 waiting, 1 rejected\nrejected line 1: a label is a whole number beyond")
+
+
 def test_a_number_of_five_thousand_digits_is_told_by_its_place(world: World) -> None:
     huge = f'{{"prediction_id": "x", "label": {"1" * 5000}}}'
     done = send(world, f"{huge}\n{entry(world, 9)}")

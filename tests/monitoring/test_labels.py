@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penstock.monitoring.quality.labels import fits, misfit, score
+from penstock.monitoring.quality.labels import fits, is_same, misfit, score
 
 CLASSIFIER = {"prediction": np.array([0, 1]), "probability": np.array([0.1, 0.9])}
 REGRESSOR = {"prediction": np.array([0.5, 1.5])}
@@ -29,6 +29,17 @@ def test_a_regressor_takes_numbers_and_classes_take_themselves() -> None:
     assert not fits(REGRESSOR, ["a", 1])
     assert not fits(REGRESSOR, [1e300, 1])
     assert fits(CLASSES, ["a", "c"])
+
+
+def test_a_whole_number_beyond_every_output_is_no_truth_about_any() -> None:
+    """It was a question that raised, and took everything along that was written with its answer."""
+    integers = {"prediction": np.array([0, 1])}
+    for outputs in (CLASSIFIER, REGRESSOR, CLASSES, integers, {"probability": np.array([0.1, 0.9])}):
+        for label in (10**400, -(10**400)):
+            assert "is larger than any output" in (misfit(outputs, [label, None]) or ""), outputs
+    assert is_same(10**400, 10**400)
+    assert not is_same(10**400, 1)
+    assert fits(integers, [10**300, 1])
 
 
 def test_a_boolean_is_no_truth_about_a_number() -> None:

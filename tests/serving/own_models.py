@@ -112,3 +112,20 @@ class Silent:
             "day": days,
             "word": [f"{day:g}" if one else None for day, one in zip(days, known, strict=True)],
         }
+
+
+class InPlace:
+    """A model that works on the very rows that it is given, as code for arrays often does."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return the sums of what is above 100."""
+        if isinstance(rows, dict):
+            for values in rows.values():
+                np.subtract(values, 100.0, out=values)
+            return sum(values.reshape(len(values), -1).sum(axis=1) for values in rows.values())
+        if hasattr(rows, "loc"):
+            for name in rows.columns:
+                rows.loc[:, name] -= 100.0
+            return rows.to_numpy().sum(axis=1)
+        rows -= 100.0
+        return rows.sum(axis=1)

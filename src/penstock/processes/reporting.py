@@ -1,6 +1,7 @@
 """What a serve process tells the store of itself: that it lives, and what it serves or why it does not.
 
-Also a store that does not know the process, since it is another or an older one than at its start.
+Also a store that does not know the process, since it is another or an older one than at its start. What finds the store
+away is told with the next beat that finds it there.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ class WorkerReports:
         self._database, self._url = database, url
         self._started_ms = now_ms()
         self._said: dict[str, WorkerRevision] = {}
+        """What the store was told last, by endpoint."""
+        self._untold: dict[str, WorkerRevision] = {}
+        """What it could not be told yet."""
         self._lock = threading.Lock()
         with database.write() as connection:
             self.worker = register_worker(
@@ -49,16 +53,16 @@ class WorkerReports:
         """The number of this process in the store, which is in the ids of its predictions."""
 
     def beat(self) -> None:
-        """Say that the process lives; a store that does not know it learns again what it said.
+        """Say that the process lives, and what the store could not be told yet; one that does not know it learns all again.
 
         Raises:
             Unavailable: the store cannot be reached, or has given the process's number to another.
         """
-        with self._lock, self._database.write() as connection:
-            if self._keep_registered(connection):
-                for one in self._said.values():
-                    report_revision(connection, self.worker, one)
-            beat(connection, self.worker, now_ms())
+        with self._lock:
+            with self._database.write() as connection:
+                self._tell(connection)
+                beat(connection, self.worker, now_ms())
+            self._note_told()
 
     def end(self) -> None:
         """Say that the process has ended."""
@@ -66,7 +70,7 @@ class WorkerReports:
             end_worker(connection, self.worker, now_ms())
 
     def report(self, revision: Revision, state: State, message: str) -> None:
-        """Say what the process does about a revision.
+        """Say what the process does about a revision; where the store is away, the next beat says it.
 
         Raises:
             Unavailable: the store cannot be reached, or has given the process's number to another.
@@ -75,14 +79,24 @@ class WorkerReports:
             endpoint=revision.endpoint,
             revision=revision.number,
             state=state,
-            message=message,
+            message=_storable(message),
             time_ms=now_ms(),
         )
         with self._lock:
-            self._said[revision.endpoint] = report
+            self._untold[revision.endpoint] = report
             with self._database.write() as connection:
-                self._keep_registered(connection)
-                report_revision(connection, self.worker, report)
+                self._tell(connection)
+            self._note_told()
+
+    def _tell(self, connection: sa.Connection) -> None:
+        """Write what the store was not told yet; all where it does not know the process."""
+        is_new = self._keep_registered(connection)
+        for one in (self._said | self._untold if is_new else self._untold).values():
+            report_revision(connection, self.worker, one)
+
+    def _note_told(self) -> None:
+        self._said |= self._untold
+        self._untold.clear()
 
     def correct(
         self,
@@ -123,3 +137,8 @@ class WorkerReports:
             url=self._url,
             started_ms=self._started_ms,
         )
+
+
+def _storable(message: str) -> str:
+    """Return a message without what no store keeps: a model's error may hold any character."""
+    return message.encode(errors="replace").decode().replace("\0", "?")

@@ -6,6 +6,7 @@ One name for one class, however it is written; which classes a model has is know
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 PREDICTION = "prediction"
@@ -14,6 +15,19 @@ PROBABILITY = "probability"
 """The output of a binary classifier: the probability of its last class."""
 CLASSES_MAX = 100
 """With more classes than that a model answers no probabilities: an answer would be mostly those."""
+
+LARGEST = int(sys.float_info.max)
+"""The largest whole number that an output can hold, if not exactly."""
+
+
+def is_beyond_outputs(value: Any) -> bool:
+    """Whether a label is a whole number that no output can hold.
+
+    Example:
+        >>> is_beyond_outputs(10**400), is_beyond_outputs(10**300), is_beyond_outputs("1")
+        (True, False, False)
+    """
+    return isinstance(value, int) and abs(value) > LARGEST
 
 
 def class_name(value: Any) -> str:
@@ -25,7 +39,10 @@ def class_name(value: Any) -> str:
     """
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, bool | int | float):
-        number = float(plain)
+        try:
+            number = float(plain)
+        except OverflowError:  # a whole number beyond all fractions
+            return str(plain)
         return str(int(number)) if math.isfinite(number) and number.is_integer() else str(number)
     return str(plain)
 

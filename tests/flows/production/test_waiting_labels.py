@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -29,8 +30,21 @@ from penstock.processes.controller import ControllerLoop
 from penstock.serving.predictions import waiting as waiting_labels
 from penstock.serving.predictions.encoding import encode_columns
 from penstock.serving.predictions.ids import PredictionId
-from penstock.serving.predictions.stored import Prediction, add_predictions, delete_predictions, list_labels
-from penstock.serving.predictions.waiting import KEPT_MS, expire_waiting, tell_waiting, waiting
+from penstock.serving.predictions.stored import (
+    Prediction,
+    add_predictions,
+    delete_predictions,
+    list_labels,
+    list_predictions,
+)
+from penstock.serving.predictions.waiting import (
+    KEPT_MS,
+    WaitingLabel,
+    add_waiting,
+    expire_waiting,
+    tell_waiting,
+    waiting,
+)
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import parse_batch
 from servers.postgres import PostgresServer
@@ -170,6 +184,43 @@ def test_a_serve_process_and_a_told_batch_join_what_waited_and_another_processes
             assert connection.execute(waiting.select()).first() is None
     finally:
         recorder.close()
+
+
+def test_labels_that_cannot_be_joined_hold_back_neither_predictions_nor_other_labels(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of 401 digits, as older versions took it, and one that is broken in the store."""
+    of = world.deploy(1).endpoint_id
+    database = world.project.database
+    huge, broken, good = (made(number, endpoint_id=of) for number in (1, 2, 3))
+    came_ms = now_ms()
+    kept: list[tuple[PredictionId, Any]] = [(huge, [10**400]), (huge, [1]), (broken, 5), (good, [0])]
+    with database.write() as connection:
+        add_waiting(
+            connection,
+            (
+                WaitingLabel(
+                    prediction_id=one.encode(), received_ms=came_ms + place, endpoint="delay", values=values
+                )
+                for place, (one, values) in enumerate(kept)
+            ),
+        )
+    recorder = LiveRecorder(database, 99, flush_s=3600)
+    try:
+        for one in (huge, broken, good):
+            recorder.record(exchange(one))
+        recorder.flush()
+    finally:
+        recorder.close()
+    ids = [one.encode() for one in (huge, broken, good)]
+    with database.read() as connection:
+        assert len(list_predictions(connection, ids)) == 3
+        assert [one.values for one in list_labels(connection, ids)] == [[1], [0]]
+        assert connection.execute(waiting.select()).first() is None
+        told = tell_waiting(connection, now_ms())["delay"]
+    assert (told.count, told.lost) == (0, {"misfit": 2})
+    assert quality_of(world).quality.label_count == 2
+    assert f"a label of delay that waited for prediction {ids[1]} cannot be joined: TypeError" in caplog.text
 
 
 def test_what_waits_and_what_was_lost_is_told_by_feedback_status_show_metrics_and_page(

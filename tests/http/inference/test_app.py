@@ -173,6 +173,19 @@ def test_feedback_that_cannot_be_read_is_the_clients_mistake(server: ServeProces
     assert response.json()["error"]
 
 
+def test_a_label_that_no_output_can_be_is_the_clients_mistake_and_the_others_are_taken(
+    server: ServeProcess,
+) -> None:
+    url = f"{server.url}/v2/models/delay/feedback"
+    first, second = (infer(server, request_body()).headers["penstock-prediction-id"] for _ in range(2))
+    entries = [{"prediction_id": first, "label": [-(10**400)]}, {"prediction_id": second, "label": 1}]
+    alone = httpx.post(url, content=json.dumps(entries[:1]))
+    assert (alone.status_code, alone.json()["code"]) == (400, "serving.bad_feedback")
+    assert alone.json()["error"].startswith("a label is a whole number beyond 1.8e+308")
+    both = httpx.post(url, content=json.dumps(entries)).json()
+    assert (both["accepted"], [one["index"] for one in both["rejected"]]) == (1, [0])
+
+
 def test_feedback_reports_what_became_of_each_label(server: ServeProcess) -> None:
     url = f"{server.url}/v2/models/delay/feedback"
     made = infer(server, request_body(2)).headers["penstock-prediction-id"]

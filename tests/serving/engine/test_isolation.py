@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from patience import PATIENCE_S
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.traffic import limits_of
 from penstock.serving import call
+from penstock.serving.engine import engine
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.loaders.model import Array
 from serving.engine.staging import Held, Stage, answers, body, settled
@@ -22,6 +24,7 @@ from stories.live import wait_until
 
 SOON = EndpointLimits(timeout_s=4.0)
 """What hangs is given up soon, and what does not is answered by then on a busy machine too."""
+FOREVER = EndpointLimits(timeout_s=10 * PATIENCE_S)
 Make = Callable[..., Stage]
 
 
@@ -84,6 +87,49 @@ def test_a_prediction_that_hangs_does_not_take_its_model_along(make: Make) -> No
     assert [stage.ask("a", 9.0).status_code for _ in range(2)] == [504] * 2
     assert answers(stage.ask("a", 4.0)) == [8.0]
     go.set()
+
+
+def test_predictions_that_hang_do_not_take_their_model_along_when_their_clients_leave(make: Make) -> None:
+    """Before, only a deadline that passed let spare threads take over."""
+    stage, go, seen = make(EngineOptions(max_rows=1), a=FOREVER), threading.Event(), Counter[str]()
+    hangs = threading.Event()
+
+    def hang(x: Array) -> Array:
+        if hangs.is_set():
+            seen["begun"] += 1
+            go.wait(PATIENCE_S)
+            seen["ended"] += 1
+        return 2 * x
+
+    stage.serve("a", hang)
+    hangs.set()
+    leave = stage.ask_and_leave("a", 2)
+    wait_until(lambda: seen["begun"] == 2)
+    hangs.clear()
+    leave()
+    assert answers(stage.ask("a", 4.0)) == [8.0]
+    assert seen["ended"] == 0
+    go.set()
+
+
+def test_clients_that_leave_what_is_slow_begin_no_more_threads_than_there_are_spares(make: Make) -> None:
+    stage, slow = make(EngineOptions(threads=1, spare_threads=2, max_rows=1), a=FOREVER), Held()
+    stage.serve("a", slow)
+    slow.go.clear()
+    before = slow.begun
+    for count in range(3):
+        leave = stage.ask_and_leave("a", 1)
+        wait_until(lambda count=count: slow.begun == before + count + 1)
+        (lane,) = (one for _, one in stage.plane.engine._own(stage.repository.served["a"].stable))
+        leave()
+        wait_until(lambda lane=lane, count=count: (lane.busy, lane.stuck) == (0, count + 1))
+    last = stage.ask_soon("a", 1.0)
+    wait_until(lambda: stage.waiting("a") == 1)
+    assert not lane.can_start
+    assert slow.begun == before + 3
+    slow.go.set()
+    assert answers(last.result()) == [2.0]
+    wait_until(lambda: (lane.busy, lane.stuck) == (0, 0))
 
 
 def test_who_waited_too_long_is_told_what_set_the_time(make: Make) -> None:
@@ -166,7 +212,10 @@ def test_only_a_cheap_stable_model_without_code_of_its_own_runs_on_the_loop(make
     assert (stable.threads, canary.threads, own.threads) == ({"stage"}, {"penstock-a"}, {"penstock-b"})
 
 
-def test_requests_whose_clients_have_left_are_not_predicted(make: Make) -> None:
+def test_requests_whose_clients_have_left_are_not_predicted(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LEFT_S", PATIENCE_S)  # all have left before another thread takes over
     stage, slow = make(EngineOptions(max_rows=1), a=EndpointLimits(backlog=1000)), Held()
     stage.serve("a", slow)
     stage.serve("b", double)

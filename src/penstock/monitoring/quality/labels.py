@@ -16,7 +16,12 @@ import numpy.typing as npt
 from penstock.monitoring.quality.counts import POSITIVE
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.quality.useless import is_own_number, is_useless
-from penstock.records.classes import class_name, is_probability, probability_output
+from penstock.records.classes import (
+    class_name,
+    is_beyond_outputs,
+    is_probability,
+    probability_output,
+)
 
 LARGEST_LABEL = 1e15
 """Beyond it a squared error says nothing any more."""
@@ -37,6 +42,8 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
     """
     outputs = _by_row(outputs)
     known = [label for label in labels if label is not None]
+    if any(map(is_beyond_outputs, known)):
+        return f"{_shown(next(filter(is_beyond_outputs, known)))} is larger than any output"
     prediction = outputs.get("prediction")
     kind = prediction.dtype.kind if prediction is not None else ""
     if classes is None and prediction is not None and _is_text(prediction):

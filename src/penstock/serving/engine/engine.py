@@ -14,6 +14,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.numbers import counted
@@ -30,6 +31,8 @@ SHADOW_BACKLOG = 256
 """Shadow predictions waiting for one version; further ones are left out."""
 SHADOW_WEIGHT = 0.25
 """What shadows get of the processor against the endpoint that casts them."""
+LEFT_S = 0.1
+"""So soon a prediction may still end whose callers have all left; then another thread takes over."""
 INLINE_ROWS = 256
 INLINE_TURN_S = 0.005
 """After this long of inline predictions the loop looks after its connections."""
@@ -78,7 +81,8 @@ class Engine:
         deadline_s: float,
         may_inline: bool,
     ) -> Outputs:
-        """Return the outputs for a request's rows. Cancelling it takes the request out of the queue.
+        """Return the outputs for a request's rows. Cancelling it takes the request out of the queue, or lets another thread
+        take over from the one that predicts for nobody else.
 
         Args:
             deadline_s: when the caller gives up, on the performance clock.
@@ -109,7 +113,10 @@ class Engine:
             outputs: Outputs = await future
             return outputs
         except asyncio.CancelledError:
-            lane.drop(job)
+            if job.is_queued:
+                lane.drop(job)
+            else:
+                loop.call_later(LEFT_S, partial(self._release, lane, have_left=True))
             raise
         finally:
             if job.timer is not None:
@@ -247,12 +254,17 @@ class Engine:
         job.future.set_exception(deadline_passed(lane.endpoint))
         self._release(lane)
 
-    def _release(self, lane: Lane) -> None:
-        """Let other threads take over from those that nobody waits for any more."""
+    def _release(self, lane: Lane, *, have_left: bool = False) -> None:
+        """Let other threads take over from those that nobody waits for any more.
+
+        Args:
+            have_left: nobody was told of an error: should the process end of it, that is still to be known.
+        """
         for batch in lane.running:
             if not batch.is_stuck and all(job.future.done() for job in batch.jobs):
                 batch.is_stuck = True
-                lane.note_done(batch)
+                if not have_left:
+                    lane.note_done(batch)
                 lane.busy -= 1
                 lane.stuck += 1
                 self._turns.give_back(batch)

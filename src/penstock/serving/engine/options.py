@@ -17,8 +17,8 @@ def core_count() -> int:
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How predictions are made.
 
-    `threads` of a version predict at the same time; when a prediction outlives every caller's deadline, up
-    to `spare_threads` more take over. `inline_s` is the cost below which a thread would only add to it.
+    `threads` of a version predict at the same time; when a prediction outlives every caller's deadline, or all
+    have left, up to `spare_threads` more take over. `inline_s` is the cost below which a thread would only add to it.
     `slots` predictions have a turn on the processor at once, for at most `turn_s` while others wait. Merged
     requests stay within `max_rows` and `max_bytes`, and delay each other by at most `batch_delay_s`; `max_rows` 1
     merges none.

@@ -60,6 +60,10 @@ class Asked(Protocol):
         """Whether a prediction always comes to an end."""
         ...
 
+    def keeps_rows(self, model: Any) -> bool:
+        """Whether a prediction leaves the rows that it is given as they are."""
+        ...
+
     def takes_matrix(self, model: Any) -> bool:
         """Whether numeric columns are given as one array."""
         ...
@@ -102,6 +106,7 @@ class FedPredictor:
             flavour.rows_for(files.rows, inputs),
             as_matrix=flavour.takes_matrix(model),
             order=flavour.feature_names(model),
+            copies=not flavour.keeps_rows(model),
         )
         self._found_datatypes: dict[str, Any] = {}
         self.signature, self._names = self._complete(given, files)

@@ -41,24 +41,30 @@ _POLARS = {
 
 
 def make_feed(
-    signature: Signature, rows: Rows, *, as_matrix: bool = False, order: Sequence[str] | None = None
+    signature: Signature,
+    rows: Rows,
+    *,
+    as_matrix: bool = False,
+    order: Sequence[str] | None = None,
+    copies: bool = False,
 ) -> Feed:
     """Return what turns a request's columns into what the model takes.
 
     Args:
         as_matrix: numeric columns are given as one array.
         order: the names in the model's order, where it knows them.
+        copies: whether the model may write to what it is given; the columns stay as they are.
     """
     inputs = signature.inputs
     if any(column.is_tensor for column in inputs) or (rows == "numpy" and len(inputs) == 1):
-        return _single(inputs[0]) if len(inputs) == 1 else _arrays(inputs)
+        return _single(inputs[0], copies=copies) if len(inputs) == 1 else _arrays(inputs, copies=copies)
     known = {column.name: column for column in inputs}
     if order is not None and set(order) == set(known):
         inputs = tuple(known[name] for name in order)
     if as_matrix and is_numeric(inputs):
-        return _MatrixFeed(inputs)
+        return _MatrixFeed(inputs, copies=copies)
     if rows == "pandas":
-        return _PandasFeed(inputs)
+        return _PandasFeed(inputs, copies=copies)
     return _PolarsFeed(inputs)
 
 
@@ -72,17 +78,20 @@ def _library(name: str) -> Any:
         return import_module(name)
 
 
-def _single(column: Column) -> Feed:
+def _single(column: Column, *, copies: bool) -> Feed:
     name = column.name
+    if copies:
+        return lambda columns, _: columns[name].copy()
     return lambda columns, _: columns[name]
 
 
-def _arrays(inputs: Sequence[Column]) -> Feed:
+def _arrays(inputs: Sequence[Column], *, copies: bool) -> Feed:
     def feed(columns: Columns, row_count: int) -> dict[str, Array]:
         absent = (
             column for column in inputs if column.name not in columns
         )  # of one dimension: tensors are sent
-        return {**{column.name: _absent(column, row_count) for column in absent}, **columns}
+        given = {name: values.copy() for name, values in columns.items()} if copies else columns
+        return {**{column.name: _absent(column, row_count) for column in absent}, **given}
 
     return feed
 
@@ -94,14 +103,15 @@ def _absent(column: Column, row_count: int) -> Array:
 
 
 class _MatrixFeed:
-    def __init__(self, inputs: tuple[Column, ...]) -> None:
+    def __init__(self, inputs: tuple[Column, ...], *, copies: bool) -> None:
+        self._copies = copies
         self._names = tuple(column.name for column in inputs)
         is_single = all(column.datatype in {"FP32", "FP16"} for column in inputs)
         self._dtype = np.float32 if is_single else np.float64
 
     def __call__(self, columns: Columns, row_count: int) -> Array:
         if type(columns) is Matrix and columns.names == self._names:
-            return columns.values_by_row
+            return columns.values_by_row.copy() if self._copies else columns.values_by_row
         matrix = np.empty((row_count, len(self._names)), dtype=self._dtype)
         for index, name in enumerate(self._names):
             values = columns.get(name)
@@ -142,7 +152,8 @@ class _PolarsFeed:
 
 
 class _PandasFeed:
-    def __init__(self, inputs: tuple[Column, ...]) -> None:
+    def __init__(self, inputs: tuple[Column, ...], *, copies: bool) -> None:
+        self._copies = copies
         self._inputs = inputs
         self._names = tuple(column.name for column in inputs)
         self._zones = zones_of(inputs)
@@ -151,7 +162,8 @@ class _PandasFeed:
 
     def __call__(self, columns: Columns, row_count: int) -> Any:
         if type(columns) is Matrix and columns.names == self._names:
-            return self._pandas.DataFrame(columns.values_by_row, columns=list(self._names), copy=False)
+            names = list(self._names)
+            return self._pandas.DataFrame(columns.values_by_row, columns=names, copy=self._copies)
         return self._pandas.DataFrame(
             {column.name: self._series(column, columns, row_count) for column in self._inputs}
         )

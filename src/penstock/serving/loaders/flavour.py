@@ -125,6 +125,10 @@ class Flavour(ABC):
         """Whether a prediction always comes to an end, as where it runs the library's own code alone."""
         return False
 
+    def keeps_rows(self, model: Any) -> bool:
+        """Whether a prediction leaves the rows that it is given as they are; code of one's own may work in place."""
+        return self.is_bounded(model)
+
     def takes_matrix(self, model: Any) -> bool:
         """Whether numeric columns are given as one array: the model knows no names, or does not ask for them."""
         return True

@@ -37,7 +37,7 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Predictor(Protocol):
-    """A loaded model. Thread-safe; a call changes nothing.
+    """A loaded model. Thread-safe; a call changes nothing, its columns neither.
 
     A classifier may have `classes`: all it knows, in its order, the last being what `probability` is of. A model that a
     request may give values for its own parameters has `parameters`: what checks a value, by name; it reads `Parametrised`.

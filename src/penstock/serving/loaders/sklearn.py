@@ -13,8 +13,10 @@ import re
 import threading
 import zipfile
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -54,6 +56,8 @@ _HARMLESS = frozenset(
     }
 )
 _thread = threading.local()
+_in_place: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+"""Which models were found to work in place, or not."""
 
 
 class SklearnFlavour(Flavour):
@@ -143,6 +147,12 @@ class SklearnFlavour(Flavour):
         """Whether it and all within it are scikit-learn's."""
         return all(_is_of_sklearn(part) for part in _parts(model))
 
+    def keeps_rows(self, model: Any) -> bool:
+        """Whether it is scikit-learn's own, and nothing within it was told to work in place."""
+        return self.is_bounded(model) and all(
+            getattr(part, "copy", True) is not False for part in _parts(model)
+        )
+
     def takes_matrix(self, model: Any) -> bool:
         """Whether it was fitted without names."""
         return not hasattr(model, "feature_names_in_")
@@ -160,7 +170,8 @@ class SklearnFlavour(Flavour):
             return {"features": np.asarray(features.todense() if hasattr(features, "todense") else features)}
         found: dict[str, Any] = {}
         if wants_probabilities(wanted) and hasattr(model, "predict_proba"):
-            probabilities = np.asarray(model.predict_proba(rows))
+            given = deepcopy(rows) if _works_in_place(model) else rows  # it may be asked about them again
+            probabilities = np.asarray(model.predict_proba(given))
             if probabilities.ndim == 2:  # several outputs have a list of them
                 found |= probabilities_of(probabilities, self.classes_of(model))
                 if _is_argmax(model):
@@ -173,6 +184,17 @@ class SklearnFlavour(Flavour):
 def _is_argmax(model: Any) -> bool:
     last = getattr(model, "_final_estimator", model)
     return type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
+
+
+def _works_in_place(model: Any) -> bool:
+    """Whether what it is given may be otherwise when it has answered; found out once, of what can be remembered."""
+    try:
+        known = _in_place.get(model)
+        if known is None:
+            known = _in_place[model] = not FLAVOUR.keeps_rows(model)
+    except TypeError:  # a class of one's own that has no hash, or no room for references
+        return True
+    return known
 
 
 def _parts(estimator: Any) -> list[Any]:

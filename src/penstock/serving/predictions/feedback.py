@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from penstock.base.errors import Invalid
+from penstock.records.classes import LARGEST, is_beyond_outputs
 from penstock.serving.codecs import plain_words
 from penstock.serving.deployments import Revision
 from penstock.serving.predictions.ids import UNKNOWN_ENDPOINT, PredictionId, parse_prediction_id
@@ -134,5 +135,10 @@ def _check_values(values: list[Any]) -> None:
     if not values or not all(value is None or isinstance(value, str | int | float) for value in values):
         raise Invalid(
             "a label is a number, text or boolean, or a list of them with one entry a row",
+            code="serving.bad_label",
+        )
+    if any(map(is_beyond_outputs, values)):
+        raise Invalid(
+            f"a label is a whole number beyond {LARGEST:.2g}, the largest that a prediction can be",
             code="serving.bad_label",
         )

@@ -8,6 +8,7 @@ is not stored yet is kept (`penstock.serving.predictions.waiting`), and joined w
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
+from penstock.base.errors import Unavailable, described
 from penstock.base.numbers import counted
 from penstock.flows.production.live.stacking import stack
 from penstock.monitoring.quality.counts import request_number
@@ -50,6 +52,7 @@ from penstock.serving.predictions.waiting import (
 )
 from penstock.serving.recorder import Label, LabelCounts
 
+logger = logging.getLogger(__name__)
 Writer = tuple[int, Iterator[int]]
 """The number of the process that writes partial windows, and its running numbers."""
 REASONS_MAX = 20
@@ -91,7 +94,11 @@ class Join:
         self._classes = KnownClasses()
 
     def run(self) -> None:
-        """Write what is new of the labels and collect what it changes of the quality of each window."""
+        """Write what is new of the labels and collect what it changes of the quality of each window.
+
+        Raises:
+            Exception: one of them, or its prediction, is as nobody foresaw; nothing is written then.
+        """
         ids = {label.text for label in self._labels}
         rows: dict[str, list[Prediction]] = {}
         for row in list_predictions(self._connection, ids, lock=True):
@@ -114,10 +121,10 @@ class Join:
         received_ms = now_ms()
         for label in self._labels:
             self._outcomes[self._take(label, rows.get(label.text), received_ms)] += 1
-        add_labels(self._connection, self._stored)
-        add_waiting(self._connection, self._new_waiting)
         changed = {one.prediction_id for one in self._stored}
         self._collect(rows, before, sorted(changed))
+        add_labels(self._connection, self._stored)
+        add_waiting(self._connection, self._new_waiting)
 
     def _take(self, label: Label, found: list[Prediction] | None, received_ms: int) -> str:
         """Keep what a label says that is new, and return what became of it."""
@@ -295,7 +302,10 @@ def join_waiting_for(
 def join_kept(
     connection: sa.Connection, endpoint: str, ids: Collection[str], monitor: MonitorSettings, writer: Writer
 ) -> int:
-    """Join what waits for these predictions as far as they are stored, and forget it; return how many labels were."""
+    """Join what waits for these predictions as far as they are stored, and forget it; return how many labels were.
+
+    One that cannot be joined counts as one that does not fit: the transaction stores predictions too, which none holds back.
+    """
     kept = list_waiting(connection, endpoint, ids)
     labels = [
         Label(
@@ -309,11 +319,37 @@ def join_kept(
     ]
     if not labels:
         return 0
+    found, misfit_count = _join_all(connection, endpoint, labels, monitor, writer)
+    delete_waiting(connection, endpoint, found)
+    add_lost(connection, {(endpoint, "misfit"): misfit_count}, now_ms())
+    return sum(one.prediction_id in found for one in kept)
+
+
+def _join_all(
+    connection: sa.Connection,
+    endpoint: str,
+    labels: Sequence[Label],
+    monitor: MonitorSettings,
+    writer: Writer,
+) -> tuple[set[str], int]:
+    """Join labels at once, or one by one where one of them cannot be; return whose predictions are stored, and how many do not fit."""
     join = Join(connection, endpoint, labels, monitor, keeps=False)
-    _run(connection, join, monitor, writer)
-    delete_waiting(connection, endpoint, join.found)
-    add_lost(connection, {(endpoint, "misfit"): join.counts().misfit}, now_ms())
-    return sum(one.prediction_id in join.found for one in kept)
+    try:
+        _run(connection, join, monitor, writer)
+    except (Unavailable, sa.exc.SQLAlchemyError):
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever a label holds, it is its own fault alone)
+        if len(labels) > 1:
+            each = [_join_all(connection, endpoint, [one], monitor, writer) for one in labels]
+            return set[str]().union(*(found for found, _ in each)), sum(count for _, count in each)
+        logger.warning(
+            "a label of %s that waited for prediction %s cannot be joined: %s",
+            endpoint,
+            labels[0].text,
+            described(error),
+        )
+        return join.found, 1
+    return join.found, join.counts().misfit
 
 
 def _run(connection: sa.Connection, join: Join, monitor: MonitorSettings, writer: Writer) -> None:
