@@ -10,23 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from flows.production.endpoints import scored
 from flows.production.retrained import Bench
 from patience import PATIENCE_S, wait_until
 from penstock.flows.production.controlling.responding import Controller
 from servers.forking import run_penstock
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
-POLICY = """\
-model: m@champion
-monitor: {{window_s: 1, windows: 600}}
-guardrails:
-  - quality: {{metric: roc_auc, against: offline, max_drop: 0.1, min_labels: 100, action: alert}}
-on_breach: [alert]
-retrain: {{on: quality, rev: main, command: {command!r}}}
-"""
 
 
 @pytest.fixture
@@ -36,17 +26,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.world.project.close()
 
 
-def let_quality_fall(bench: Bench, command: str) -> None:
-    """Let live quality fall below that of the version, with newer data to learn from."""
-    world = bench.world
-    (world.root / "penstock.yaml").write_text("project: world\n")
-    with world.project.database.write() as connection:
-        connection.execute(sa.text("UPDATE model_versions SET metrics = '{\"roc_auc\": 0.85}'"))
-    world.policy(POLICY.format(command=command))
-    bench.commit("data/raw.csv.dvc", "outs: [{path: raw.csv}]\n")
-    world.traffic("stable", 200, ago_s=2, quality=scored(400, 1.5, inverted=True))
-
-
 def look_once(bench: Bench) -> subprocess.CompletedProcess[str]:
     done = run_penstock(bench.world.root, "monitor", "run", "--once", "--interval", "0.1", "--json")
     assert done.returncode == 0, done.stderr
@@ -54,7 +33,7 @@ def look_once(bench: Bench) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_retraining_that_it_begins_is_waited_for_and_its_outcome_is_told(bench: Bench) -> None:
-    let_quality_fall(bench, "sleep 1; touch made")
+    bench.let_quality_fall("sleep 1; touch made")
     done = look_once(bench)
     assert "delay is retrained, which is waited for (log: " in done.stderr
     found = json.loads(done.stdout)
@@ -66,7 +45,7 @@ def test_a_retraining_that_it_begins_is_waited_for_and_its_outcome_is_told(bench
 
 
 def test_what_ends_it_meanwhile_ends_the_retraining_and_is_told(bench: Bench) -> None:
-    let_quality_fall(bench, "touch begun; sleep 600")
+    bench.let_quality_fall("touch begun; sleep 600")
     command = ("monitor", "run", "--once", "--json")
     process = subprocess.Popen(
         [PENSTOCK, *command],
@@ -84,7 +63,7 @@ def test_what_ends_it_meanwhile_ends_the_retraining_and_is_told(bench: Bench) ->
 
 
 def test_where_another_controller_acts_that_is_said(bench: Bench) -> None:
-    let_quality_fall(bench, "true")
+    bench.let_quality_fall("true")
     other = Controller(bench.world.project)
     with bench.world.project.database.write() as connection:
         assert other.lease.acquire(connection)
@@ -93,3 +72,41 @@ def test_where_another_controller_acts_that_is_said(bench: Bench) -> None:
     assert done.stdout == "Looked at nothing: another controller acts.\n"
     assert bench.told() == []
     other.close()
+
+
+def test_a_canary_that_somebody_deploys_meanwhile_is_not_waited_for_and_what_waits_is_said(
+    bench: Bench,
+) -> None:
+    bench.let_quality_fall("touch begun; until [ -e go ]; do sleep 0.02; done")
+    for number in (2, 3):
+        bench.add_version(number)
+    process = subprocess.Popen(
+        [PENSTOCK, "monitor", "run", "--once", "--interval", "0.1", "--json"],
+        cwd=bench.world.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        wait_until((bench.world.root / "begun").exists)
+        (log,) = (bench.world.root / ".penstock" / "retrain").iterdir()
+        bench.world.deploy(1, 2, steps=())
+        bench.add_version(4, passed=True, retraining=str(log))
+        (bench.world.root / "go").touch()
+        told, _ = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+    assert json.loads(told)["retrained"][-2:] == [
+        "delay: the retraining made m/4",
+        "delay: m/4, which the retraining made, waits to go out until the canary m/2 has ended",
+    ]
+    bench.world.deploy(1)
+    again = json.loads(look_once(bench).stdout)["retrained"]
+    assert again == [], "it was refused for good, as an event tells: it has no files"
+    (refused,) = bench.world.events("retrain.refused")
+    assert refused.cause["version"] == "m/4"
+
+
+def test_what_keeps_a_retraining_from_beginning_is_said(bench: Bench) -> None:
+    bench.let_quality_fall("true", rev="release")
+    for _ in range(2):
+        (told,) = json.loads(look_once(bench).stdout)["retrained"]
+        assert told.startswith("delay: no retraining could begin: git knows no revision 'release'")
+    assert bench.told() == ["retrain.hindered"]

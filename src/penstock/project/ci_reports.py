@@ -40,6 +40,14 @@ def load_report(project: Project) -> CiReport:
         ) from None
 
 
+def find_last(project: Project) -> CiReport | None:
+    """Return the report of the last CI run here; None where there was none, or it cannot be read."""
+    try:
+        return load_report(project)
+    except (NotFound, OSError, msgspec.DecodeError):
+        return None
+
+
 def list_reports(project: Project, count: int) -> list[CiReport]:
     """Return the last reports, newest first; one that cannot be read is left out."""
     found = []

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from penstock.base.errors import NotARepository
 from penstock.data.repository import find_root
 from penstock.project.lineage_target import LineageTarget
-from penstock.project.places import HOME, KeySources, Places, absolute_store, read_written
+from penstock.project.places import HOME, RETRAINING, KeySources, Places, absolute_store, read_written
 from penstock.project.project import Project
 
 
@@ -107,6 +107,7 @@ def _places(root: Path, variables: Mapping[str, str]) -> Places:
         artifacts_url=artifacts if "://" in artifacts else str(root / artifacts),
         keys=KeySources.of(variables),
         lineage=LineageTarget.of(variables),
+        retraining=variables.get(RETRAINING, ""),
     )
 
 

@@ -15,6 +15,8 @@ HOME = ".penstock"
 SETTINGS_FILE = "penstock.yaml"
 DEFAULT_STORE = "sqlite:///.penstock/penstock.db"
 DEFAULT_ARTIFACTS = ".penstock/artifacts"
+RETRAINING = "PENSTOCK_RETRAINING"
+"""The variable by which what a retraining started is known: the path of its log."""
 _SQLITE = "sqlite:///"
 
 
@@ -50,6 +52,8 @@ class Places:
     lineage: LineageTarget = field(default_factory=LineageTarget)
     own_root: Path | None = None
     """Where the project itself is, for a tree beside it that is gone afterwards (see `Project.at`)."""
+    retraining: str = ""
+    """The log of the retraining whose command works on it; empty where none does."""
 
     @property
     def store_file(self) -> Path | None:

@@ -28,11 +28,13 @@ from penstock.registry.webhooks import announce
 _LIVE = versions.c.deleted_ms.is_(None)
 
 
-def add_version(connection: sa.Connection, draft: ModelVersion, *, reuse: bool = True) -> ModelVersion:
+def add_version(
+    connection: sa.Connection, draft: ModelVersion, *, reuse: bool = True, retraining: str = ""
+) -> ModelVersion:
     """Write the next version of a model and return it; `draft.number` and its times are set here.
 
     With `reuse`, the same content from the same commit returns the version that exists, and a model that
-    is not there is made; without, every call makes a version of a model that must be there.
+    is not there is made; without, every call makes a version of a model that must be there. The event names the `retraining`.
 
     Raises:
         NotFound: there is no such model (without `reuse`).
@@ -72,7 +74,8 @@ def add_version(connection: sa.Connection, draft: ModelVersion, *, reuse: bool =
             if origin.commit
             else f"from {version.source or 'no commit'}"
         ),
-        cause={"run": origin.run_id, "commit": origin.commit, "lock": origin.lock_digest},
+        cause={"run": origin.run_id, "commit": origin.commit, "lock": origin.lock_digest}
+        | ({"retraining": retraining} if retraining else {}),
         after={"digest": version.digest, "metrics": version.metrics},
     )
     announce(

@@ -127,6 +127,36 @@ def test_a_run_whose_watcher_was_killed_is_told_and_not_begun_again(sample: Samp
     assert not other.is_running
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("has_report", [True, False])
+def test_a_run_that_could_not_begin_is_not_told_as_the_one_before_it(
+    sample: Sample, has_report: bool
+) -> None:
+    settings = sample.root / "penstock.yaml"
+    right = settings.read_text().replace(
+        '  tests: "true"', '  tests: "exit 1"\n  on: {schedule: "0 3 * * *"}'
+    )
+    settings.write_text(right)
+    sample.commit("Refused by its tests")
+    if has_report:
+        assert run_penstock(sample.root, "ci", "run").returncode == 1
+    settings.write_text(f"{right}oops: 1\n")
+    sample.commit("Wrong settings")
+    settings.write_text(right)
+    clock = Clock()
+    triggers = Triggers(sample.project, clock)
+    triggers.look()
+    clock.now_ms += 24 * HOUR_MS + HOUR_MS
+    triggers.look()
+    run_to_its_end(triggers)
+    last = told(sample)[-1]
+    assert last.kind == "ci.finished"
+    assert last.summary.startswith("the CI run could not begin: ")
+    assert "oops" in last.summary
+    assert (last.cause["outcome"], last.cause["commit"]) == ("failed", "")
+    triggers.close()
+
+
 def test_what_cannot_be_watched_is_refused_with_a_way_out(sample: Sample, tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="is no import"):
         state_of(sample.project, "data/raw.csv")

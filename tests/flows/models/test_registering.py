@@ -23,6 +23,7 @@ import penstock
 from patience import PATIENCE_S
 from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.base.git import Git
+from penstock.base.store.events import list_events
 from penstock.cli.main import cli
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
@@ -238,6 +239,18 @@ def test_a_path_that_is_no_folder_is_named_outside_a_project(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NotFound, match="there is no folder nowhere"):
         penstock.load_model("nowhere")
+
+
+def test_what_a_retraining_registers_names_it_also_from_a_tree_of_its_own(root: Path) -> None:
+    (root / "model.pkl").write_bytes(pickle.dumps(LogisticRegression().fit(X, PAIR)))
+    project = open_workspace(root, {"USER": "ada", "PENSTOCK_RETRAINING": "/srv/1.log"})
+    tree = project.at(root, project.settings, "ci")
+    register_model(tree, "late", "model.pkl")
+    tree.close()
+    with project.database.read() as connection:
+        (registered,) = list_events(connection, kind="model.registered")
+    assert registered.cause["retraining"] == "/srv/1.log"
+    project.close()
 
 
 def test_a_file_of_a_model_is_registered_and_served(root: Path, project: Project) -> None:

@@ -115,7 +115,7 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
 def _look_once(session: Session, project: Project, stop: Event, interval_s: float) -> None:
     """Look at all endpoints and act; a retraining that it starts is waited for, since it ends with its controller."""
     from penstock.flows.production.controlling.responding import Controller
-    from penstock.flows.production.controlling.retraining import list_outcomes
+    from penstock.flows.production.controlling.retraining_view import list_outcomes
     from penstock.flows.production.controlling.telling import AlertLoop
 
     controller = Controller(project)
@@ -132,7 +132,7 @@ def _look_once(session: Session, project: Project, stop: Event, interval_s: floa
     finally:
         controller.close()
         AlertLoop(project).send_due()
-    became = list_outcomes(project, running) if running is not None else []
+    became = list_outcomes(project, running) if is_leading else []
     looked = (
         f"Looked at {counted(count, 'endpoint')}."
         if is_leading

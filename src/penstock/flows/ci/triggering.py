@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +23,10 @@ from penstock.base.errors import PenstockError
 from penstock.base.running import name_process
 from penstock.base.store.events import Event, list_events, record_event
 from penstock.ci.cron import parse_cron
+from penstock.ci.report import CiReport
 from penstock.flows.ci.new_data import state_of
 from penstock.monitoring.lease import Lease
-from penstock.project.ci_reports import load_report
+from penstock.project.ci_reports import find_last
 from penstock.project.project import Project
 from penstock.project.settings import TriggerSettings, load_project_settings
 
@@ -46,6 +48,7 @@ class _Running:
     log: IO[bytes]
     path: Path
     causes: list[str]
+    before: CiReport | None
 
 
 class Triggers:
@@ -146,6 +149,7 @@ class Triggers:
             cause |= {"schedule": settings.schedule, "due_ms": due_ms}
         causes += [f"{name} changed at its source" for name in new]
         self._record(STARTED, f"a CI run began: {'; '.join(causes)}", cause)
+        before = find_last(self.project)
         path = self.project.home / "ci" / f"triggered-{self._clock()}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("wb")
@@ -163,22 +167,30 @@ class Triggers:
             [*command, *(["--new-data"] if settings.sources else [])],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        self._running = _Running(process, log, path, causes)
+        self._running = _Running(process, log, path, causes, before)
 
     def _finish(self, running: _Running) -> None:
-        self._running = None
+        """Tell how a run ended; it is under way until that is written."""
         running.log.close()
         code = running.process.wait()
-        if code in (0, 1, HELD_CODE):
-            report = load_report(self.project)
+        report = _report_of(self.project, running) if code in (0, 1, HELD_CODE) else None
+        if report is not None:
             word, commit = ("passed" if report.passed else "refused"), report.commit
             summary = f"the CI run on {commit[:10]} {word}: {report.outcome}"
         else:
-            tail = running.path.read_text(errors="replace").strip().splitlines()[-3:]
-            word, commit = "failed", ""
-            summary = f"the CI run ended with {code}: {tail[-1] if tail else 'no output'}"
+            tail = ["no output"]
+            with suppress(OSError):  # logs may be deleted
+                tail = running.path.read_text(errors="replace").strip().splitlines()[-3:] or tail
+            word, commit = "passed" if code in (0, HELD_CODE) else "failed", ""
+            has_begun = find_last(self.project) != running.before
+            summary = (
+                f"the CI run ended with {code}: {tail[-1]}"
+                if has_begun or code != 1
+                else f"the CI run could not begin: {'; '.join(map(str.strip, tail)).removeprefix('error: ')}"
+            )
         cause = {"causes": running.causes, "outcome": word, "commit": commit, "log": str(running.path)}
         self._record(FINISHED, summary, cause)
+        self._running = None
 
     def _note_interrupted(self) -> None:
         """Tell of a run whose process ended with the one that looked after it: it is not begun again."""
@@ -198,6 +210,12 @@ class Triggers:
     def _record(self, kind: str, summary: str, cause: dict[str, Any]) -> None:
         with self.project.database.write() as connection:
             record_event(connection, kind, self._subject, self.project.actor, summary, cause=cause)
+
+
+def _report_of(project: Project, running: _Running) -> CiReport | None:
+    """Return the report of a run that has ended; None where it wrote none: the last one is of a run before it, or has no end."""
+    report = find_last(project)
+    return None if report is None or report == running.before or report.process is not None else report
 
 
 def _known(history: list[Event], name: str) -> str | None:

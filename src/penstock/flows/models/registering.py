@@ -70,7 +70,7 @@ def register_model(
     draft = msgspec.structs.replace(draft, provenance=origin)
     with project.database.write() as connection:
         before = [counted.newest for counted in count_versions(connection, draft.model)]
-        version = add_version(connection, draft)
+        version = add_version(connection, draft, retraining=project.places.retraining)
     keep_stored(
         project, candidate.manifest, lambda: store_model(project, candidate.folder, candidate.manifest)
     )

@@ -14,7 +14,7 @@ from penstock.base.store.outside import words_outside
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.controlling.lately import told_lately
 from penstock.flows.production.controlling.opened import OpenBreach, view_open
-from penstock.flows.production.controlling.under_way import RetrainingView, view_retrainings
+from penstock.flows.production.controlling.retraining_view import RetrainingView, view_retrainings
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.leading import why_nobody_acts
 from penstock.flows.production.live.undelivered import Undelivered, list_undelivered
@@ -81,7 +81,8 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     a file of settings that says otherwise, or does not name it.
     `open_breaches` are those that were told and are not over, whether they are judged now or not.
     `untold` says which webhooks do not take its alerts, since when and why.
-    `undelivered` are calls of watched services that wait on this machine's disk. `retraining` is the one that runs.
+    `undelivered` are calls of watched services that wait on this machine's disk. `retraining` is the one that runs,
+    a version of one that waits to go out, or what keeps one from beginning.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 

@@ -20,15 +20,14 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, PenstockError
 from penstock.base.running import name_process
 from penstock.base.store.events import record_event
-from penstock.base.store.outside import told_outside, words_outside
+from penstock.base.store.outside import words_outside
 from penstock.flows.production.controlling.acting import carry_out
 from penstock.flows.production.controlling.deciding import NOT_JUDGED, Closing, Decision, Opening
 from penstock.flows.production.controlling.going_back import decide_servable
 from penstock.flows.production.controlling.retraining import Retraining
-from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.controlling.sending_out import SendingOut
 from penstock.flows.production.looks import EndpointLook, look_of, without_sketches
 from penstock.flows.production.policing import FileFollower
-from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.watching import (
     Observation,
     Remembered,
@@ -69,6 +68,7 @@ class Controller:
         self.holder = f"{name_process()} {socket.gethostname()}:{secrets.token_hex(4)}"
         self.lease = Lease(CONTROLLER, self.holder, LEASE_S)
         self.retraining = Retraining(project)
+        self._sending = SendingOut(project, self.retraining)
         self._file = FileFollower(project)
         self._problems: dict[str, str] = {}
         self._memory: dict[str, Remembered] = {}
@@ -139,6 +139,7 @@ class Controller:
             self._file.reread()
             return 0
         self.retraining.recover()
+        self.retraining.follow()
         self._file.follow()
         time_ms = now_ms()
         if not self._remembers:
@@ -146,7 +147,11 @@ class Controller:
         with self.project.database.read() as connection:
             shared = look_around(connection, time_ms)
             names = [name for name in shared.revisions if name in shared.policies]
-            due = [name for name in names if not is_steady(name, shared, self._memory, time_ms)]
+            due = [
+                name
+                for name in names
+                if name in self.retraining.made or not is_steady(name, shared, self._memory, time_ms)
+            ]
             if due:
                 shared = replace(shared, labels=tell_waiting(connection, time_ms))
         for name in sorted(due, key=lambda one: (not shared.failures.get(one), self._took_s.get(one, 0.0))):
@@ -208,11 +213,7 @@ class Controller:
             carry_out(self.project, self.lease, seen, decision)
         if decision.action is not None or seen.revision.canary is not None:
             return
-        done = self.retraining.poll(seen.endpoint)
-        if done is not None:
-            self._take_over(seen, done)
-        elif decision.retrain:
-            self.retraining.consider(seen, decision.retrain)
+        self._sending.act(seen, decision.retrain)
 
     def _with_problems(self, seen: Observation, decision: Decision) -> Decision:
         """Add to a decision that a part of the endpoint cannot be judged, or that it can be again."""
@@ -277,26 +278,6 @@ class Controller:
                 )
         except PenstockError as problem:
             logger.warning("it could not be written either: %s", problem.message)
-
-    def _take_over(self, seen: Observation, reference: str) -> None:
-        """Send what a retraining made out as a canary."""
-        percent = seen.settings.rollout.steps[0]
-        reason = f"retrained model {reference} goes out"
-        canary = percent if percent < 100 else None
-        try:
-            plan = plan_deployment(self.project, seen.endpoint, reference, canary=canary, reason=reason)
-            apply_deployment(self.project, plan)
-        except Conflict:
-            raise
-        except PenstockError as error:
-            with self.project.database.write() as connection:
-                record_event(
-                    connection,
-                    "retrain.refused",
-                    f"endpoint:{seen.endpoint}",
-                    self.project.actor,
-                    told_outside(error).message,
-                )
 
 
 def _is_open(alerts: list[Alert], subject: Subject) -> bool:

@@ -1,7 +1,8 @@
 """Retrain when live traffic says so and there is newer data to learn from.
 
 The command runs beside the controller, in the project's root, its output in `.penstock/retrain`. It is
-not started again for a commit that was tried.
+not started again for a commit that was tried. How it ended is told, and what it made kept until it is out or refused
+(`sending_out`); the store has both, so that the next controller goes on from there.
 """
 
 from __future__ import annotations
@@ -10,37 +11,42 @@ import logging
 import socket
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Conflict
+from penstock.base.errors import Conflict, PenstockError, told_of_system
 from penstock.base.process import GUARD, inherited
 from penstock.base.running import has_ended, is_from_here, name_process
 from penstock.base.store.events import Event, list_events, record_event
+from penstock.flows.production.controlling.made import Made, find_made, list_waiting
 from penstock.flows.production.controlling.newer_data import newer_data
 from penstock.flows.production.controlling.under_way import (
     ENDED,
+    FINISHED,
+    HINDERED,
     LOST,
+    REFUSED,
     STARTED,
+    WAITING,
     is_under_way,
     list_under_way,
+    newest_of,
 )
 from penstock.flows.production.watching import Observation
 from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.policies import find_policy
 from penstock.pipeline.running.survivors import end_group
-from penstock.project.places import SETTINGS_FILE
+from penstock.project.places import RETRAINING, SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import list_versions
 from penstock.serving.deployments import list_endpoints
 
 FRUITLESS = "PenstockRetrainingFruitless"
-LOG = "PENSTOCK_RETRAINING"
-"""The variable by which what a retraining started is known: the path of its log."""
+BREACHED = "guardrail.breached"
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +62,7 @@ class Running:
     known: set[int]
     model: str
     leader: str
+    commit: str
     started_id: int = 0
 
 
@@ -65,49 +72,59 @@ class Retraining:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.running: Running | None = None
+        self.made: dict[str, Made] = {}
+        """What was made and has neither gone out nor been refused, by endpoint."""
         self._settled: dict[str, str] = {}
         self._is_recovered = False
 
     def recover(self) -> None:
-        """End and tell what a controller before this one began and told no end of; called where this one has the lease.
+        """Take up what a controller before this one left; called where this one has the lease.
 
-        Once, until the lease is lost. Only what runs on this machine is ended.
+        What it began and told no end of is ended and told, on this machine; what it made goes out still. Once, until
+        the lease is lost.
         """
         if self._is_recovered:
             return
         with self.project.database.read() as connection:
-            left = list_under_way(connection, [one.endpoint for one in list_endpoints(connection)])
+            names = [one.endpoint for one in list_endpoints(connection)]
+            left, waiting = list_under_way(connection, names), list_waiting(connection, names)
         for endpoint, started in left.items():
             if self.running is None or self.running.started_id != started.id:
                 self._tell_lost(endpoint, started, self._end_left(endpoint, started.cause), is_alert=True)
+        self.made = waiting | self.made
         self._is_recovered = True
 
     def consider(self, seen: Observation, findings: Sequence[Finding]) -> None:
         """Start the endpoint's retraining command, unless there is nothing newer to learn from.
 
         Once a commit was tried or found to hold no newer data, only another commit is looked at.
+
+        Raises:
+            PenstockError: git knows no such revision, or no log can be written; it may be tried again.
         """
         settings = seen.settings.retrain
-        if settings is None or self.running is not None:
+        if settings is None or self.running is not None or seen.endpoint in self.made:
             return
         head = self.project.git.resolve(settings.rev)
         if self._settled.get(seen.endpoint) == head:
             return
-        self._settled[seen.endpoint] = head
         trained_on = seen.version.provenance.commit
         newer = newer_data(self.project, trained_on, head)
         first = findings[0]
         if self._has_tried(seen.endpoint, head) if newer else self._has_told(seen.endpoint, head):
+            self._settled[seen.endpoint] = head
             return
         if not newer:
             self._record(
-                "retrain.waiting",
+                WAITING,
                 seen.endpoint,
                 f"a retraining waits for newer data: {_none_newer(seen.version.ref, trained_on or '', head)}",
                 {"finding": first.sentence, "commit": head},
             )
+            self._settled[seen.endpoint] = head
             return
-        running = self.running = self._start(seen, settings.command)
+        running = self.running = self._start(seen, settings.command, head)
+        self._settled[seen.endpoint] = head
         running.started_id = self._record(
             STARTED,
             seen.endpoint,
@@ -123,62 +140,91 @@ class Retraining:
             },
         )
 
-    def poll(self, endpoint: str) -> str | None:
-        """Return the version (`model/number`) a finished retraining made, or None."""
+    def follow(self) -> None:
+        """Note how the retraining under way ended, if it has; it is under way until that is written.
+
+        What another controller told as lost meanwhile made nothing.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
         running = self.running
-        if running is None or running.endpoint != endpoint:
-            return None
-        code = running.process.poll()
-        if code is None:
-            return None
-        self.running = None
+        code = None if running is None else running.process.poll()
+        if running is None or code is None:
+            return
         running.log.close()
         GUARD.end(running.process.pid)
+        made = None
+        if code == 0:
+            with self.project.database.read() as connection:
+                made = find_made(connection, running.model, running.known, str(running.path))
+        kind, summary, cause = self._outcome(running, code, made)
+        self._record(
+            kind, running.endpoint, summary, {"log": str(running.path), "commit": running.commit, **cause},
+            is_alert=made is None, only_of=running.started_id or None,
+        )  # fmt: skip
+        if made is not None and not self._is_told_lost(running):
+            self.made[running.endpoint] = made
+        self.running = None
+
+    def tell_refused(self, endpoint: str, words: str) -> None:
+        """Tell that what a retraining made does not go out, for good."""
+        made = self.made[endpoint]
+        summary = f"{made.ref}, which the retraining made, does not go out: {words}"
+        self._record(REFUSED, endpoint, summary, {"version": made.ref}, is_alert=True)
+        del self.made[endpoint]
+
+    def tell_hindered(self, endpoint: str, words: str, reason: str) -> bool:
+        """Tell what keeps a retraining from beginning, or what it made from going out, unless it was the last that was told.
+
+        A new breach asks anew, and is told anew what keeps it from being answered.
+
+        Args:
+            reason: what stays the same while the cause does.
+        """
+        kinds = (BREACHED, STARTED, *ENDED, LOST, WAITING, REFUSED, HINDERED)
         with self.project.database.read() as connection:
-            if running.started_id and not is_under_way(connection, endpoint, running.started_id):
-                return None  # another controller told that it is lost
+            last = newest_of(connection, [endpoint], kinds).get(endpoint)
+        if last is not None and last.kind == HINDERED and last.cause.get("reason") == reason:
+            return False
+        made = self.made.get(endpoint)
+        what = (
+            f"{made.ref}, which the retraining made, waits to go out" if made else "no retraining could begin"
+        )
+        cause = {"reason": reason, "version": made.ref if made else None}
+        self._record(HINDERED, endpoint, f"{what}: {words}", cause, is_alert=True)
+        return True
+
+    def _outcome(self, running: Running, code: int, made: Made | None) -> tuple[str, str, dict[str, Any]]:
+        """Return kind, words and evidence of how a retraining ended."""
         if code != 0:
-            tail = running.path.read_text(errors="replace").strip().splitlines()[-8:]
+            tail: list[str] = []
+            with suppress(OSError):  # logs may be deleted
+                tail = running.path.read_text(errors="replace").strip().splitlines()[-8:]
             refused = self._refusal_since(running)
             why = [*tail[-1:], *([f"its gate said: {refused.summary}"] if refused else [])]
-            self._record(
-                "retrain.failed",
-                endpoint,
-                f"the retraining ended with {code}: {'; '.join(why) or 'no output'}",
-                {
-                    "exit_code": code,
-                    "log": str(running.path),
-                    "tail": tail,
-                    "verdict": refused.cause.get("verdict") if refused else None,
-                },
-                is_alert=True,
-            )
-            return None
+            verdict = refused.cause.get("verdict") if refused else None
+            summary = f"the retraining ended with {code}: {'; '.join(why) or 'no output'}"
+            return "retrain.failed", summary, {"exit_code": code, "tail": tail, "verdict": verdict}
+        if made is None:
+            return "retrain.nothing", "the retraining made no new version that passed its gates", {}
+        summary = f"the retraining made {made.ref}{f'; {made.doubt}' if made.doubt else ''}"
+        return FINISHED, summary, {"version": made.ref, "doubt": made.doubt}
+
+    def _is_told_lost(self, running: Running) -> bool:
         with self.project.database.read() as connection:
-            made = [
-                version
-                for version in list_versions(connection, running.model)
-                if version.number not in running.known
-                and (verdict := glance_verdict(connection, version.model, version.digest)) is not None
-                and verdict.passed
-            ]
-        if not made:
-            self._record(
-                "retrain.nothing",
-                endpoint,
-                "the retraining made no new version that passed its gates",
-                {"log": str(running.path)},
-                is_alert=True,
-            )
-            return None
-        self._record(
-            "retrain.finished", endpoint, f"the retraining made {made[0].ref}", {"version": made[0].ref}
-        )
-        return made[0].ref
+            subject = f"endpoint:{running.endpoint}"
+            told = list_events(connection, subject=subject, kind=LOST, after_id=running.started_id, limit=1)
+        return bool(running.started_id and told)
 
     def stop(self, why: str = "was stopped") -> None:
-        """End a retraining under way, and tell it with what became of its controller."""
+        """End a retraining under way, and tell it with what became of its controller; one that has ended, as it ended."""
+        try:
+            self.follow()
+        except PenstockError as error:
+            logger.warning("how the retraining ended could not be written: %s", error.message)
         running, self.running = self.running, None
+        self.made.clear()
         self._is_recovered = False
         if running is None:
             return
@@ -188,7 +234,7 @@ class Retraining:
                 f"the retraining of {running.endpoint}",
                 group,
                 running.leader,
-                f"{LOG}={running.path}",
+                f"{RETRAINING}={running.path}",
                 why=f"ends since its controller {why}",
             )
         except Conflict as error:
@@ -214,7 +260,7 @@ class Retraining:
                 f"the retraining of {endpoint}",
                 int(leader.partition(".")[0]),
                 leader,
-                f"{LOG}={cause.get('log')}",
+                f"{RETRAINING}={cause.get('log')}",
                 why=f"still ran: its controller {why}",
             )
         except Conflict as error:
@@ -249,7 +295,7 @@ class Retraining:
     def _has_told(self, endpoint: str, head: str) -> bool:
         """Whether an earlier process said already that this commit holds nothing newer."""
         with self.project.database.read() as connection:
-            told = list_events(connection, subject=f"endpoint:{endpoint}", kind="retrain.waiting")
+            told = list_events(connection, subject=f"endpoint:{endpoint}", kind=WAITING)
         return any(event.cause.get("commit") == head for event in told)
 
     def _has_tried(self, endpoint: str, head: str) -> bool:
@@ -268,25 +314,28 @@ class Retraining:
                 if begun
             )
 
-    def _start(self, seen: Observation, command: str) -> Running:
+    def _start(self, seen: Observation, command: str, commit: str) -> Running:
+        with self.project.database.read() as connection:
+            known = {version.number for version in list_versions(connection, seen.revision.model)}
         path = self.project.home / "retrain" / f"{now_ms()}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = path.open("wb")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            log = path.open("wb")
+        except OSError as error:  # the name of a log is another one at each try
+            raise told_of_system(OSError(error.errno, error.strerror, str(path.parent))) from error
         GUARD.prepare()
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             cwd=self.project.root,
-            env=inherited({LOG: str(path)}),
+            env=inherited({RETRAINING: str(path)}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         GUARD.begin(process.pid)
-        with self.project.database.read() as connection:
-            known = {version.number for version in list_versions(connection, seen.revision.model)}
         leader = name_process(process.pid)
-        return Running(seen.endpoint, process, log, path, known, seen.revision.model, leader)
+        return Running(seen.endpoint, process, log, path, known, seen.revision.model, leader, commit)
 
     def _record(
         self,
@@ -306,7 +355,7 @@ class Retraining:
             event_id = record_event(connection, kind, subject, self.project.actor, summary, cause=cause)
             policy = find_policy(connection, endpoint) if is_alert else None
             if policy is not None:
-                log = f" (the log is {cause['log']})" if cause["log"] else ""
+                log = f" (the log is {cause['log']})" if cause.get("log") else ""
                 open_alert(
                     connection,
                     Subject(name=FRUITLESS, endpoint=endpoint, labels={"reason": kind}),
@@ -317,13 +366,6 @@ class Retraining:
                     is_kept=False,
                 )
             return event_id
-
-
-def list_outcomes(project: Project, running: Running) -> list[str]:
-    """Return in words what was told of a retraining since it started, and of what was done with what it made."""
-    with project.database.read() as connection:
-        told = list_events(connection, subject=f"endpoint:{running.endpoint}", after_id=running.started_id)
-    return [f"{running.endpoint}: {one.summary}" for one in told]
 
 
 def _none_newer(ref: str, trained_on: str, head: str) -> str:

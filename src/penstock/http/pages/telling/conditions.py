@@ -23,6 +23,7 @@ DECISIONS = frozenset(
         "retrain.started",
         "retrain.finished",
         "retrain.failed",
+        "retrain.hindered",
         "retrain.lost",
         "retrain.refused",
         "retrain.waiting",

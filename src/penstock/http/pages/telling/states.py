@@ -91,6 +91,7 @@ BAD_VERBS = (
     "corrupt",
     "answers_lost",
     "decision_lost",
+    "hindered",
     "lost",
 )
 WAITING_VERBS = ("held",)
@@ -123,7 +124,9 @@ WORDS = {
     "policy.kept": "policy kept",
     "retrain.failed": "retraining failed",
     "retrain.finished": "retraining finished",
+    "retrain.hindered": "retraining hindered",
     "retrain.lost": "retraining lost",
+    "retrain.refused": "retrained version refused",
     "retrain.started": "retraining started",
     "retrain.waiting": "retraining waits",
 }
