@@ -18,7 +18,7 @@ from penstock.base.errors import Corrupt
 from penstock.base.signing import PublicKey, SigningKey, open_envelope, parse_envelope, seal
 from penstock.base.store.events import Event, events, record_event
 from penstock.registry.entities import ModelVersion
-from penstock.registry.former import list_former_names
+from penstock.registry.references import list_former_names
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:penstock:approval:v1"

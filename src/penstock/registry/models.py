@@ -98,8 +98,7 @@ def no_model(name: str) -> NotFound:
 
 def list_models(connection: sa.Connection, names: Sequence[str]) -> list[RegisteredModel]:
     """Return the models of these names in this order; unknown and deleted ones are left out."""
-    rows: dict[str, Any] = {}
-    tags: dict[str, dict[str, str]] = {}
+    rows, tags = dict[str, Any](), dict[str, dict[str, str]]()
     for start in range(0, len(names), _PART):
         part = names[start : start + _PART]
         query = sa.select(models).where(models.c.name.in_(part), models.c.deleted_ms.is_(None))

@@ -11,7 +11,7 @@ from penstock.registry import models, versions
 from penstock.registry.aliases import list_aliases
 from penstock.registry.cards import get_card
 from penstock.registry.entities import RegisteredModel
-from penstock.registry.former import list_numbers
+from penstock.registry.references import list_numbers
 from penstock.serving.deployments import list_endpoints, rename_served
 
 

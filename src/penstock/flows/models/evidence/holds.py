@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from penstock.base.store.events import Event, events, list_events, record_event
 from penstock.registry.entities import CHAMPION, ModelVersion
-from penstock.registry.former import list_former_names, list_present_names
+from penstock.registry.references import list_former_names, list_present_names
 from penstock.registry.tables import alias_moves
 from penstock.registry.tables import versions as version_rows
 from penstock.serving.deployments import revisions
