@@ -18,10 +18,12 @@ from penstock.base.errors import Corrupt
 from penstock.base.signing import PublicKey, SigningKey, open_envelope, parse_envelope, seal
 from penstock.base.store.events import Event, events, record_event
 from penstock.registry.entities import ModelVersion
+from penstock.registry.references import list_former_names
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:penstock:approval:v1"
 APPROVED, WITHDRAWN = "gate.approved", "gate.approval_withdrawn"
+_SUBJECT = "model:"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def add_approval(
     record_event(
         connection,
         kind,
-        f"model:{version.ref}",
+        f"{_SUBJECT}{version.ref}",
         actor,
         f"{actor} {verb} {version.ref}{f': {comment}' if comment else ''}",
         cause={"digest": version.digest, "comment": comment, "envelope": seal(statement, key)},
@@ -71,14 +73,17 @@ def add_approval(
 def list_approvals(
     connection: sa.Connection, version: ModelVersion, keys: Mapping[str, PublicKey]
 ) -> tuple[Approval, ...]:
-    """Return what each person said last of a version, by time.
+    """Return what each person said last of a version, by time, under names too that its model had before.
 
     Args:
         keys: the trusted keys, by their ids.
     """
+    key = (version.model, version.number)
+    names = (version.model, *list_former_names(connection, [key])[key])
+    subjects = [f"{_SUBJECT}{name}/{version.number}" for name in names]
     query = (
         sa.select(events)
-        .where(events.c.subject == f"model:{version.ref}", events.c.kind.in_((APPROVED, WITHDRAWN)))
+        .where(events.c.subject.in_(subjects), events.c.kind.in_((APPROVED, WITHDRAWN)))
         .order_by(events.c.id)
     )
     found: dict[str, Approval] = {}
@@ -116,7 +121,8 @@ def _read(event: Event, version: ModelVersion, keys: Mapping[str, PublicKey]) ->
         bound = (statement["_type"], statement["predicateType"], statement["subject"][0])
     except (Corrupt, KeyError, TypeError, IndexError):
         return is_none("changed after it was signed")
-    subject = {"name": version.ref, "digest": {"sha256": version.digest}}
+    called = event.subject.removeprefix(_SUBJECT)  # as it was called when this was said
+    subject = {"name": called, "digest": {"sha256": version.digest}}
     if bound != (STATEMENT, PREDICATE, subject):
         return is_none("of another version")
     if (said.get("decision"), said.get("actor"), said.get("comment")) != (

@@ -25,6 +25,7 @@ from penstock.registry.tables import (
     models,
     verdicts,
     version_inputs,
+    version_states,
     version_tags,
     versions,
 )
@@ -97,8 +98,7 @@ def no_model(name: str) -> NotFound:
 
 def list_models(connection: sa.Connection, names: Sequence[str]) -> list[RegisteredModel]:
     """Return the models of these names in this order; unknown and deleted ones are left out."""
-    rows: dict[str, Any] = {}
-    tags: dict[str, dict[str, str]] = {}
+    rows, tags = dict[str, Any](), dict[str, dict[str, str]]()
     for start in range(0, len(names), _PART):
         part = names[start : start + _PART]
         query = sa.select(models).where(models.c.name.in_(part), models.c.deleted_ms.is_(None))
@@ -120,7 +120,7 @@ def list_models(connection: sa.Connection, names: Sequence[str]) -> list[Registe
 
 
 def rename_model(connection: sa.Connection, name: str, new_name: str, actor: str) -> RegisteredModel:
-    """Give a model another name; versions, tags, aliases, their history and verdicts follow.
+    """Give a model another name; versions, tags, aliases, their history, rollbacks and verdicts follow.
 
     References by the old name go on finding the versions that had it.
 
@@ -380,7 +380,7 @@ def _move_children(connection: sa.Connection, name: str, new_name: str, time_ms:
     for table in of_versions:
         if kept[table.name]:
             connection.execute(table.insert(), [{**row, "model": new_name} for row in kept[table.name]])
-    for table in (model_tags, aliases, alias_moves, verdicts):
+    for table in (model_tags, aliases, alias_moves, version_states, verdicts):
         connection.execute(table.update().where(table.c.model == name).values(model=new_name))
 
 

@@ -1,8 +1,8 @@
 """Endpoints and their revisions: what each name serves now and has served before.
 
-A revision is fixed once written; an endpoint points to its current one. Every change (deploy, canary
-step, rollback) appends a revision, planned on the one its author saw. Which serve process really serves
-it is in `workers`.
+A revision is fixed once written, but for the name of a model that is renamed; an endpoint points to its current one.
+Every change (deploy, canary step, rollback) appends a revision, planned on the one its author saw. Which serve process
+really serves it is in `workers`.
 """
 
 from __future__ import annotations
@@ -258,6 +258,16 @@ def list_endpoints(connection: sa.Connection) -> list[Revision]:
     """Return the current revision of every endpoint, by name."""
     query = _select().where(revisions.c.number == endpoints.c.current_revision).order_by(endpoints.c.name)
     return [_revision(row) for row in connection.execute(query)]
+
+
+def rename_served(connection: sa.Connection, model: str, new_name: str, numbers: Collection[int]) -> None:
+    """Let the revisions that served versions of a model call it by its new name.
+
+    Args:
+        numbers: the versions that the model has: a name that was given up before may mean another's too.
+    """
+    served = (revisions.c.model == model) & revisions.c.stable.in_(sorted(numbers))
+    connection.execute(revisions.update().where(served).values(model=new_name))
 
 
 def find_endpoint_name(connection: sa.Connection, endpoint_id: int) -> str | None:

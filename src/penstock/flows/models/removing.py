@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from penstock.access.grants import rename_resource
 from penstock.base.errors import Conflict
 from penstock.flows.models.aliases import AliasPolicy, drop_aliases, require_free
 from penstock.registry import models, versions
 from penstock.registry.aliases import list_aliases
 from penstock.registry.cards import get_card
 from penstock.registry.entities import RegisteredModel
-from penstock.serving.deployments import list_endpoints
+from penstock.registry.references import list_numbers
+from penstock.serving.deployments import list_endpoints, rename_served
 
 
 def rename_model(
     connection: sa.Connection, policy: AliasPolicy, name: str, new_name: str, actor: str
 ) -> RegisteredModel:
-    """Give a model another name; everything it has follows.
+    """Give a model another name; everything it has follows, the grants on it and what revisions call it.
 
     Raises:
         NotFound: there is no such model.
@@ -29,7 +31,11 @@ def rename_model(
         _require_unserved(connection, name, None)
         for alias in list_aliases(connection, name):
             require_free(connection, policy, alias)
-    return models.rename_model(connection, name, new_name, actor)
+    renamed = models.rename_model(connection, name, new_name, actor)
+    if new_name != name:
+        rename_served(connection, name, new_name, list_numbers(connection, new_name))
+        rename_resource(connection, "model", name, new_name)
+    return renamed
 
 
 def delete_model(connection: sa.Connection, policy: AliasPolicy, name: str, actor: str) -> None:

@@ -33,13 +33,18 @@ def table_inputs(signature: Signature, frame: pl.DataFrame, label: str | None = 
 def _matrix(column: Column, frame: pl.DataFrame) -> Array:
     width = column.shape[1] if len(column.shape) == 2 else 0
     if not width or width not in (frame.width, -1) or not all(kind.is_numeric() for kind in frame.dtypes):
-        raise Invalid(
-            f"the model takes {column.name!r} of the shape {list(column.shape)}, and the table has {counted(frame.width, 'column')} "
-            "beside the label",
-            code="data.no_column",
-            hint="save the model with a frame, so that its columns have names",
-        )
+        raise no_matrix(column, frame.width)
     return frame.to_numpy().astype(numpy_dtype(column.datatype))
+
+
+def no_matrix(column: Column, width: int) -> Invalid:
+    """Make the error for a table that is not as wide as the matrix that a model takes."""
+    return Invalid(
+        f"the model takes {column.name!r} of the shape {list(column.shape)}, and the table has {counted(width, 'column')} "
+        "beside the label",
+        code="data.no_column",
+        hint="save the model with a frame, so that its columns have names",
+    )
 
 
 def time_texts(column: Column, series: pl.Series) -> pl.Series:

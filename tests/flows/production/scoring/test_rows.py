@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import date, time, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from flows.production.scoring.bench import Bench, bench, read
 from penstock.base.errors import PenstockError
+from penstock.flows.production.scoring import scoring
+from penstock.flows.production.scoring.reading import read_parts
 from penstock.flows.production.scoring.rows import rows_of
-from penstock.flows.production.scoring.wanted import Part
+from penstock.flows.production.scoring.wanted import Part, Wanted
 from penstock.records.signature import Column, Signature
 from serving.fixtures import released_root
 
@@ -97,6 +100,43 @@ def test_a_part_of_lines_may_lack_columns_or_be_no_json_at_all(bench: Bench) -> 
         assert [one is None for one in out["error"]] == [True, False, True, False, True]
 
 
+@pytest.mark.parametrize("target", ["out.csv", "out.jsonl", "out.parquet"])
+@pytest.mark.parametrize("part_rows", [2, 4])
+def test_lists_and_objects_that_are_carried_beside_a_broken_line_are_json(
+    bench: Bench, target: str, part_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "BUNCH_ROWS", 2)
+    carried: list[dict[str, object]] = [{"t": ["p", "q"], "o": {"x": 1}}, {"t": ["é"], "o": {"x": 2}}]
+    lines = [*(json.dumps(LINE | one) for one in (*carried, carried[0])), "{"]
+    (bench.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    done = bench("in.jsonl", target, part_rows=part_rows, columns=("t", "o"))
+    assert (done.rows, done.answered) == (4, 3)
+    out = read(bench.folder / target) if target != "out.jsonl" else None
+    rows = (
+        [json.loads(line) for line in (bench.folder / target).read_text().splitlines()]
+        if out is None
+        else out.rows(named=True)
+    )
+    told = [
+        {name: json.loads(one[name]) if isinstance(one[name], str) else one[name] for name in "to"}
+        for one in rows
+    ]
+    assert told == [*carried, carried[0], {"t": None, "o": None}]
+    assert rows[0]["t"] == rows[2]["t"] or target == "out.jsonl"  # in one spelling
+
+
+def test_objects_of_other_fields_and_what_is_no_list_elsewhere_are_carried(bench: Bench) -> None:
+    values: list[object] = [{"x": 1}, {"x": 1}, {"x": 1, "y": "b"}, {"y": "a"}, [1], [1], 5, 5]
+    (bench.folder / "in.jsonl").write_text("".join(json.dumps(LINE | {"m": one}) + "\n" for one in values))
+    for target in ("out.csv", "out.parquet"):
+        assert bench("in.jsonl", target, part_rows=2, columns=("m",)).answered == 8
+        found = [json.loads(one) for one in read(bench.folder / target)["m"]]
+        told = [
+            {k: v for k, v in one.items() if v is not None} if isinstance(one, dict) else one for one in found
+        ]
+        assert told == values
+
+
 def test_what_cannot_be_read_is_refused_in_words_of_ours_and_leaves_nothing_behind(bench: Bench) -> None:
     files = {
         "twice.csv": ("hour,wind,carrier,hour\n1,2,AA,3\n", "twice.csv has the column 'hour' twice"),
@@ -144,3 +184,55 @@ def test_dates_are_times_and_what_is_no_date_is_told() -> None:
         with pytest.raises(PenstockError, match=r"column 'at' holds .* the model takes a datetime") as error:
             asked(at, odd)
         assert error.value.code == "data.no_times"
+
+
+@pytest.mark.parametrize("others", [[], ["5.0"], ["1e3"], ["x"], ["1.5"]])
+def test_a_whole_number_is_exact_whatever_other_rows_say(others: list[str]) -> None:
+    for datatype, number in (
+        ("INT64", 9007199254740993),
+        ("INT64", -(2**63)),
+        ("UINT64", 2**63 + 1),
+        ("UINT64", 2**64 - 1),
+    ):
+        found, _ = asked(Column("k", datatype), pl.Series([f" {number}", *others]))
+        assert found[0] == number
+
+
+def test_a_number_that_may_have_been_rounded_or_does_not_fit_is_told() -> None:
+    rounded, beyond = (
+        "k is a floating-point number from 2^53 on, which may be rounded",
+        "k does not fit into ",
+    )
+    for datatype, value, reason in (
+        ("INT64", "9007199254740993.0", rounded),
+        ("INT64", "1e17", rounded),
+        ("INT64", 2.0**53, rounded),
+        ("INT64", -(2.0**60), rounded),
+        ("INT64", "1e300", f"{beyond}INT64"),
+        ("INT64", "9223372036854775808", f"{beyond}INT64"),
+        ("INT64", "inf", "k is not finite"),
+        ("UINT64", "18446744073709551616", f"{beyond}UINT64"),
+        ("UINT64", "-1", f"{beyond}UINT64"),
+        ("INT8", "128", f"{beyond}INT8"),
+        ("FP32", "1e300", f"{beyond}FP32"),
+        ("FP32", -1e39, f"{beyond}FP32"),
+        ("FP32", float("inf"), "k is not finite"),
+        ("FP16", "70000", f"{beyond}FP16"),
+    ):
+        found, reasons = asked(Column("k", datatype), pl.Series([value, type(value)("5")]))
+        assert (reasons, found) == ({0: reason}, [5]), (datatype, value)
+    optional = Column("k", "FP32", False)
+    assert asked(optional, pl.Series(["nan", "", "1"]))[1] == {}
+    assert asked(Column("k", "INT64"), pl.Series(["9007199254740991.0"])) == ([2**53 - 1], {})
+
+
+def test_lines_of_json_with_fractions_among_whole_numbers_keep_these_exact(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    numbers = (9007199254740993, 2**63 - 1, 5)
+    path.write_text("".join(f'{{"k": {one}, "other": 1e300}}\n' for one in (*numbers, "5.0")))
+    (part,) = read_parts(path, Wanted(["k", "other"], whole=["k"]), rows=10)
+    signature = Signature((Column("k", "INT64"), Column("other", "FP64")), ())
+    found = rows_of(part, signature, ())
+    assert found.reasons == {}
+    assert found.columns["k"].tolist() == [*numbers, 5]
+    assert found.columns["other"].tolist() == [1e300] * 4

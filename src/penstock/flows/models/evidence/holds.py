@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from penstock.base.store.events import Event, events, list_events, record_event
 from penstock.registry.entities import CHAMPION, ModelVersion
+from penstock.registry.references import list_former_names, list_present_names
 from penstock.registry.tables import alias_moves
 from penstock.registry.tables import versions as version_rows
 from penstock.serving.deployments import revisions
@@ -80,12 +81,18 @@ def record_hold(connection: sa.Connection, version: ModelVersion, why: str, comm
 
 def list_holds(connection: sa.Connection, versions: Sequence[ModelVersion]) -> dict[tuple[str, int], Hold]:
     """Return the newest hold of each version that has not gone out since, by model and number."""
-    subjects = [f"model:{one.ref}" for one in versions]
+    former = list_former_names(connection, [(one.model, one.number) for one in versions])
+    subjects = [
+        f"model:{name}/{one.number}"
+        for one in versions
+        for name in (one.model, *former[one.model, one.number])
+    ]
     query = sa.select(events).where(events.c.subject.in_(subjects), events.c.kind == HELD)
     rows = connection.execute(query.order_by(events.c.id)).mappings()
     newest = {one.subject: one for one in (Event(**row) for row in rows)}
-    found = [_hold(connection, one) for one in newest.values()]
-    return {(one.model, one.number): one for one in found if not _went_out(connection, one)}
+    found = [_hold(connection, one) for one in sorted(newest.values(), key=lambda one: one.id)]
+    latest = {(one.model, one.number): one for one in found}
+    return {key: one for key, one in latest.items() if not _went_out(connection, one)}
 
 
 class Waiting:
@@ -110,13 +117,14 @@ class Waiting:
 
 
 def _hold(connection: sa.Connection, event: Event) -> Hold:
-    model, _, number = event.subject.removeprefix("model:").rpartition("/")
+    called, _, number = event.subject.removeprefix("model:").rpartition("/")
+    key = (called, int(number))
     commit = str(event.cause.get("commit", ""))
     accepted: Iterable[Event] = list_events(
         connection, subject=f"commit:{commit}", kind=ACCEPTED, after_id=event.id, limit=1
     )
     return Hold(
-        model=model,
+        model=list_present_names(connection, [key])[key],
         number=int(number),
         commit=commit,
         why=event.summary.partition(_NOT_RELEASED)[2] or event.summary,

@@ -1,10 +1,13 @@
-"""Which carried columns a format cannot hold; asked before a row is scored."""
+"""Which carried columns a format cannot hold, asked before a row is scored, and what is written as JSON text."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import polars as pl
 
 from penstock.base.errors import Invalid
@@ -30,6 +33,18 @@ def require_held(schema: Mapping[str, pl.DataType], suffix: str, path: Path) -> 
             hint=f"leave {', '.join(beyond)} out of --columns{other}",
             columns=beyond,
         )
+
+
+def as_text(value: Any) -> str | None:
+    """Return a value as text, lists and objects as JSON; text as it is."""
+    return value if isinstance(value, str | None) else json.dumps(value, default=msgspec.to_builtins)
+
+
+def as_texts(series: pl.Series) -> pl.Series:
+    """Return a column as text, lists and objects as JSON; a column of single values as polars writes them."""
+    if not series.dtype.is_nested():
+        return series.cast(pl.String)
+    return pl.Series(series.name, [as_text(one) for one in series.to_list()], dtype=pl.String)
 
 
 def _has(kind: pl.DataType, is_beyond: Callable[[pl.DataType], bool]) -> bool:

@@ -14,7 +14,7 @@ import socket
 import msgspec
 
 from penstock.base.errors import Conflict, Corrupt
-from penstock.base.running import is_running
+from penstock.base.running import has_ended, is_from_here, is_running, name_process
 from penstock.flows.production.scoring.places import Place, Source
 from penstock.serving.predictions.ids import PredictionId, Route
 from penstock.serving.predictions.runs import COUNTER_MAX
@@ -64,18 +64,30 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that has begun."""
+    """A job that has begun. `process` is the name of the process that is at it (see `base.running`), empty in older ones."""
 
     id: str
     asked: Asked
     watching: Watching | None
     host: str
     pid: int
+    process: str = ""
     format: int = FORMAT
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether another process of this machine is at it, as far as can be told."""
+        if self.process.rpartition(".")[2]:  # its place: what has none is known by its number alone
+            is_other = self.process != name_process()
+            return is_other and is_from_here(self.process) and not has_ended(self.process)
+        return self.host == socket.gethostname() and self.pid != os.getpid() and is_running(self.pid)
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished part: up to which row of which table, and what became of its rows."""
+    """A finished part: up to which row of which table, and what became of its rows.
+
+    `names` are the columns of the one matrix that the model takes, in the order of the job's first rows.
+    """
 
     number: int
     table: int
@@ -86,6 +98,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     next_counter: int
     reasons: tuple[BadRow, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Parts:
@@ -94,16 +107,17 @@ class Parts:
     def __init__(self, place: Place) -> None:
         self._backend, self.prefix = place.backend, f"{place.key}.parts"
         self._url = f"{place.url}.parts"
+        self._mine: Job | None = None
 
     def key(self, number: int, suffix: str) -> str:
         """Return where a part lies."""
         return f"{self.prefix}/part-{number:06}{suffix}"
 
-    def find(self) -> Job | None:
-        """Return the job that was begun here.
+    def find(self, *, or_none: bool = False) -> Job | None:
+        """Return the job that was begun here; with `or_none`, none too where what is there cannot be read.
 
         Raises:
-            Corrupt: what is there cannot be read.
+            Corrupt: it cannot.
         """
         key = f"{self.prefix}/job.json"
         if not self._backend.exists(key):
@@ -111,6 +125,8 @@ class Parts:
         try:
             return msgspec.json.decode(self._backend.get(key), type=Job)
         except msgspec.DecodeError as error:
+            if or_none:
+                return None
             raise Corrupt(
                 f"{self._url}/job.json cannot be read: {error}",
                 code="batch.bad_job",
@@ -118,7 +134,7 @@ class Parts:
             ) from None
 
     def begin(self, asked: Asked, watching: Watching | None) -> Job:
-        """Begin a job where none is."""
+        """Begin a job where none is, or where what is there is given up."""
         self._backend.delete_tree(self.prefix)
         job = Job(
             id=secrets.token_hex(8),
@@ -126,9 +142,9 @@ class Parts:
             watching=watching,
             host=socket.gethostname(),
             pid=os.getpid(),
+            process=name_process(),
         )
-        self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(job))
-        return job
+        return self._take(job)
 
     def require_ended(self, job: Job) -> None:
         """Check that no other process of this machine is at a job.
@@ -136,7 +152,7 @@ class Parts:
         Raises:
             Conflict: one is.
         """
-        if job.host == socket.gethostname() and job.pid != os.getpid() and is_running(job.pid):
+        if job.is_under_way:
             raise Conflict(
                 f"process {job.pid} is scoring into {self._url.removesuffix('.parts')} now",
                 code="batch.runs",
@@ -159,9 +175,31 @@ class Parts:
                 code="batch.other_job",
                 hint="--restart discards them and begins anew; rows that they recorded stay counted",
             )
-        mine = msgspec.structs.replace(job, asked=asked, host=socket.gethostname(), pid=os.getpid())
-        self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(mine))
-        return mine
+        here = {"host": socket.gethostname(), "pid": os.getpid(), "process": name_process()}
+        return self._take(msgspec.structs.replace(job, asked=asked, **here))
+
+    def _take(self, job: Job) -> Job:
+        self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(job))
+        self._mine = job
+        return job
+
+    def is_mine(self) -> bool:
+        """Say whether the parts are still those of the job that was begun or taken over here."""
+        found = self.find(or_none=True)
+        return found is not None and self._mine is not None and _whose(found) == _whose(self._mine)
+
+    def require_mine(self) -> None:
+        """Check that no other process has begun or taken over a job here meanwhile, as one of another machine may.
+
+        Raises:
+            Conflict: one has.
+        """
+        if not self.is_mine():
+            raise Conflict(
+                f"{self._url} was given to another job meanwhile",
+                code="batch.taken_over",
+                hint="one process at a time scores into a place: wait for the other, or choose another OUT",
+            )
 
     def finished(self) -> list[Finished]:
         """Return the finished parts in order, up to the first that is missing."""
@@ -173,14 +211,25 @@ class Parts:
             found.append(msgspec.json.decode(self._backend.get(key), type=Finished))
 
     def finish(self, part: Finished, data: bytes, suffix: str) -> None:
-        """Keep a part; the part is finished when this returns."""
+        """Keep a part; the part is finished when this returns.
+
+        Raises:
+            Conflict: the parts are another job's now.
+        """
+        self.require_mine()
         self._backend.put(self.key(part.number, suffix), data)
         self._backend.put(self.key(part.number, ".json"), msgspec.json.encode(part))
 
     def discard(self) -> None:
-        """Remove everything."""
+        """Remove everything, but not what is another job's now."""
+        if not self.is_mine():
+            return
         self._backend.delete(f"{self.prefix}/job.json")
         self._backend.delete_tree(self.prefix)
+
+
+def _whose(job: Job) -> tuple[str, str, int, str]:
+    return job.id, job.host, job.pid, job.process
 
 
 def _difference(before: Asked, now: Asked) -> str:

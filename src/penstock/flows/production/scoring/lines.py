@@ -14,7 +14,8 @@ import msgspec
 import polars as pl
 
 from penstock.base.errors import Invalid
-from penstock.flows.production.scoring.wanted import Part, Wanted
+from penstock.flows.production.scoring.holding import as_text
+from penstock.flows.production.scoring.wanted import EXACT_MAX, Part, Wanted
 
 _KEY = re.compile(rb'"[ \t\r]*:')
 SCALARS = (str, int, float, bool, type(None))
@@ -50,9 +51,9 @@ def parts_of_lines(path: Path, wanted: Wanted, rows: int, skip: int) -> Iterator
 
 def _check_first(frame: pl.DataFrame, broken: dict[int, str], wanted: Wanted, path: Path) -> None:
     """Refuse a file by its first part: later ones may lack what these lines have."""
-    if broken and frame.is_empty():
+    if frame.is_empty() and (broken or wanted.everything):
         raise Invalid(
-            f"{path.name} holds no JSON objects: {next(iter(broken.values()))}",
+            f"{path.name} holds no JSON objects: {next(iter(broken.values()), 'they are empty')}",
             code="data.bad_table",
             hint="one JSON object a line",
         )
@@ -68,6 +69,8 @@ def _whole(frame: pl.DataFrame, height: int, wanted: Wanted) -> pl.DataFrame:
         for one in frame.iter_columns()
         if wanted.everything or one.name in {*wanted.inputs, *wanted.carried}
     ]
+    if not found and not absent:  # a frame without a column has no rows
+        absent = [""]
     return pl.DataFrame([*found, *(pl.Series(name, [None] * height, dtype=pl.Null) for name in absent)])
 
 
@@ -84,7 +87,13 @@ def _at_once(lines: list[bytes], wanted: Wanted, texts: msgspec.json.Decoder[Any
         return None
     asked = frame.columns if wanted.everything else wanted.inputs
     is_flat = not any(frame.schema[name].is_nested() for name in asked if name in frame.columns)
-    return frame if is_flat else None
+    return frame if is_flat and not _may_be_rounded(frame, wanted) else None
+
+
+def _may_be_rounded(frame: pl.DataFrame, wanted: Wanted) -> bool:
+    """Say whether a whole number is to be read exactly, and stands among fractions, as which polars has it."""
+    numbers = [one for one in frame.iter_columns() if one.dtype.is_float() and one.name in wanted.whole]
+    return any(((one.abs() >= EXACT_MAX) & ~one.is_nan()).any() for one in numbers)
 
 
 def _named_twice(lines: list[bytes]) -> dict[int, str]:
@@ -151,13 +160,11 @@ def _series(name: str, values: list[Any]) -> pl.Series:
     kinds = {type(one) for one in values if one is not None}
     if kinds <= {int, float} or (len(kinds) == 1 and kinds < set(SCALARS)):
         try:
+            if kinds == {int, float} and any(abs(one) >= EXACT_MAX for one in values if type(one) is int):
+                raise OverflowError
             if float in kinds:
                 return pl.Series(name, [None if one is None else float(one) for one in values])
             return pl.Series(name, values)
         except (pl.exceptions.PolarsError, OverflowError, TypeError):
-            pass  # a whole number beyond 64 bits
-    return pl.Series(name, [_text(one) for one in values], dtype=pl.String)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str | None) else msgspec.json.encode(value).decode()
+            pass  # a whole number beyond 64 bits, or one that no fraction is
+    return pl.Series(name, [as_text(one) for one in values], dtype=pl.String)

@@ -43,7 +43,7 @@ class _Making:
     """A part that is not finished."""
 
     def __init__(self, first: Bunch, recorded: RecordedPart | None, counter: int) -> None:
-        self.table, self.next_row = first.table, first.first_row
+        self.table, self.next_row, self.names = first.table, first.first_row, first.asked.names
         self.recorded, self.next_counter = recorded, counter
         self.frames: list[pl.DataFrame] = []
         self.rows = self.answered = self.bad = self.failed = 0
@@ -174,6 +174,7 @@ class Maker:
             failed=making.failed,
             next_counter=making.next_counter,
             reasons=tuple(making.reasons),
+            names=making.names,
         )
         self._parts.finish(finished, data, suffix)
         self._done.append(finished)

@@ -39,8 +39,10 @@ def read_parts(path: Path, wanted: Wanted, *, rows: int, skip: int = 0) -> Itera
         raise unreadable(path, error, hint=HINT) from None
 
 
-def check_table(path: Path, wanted: Wanted, rows: int) -> None:
+def check_table(path: Path, wanted: Wanted, rows: int) -> Sequence[str]:
     """Check what a table's end or beginning tells: that it is one, and that its columns are those that are needed.
+
+    Returns the columns that it tells of; lines of JSON may each have others.
 
     Args:
         rows: so many lines of JSON are looked at.
@@ -51,11 +53,11 @@ def check_table(path: Path, wanted: Wanted, rows: int) -> None:
     try:
         if path.suffix.lower() in {".jsonl", ".ndjson"}:
             next(parts_of_lines(path, wanted, rows, 0), None)
-        elif path.suffix.lower() == ".csv":
+            return ()
+        if path.suffix.lower() == ".csv":
             names, _ = open_records(path)
-            _chosen(wanted, names, path)
-        else:
-            _of_parquet(wanted, pl.scan_parquet(path, glob=False).collect_schema(), path)
+            return _chosen(wanted, names, path)
+        return _of_parquet(wanted, pl.scan_parquet(path, glob=False).collect_schema(), path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(path, error, hint=HINT) from None
 

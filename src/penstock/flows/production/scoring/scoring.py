@@ -20,7 +20,7 @@ from typing import Literal
 import msgspec
 import polars as pl
 
-from penstock.base.errors import Corrupt, Invalid, PenstockError
+from penstock.base.errors import Invalid, PenstockError
 from penstock.base.numbers import counted
 from penstock.base.threads import read_ahead, thread_pool
 from penstock.flows.models.folders import RegistrySource, files_of_folder
@@ -42,7 +42,7 @@ from penstock.flows.production.scoring.places import (
 from penstock.flows.production.scoring.reading import check_table, read_parts
 from penstock.flows.production.scoring.recording import Recording, choose_endpoint
 from penstock.flows.production.scoring.rows import Asked as AskedRows
-from penstock.flows.production.scoring.rows import rows_of
+from penstock.flows.production.scoring.rows import require_same, rows_of
 from penstock.flows.production.scoring.wanted import Part, Wanted
 from penstock.flows.production.scoring.writing import assemble, kinds_of, require_free
 from penstock.project.project import Project
@@ -187,12 +187,16 @@ class _Run:
         try:
             self._score()
         except PenstockError as error:
+            if error.code == "batch.taken_over":
+                raise
             if not self._done and not self._is_unfinished:  # nothing was recorded: the next job is a new one
                 self._parts.discard()
             elif self._done:
                 self._tell_kept(error)
             raise
+        self._parts.require_mine()
         assemble(self._target, self._parts, len(self._done), self._scratch)
+        self._parts.require_mine()
         self._parts.discard()
         return self._told(kept, time.monotonic() - started)
 
@@ -229,12 +233,13 @@ class _Run:
             suffix=self._target.suffix or ".parquet",
             endpoint=self._endpoint,
         )
-        if request.restart:
-            self._note_discarded()
-        before = None if request.restart else self._parts.find()
+        before = self._parts.find(or_none=request.restart)
         if before is not None:
-            self._done = self._parts.finished()
             self._parts.require_ended(before)
+        if before is not None and request.restart:
+            self._note_discarded(before)
+        elif before is not None:
+            self._done = self._parts.finished()
             if self._done or self._may_be_recorded(before):
                 self._job = self._parts.resume(before, asked, self._tables_read(before))
                 self._try(self._check_tables)
@@ -274,13 +279,9 @@ class _Run:
         said = f"{kept} before it are kept{recorded}: run the same command again when it is mended"
         error.hint = f"{error.hint}; {said}" if error.hint else said
 
-    def _note_discarded(self) -> None:
+    def _note_discarded(self, before: Job) -> None:
         """Say that what an earlier job recorded stays, where its parts are discarded."""
-        try:
-            before = self._parts.find()
-        except Corrupt:
-            return
-        if before is None or before.watching is None:
+        if before.watching is None:
             return
         done = self._parts.finished()
         under_way = self._recording.recorded_rows(before.id, len(done)) if self._recording else None
@@ -296,13 +297,18 @@ class _Run:
         One that a job goes on with is left out: it is read before anything more is recorded.
         """
         first = self._done[-1].table if self._done else -1
+        names = self._done[-1].names if self._done else ()
         wanted, rows = self._wanted, self._bunch_rows
         for table in self._tables[first + 1 :]:
             path = self._source.path_of(
                 f"{self._source.key}/{table.name}" if table.name else self._source.key
             )
-            if path is not None:
-                check_table(path, wanted, rows)
+            if path is None:
+                continue
+            there = [name for name in check_table(path, wanted, rows) if name not in wanted.carried]
+            if wanted.everything and there:
+                require_same(names or there, there, path.name)
+                names = names or tuple(there)
 
     @property
     def _bunch_rows(self) -> int:
@@ -316,6 +322,7 @@ class _Run:
             tuple(column.name for column in columns),
             self._request.columns,
             tuple(column.name for column in columns if column.datatype == "BYTES" and not is_matrix),
+            tuple(column.name for column in columns if "INT" in column.datatype and not is_matrix),
             everything=is_matrix,
             suffix=self._target.suffix or ".parquet",
         )
@@ -323,13 +330,16 @@ class _Run:
     def _read(self) -> Generator[tuple[int, Part, int, AskedRows], None, None]:
         """Yield what was not finished: the table's number, its rows, the number of the first, and what is asked."""
         first = self._done[-1].table if self._done else 0
+        names = self._done[-1].names if self._done else ()
         signature = self._model.signature
         wanted, bunch_rows = self._wanted, self._bunch_rows
         for number in range(first, len(self._tables)):
             row = self._done[-1].next_row if self._done and number == first else 0
             with on_disk(self._source, self._tables[number], self._scratch) as path:
                 for part in read_parts(path, wanted, rows=bunch_rows, skip=row):
-                    yield number, part, row, rows_of(part, signature, self._request.columns)
+                    asked = rows_of(part, signature, self._request.columns, names)
+                    names = asked.names
+                    yield number, part, row, asked
                     row += part.frame.height
 
     def _answered(self) -> Iterator[Bunch]:

@@ -11,6 +11,9 @@ import polars as pl
 from penstock.data.formats.columns import no_column
 from penstock.flows.production.scoring.holding import require_held
 
+EXACT_MAX = 2.0**53
+"""From here on a floating-point number may stand for several whole ones."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -30,12 +33,14 @@ class Part:
 class Wanted:
     """Columns that a part needs; those of `carried` must be there, of the `inputs` it is asked later.
 
-    `texts` are the inputs that hold text and nothing else; `suffix` is how OUT ends, which must hold what is carried.
+    `texts` are the inputs that hold text and nothing else, `whole` those that hold whole numbers; `suffix` is how OUT ends,
+    which must hold what is carried.
     """
 
     inputs: Sequence[str]
     carried: Sequence[str] = ()
     texts: Sequence[str] = ()
+    whole: Sequence[str] = ()
     everything: bool = False
     suffix: str = ".parquet"
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -17,6 +15,7 @@ import polars as pl
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.replacing import appearing
 from penstock.data.formats.footers import Joined
+from penstock.flows.production.scoring.holding import as_texts
 from penstock.flows.production.scoring.job import Parts
 from penstock.flows.production.scoring.places import Place, Scratch
 from penstock.records.signature import Column
@@ -126,17 +125,7 @@ def render_part(frame: pl.DataFrame, suffix: str) -> bytes:
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame that CSV can hold: lists and structs as JSON."""
-    nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
-    return frame.with_columns(
-        pl.Series(
-            name,
-            [
-                None if one is None else json.dumps(one, default=msgspec.to_builtins)
-                for one in frame[name].to_list()
-            ],
-        )
-        for name in nested
-    )
+    return frame.with_columns(as_texts(one) for one in frame.iter_columns() if one.dtype.is_nested())
 
 
 def require_free(place: Place, *, overwrite: bool) -> None:
@@ -215,13 +204,29 @@ def _parquet(place: Place, parts: Parts, count: int, scratch: Scratch) -> None:
 
 
 def _agreeing(parts: list[pl.LazyFrame]) -> list[pl.LazyFrame]:
-    """Return parts with a column that is text in one and a number in another, as JSON lines may have it, as text."""
+    """Return parts whose columns agree: what is of kinds that do not, as JSON lines may have it, is text, nested values as JSON."""
     kinds: dict[str, set[pl.DataType]] = {}
     for part in parts:
         for name, kind in part.collect_schema().items():
             kinds.setdefault(name, set()).add(kind)
-    mixed = [name for name, found in kinds.items() if pl.String() in found and found != {pl.String()}]
-    return [part.with_columns(pl.col(mixed).cast(pl.String)) for part in parts] if mixed else parts
+    mixed = [name for name, found in kinds.items() if not _agree(found)]
+    texts = [
+        pl.col(name).map_batches(as_texts, return_dtype=pl.String, is_elementwise=True) for name in mixed
+    ]
+    return [part.with_columns(texts) for part in parts] if mixed else parts
+
+
+def _agree(kinds: set[pl.DataType]) -> bool:
+    """Say whether polars has one kind for all of them that changes none into text."""
+    if len(kinds) == 1:
+        return True
+    if pl.String() in kinds:
+        return False
+    try:
+        pl.concat([pl.LazyFrame(schema={"one": kind}) for kind in kinds], how="vertical_relaxed").collect()
+    except pl.exceptions.PolarsError:
+        return False
+    return True
 
 
 class _Blocks:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import msgspec
 import sqlalchemy as sa
 
-from penstock.access.grants import rename_resource
 from penstock.base.errors import Invalid
 from penstock.flows.models.aliases import AliasPolicy, apply_move, check_files, drop_alias, plan_move
 from penstock.flows.models.removing import delete_model, rename_model
@@ -126,7 +125,6 @@ def rename(project: Project, request: Rename, caller: Caller) -> dict[str, Any]:
 
     def write(connection: sa.Connection) -> dict[str, Any]:
         rename_model(connection, policy, request.name, request.new_name, caller.actor)
-        rename_resource(connection, "model", request.name, request.new_name)
         return _answer(connection, request.new_name)
 
     return project.writer.submit(write).result()
