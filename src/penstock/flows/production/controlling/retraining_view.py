@@ -78,12 +78,15 @@ def list_outcomes(project: Project, running: Running | None) -> list[str]:
 
 
 def _view_hindered(connection: sa.Connection, endpoints: Collection[str]) -> dict[str, RetrainingView]:
-    """Return what kept the last retraining that was called for from being started."""
+    """Return what kept the last retraining that was called for from being started, where one is still asked for."""
     newest = newest_of(connection, endpoints, (STARTED, *ENDED, LOST, WAITING, REFUSED, HINDERED))
     return {
         name: _view("hindered", event, f"{event.summary} (told {format_ms(event.time_ms)})")
         for name, event in newest.items()
-        if event.kind == HINDERED and event.cause.get("version") is None
+        if event.kind == HINDERED
+        and event.cause.get("version") is None
+        and (policy := find_policy(connection, name)) is not None
+        and policy.settings.retrain is not None
     }
 
 
