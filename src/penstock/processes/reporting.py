@@ -115,7 +115,7 @@ class WorkerReports:
         for name, revision in current.items():
             mine, said = served.get(name), self._said.get(name)
             if mine is not None and is_same(mine.revision, revision):
-                if mine.left_out:
+                if mine.left_out.keys() - mine.lacking.keys():
                     continue  # who leaves it out tells of it
                 state: State = "ready"
                 message = told.get(name, "")

@@ -39,7 +39,7 @@ from penstock.processes.loading.careful import CarefulLoading, LeftOut
 from penstock.processes.reporting import WorkerReports
 from penstock.processes.serve_options import ServeOptions
 from penstock.processes.sources import ModelSource
-from penstock.processes.traffic import limits_of, rules_of
+from penstock.processes.traffic import limits_of, rules_of, told_of_rules
 from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
@@ -212,7 +212,7 @@ class ServeProcess:
         for endpoint, one in served.items():
             revision = one.revision
             shadows = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
-            told[endpoint] = joined(self._admission.told(endpoint), shadows, clock)
+            told[endpoint] = joined(told_of_rules(one), self._admission.told(endpoint), shadows, clock)
         with self._reporting:
             self._reports.correct(current, served, self._known.unknown, told)
 
@@ -377,7 +377,7 @@ class ServeProcess:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is told
             message = described(error)
             problem, state, defect = PenstockError(message, code="serving.load_failed"), "hindered", error
-        message = "" if problem is None else problem.message
+        message = joined(left.rules, "" if problem is None else problem.message)
         with self._reporting:
             newest, _ = self._loading.get(revision.endpoint, (0, None))
             if revision.number >= newest:
@@ -385,7 +385,7 @@ class ServeProcess:
                 if left.state != "waiting" and self._attempts.note(revision.endpoint, what, message):
                     self._tell(revision, message, defect)
                 outside = told if problem is None else words_outside(problem, is_logged=False)
-                self._reports.report(revision, state, outside)
+                self._reports.report(revision, state, joined(left.rules, outside))
         return problem
 
     def _tell(self, revision: Revision, failure: str, defect: BaseException | None) -> None:

@@ -1,11 +1,13 @@
-"""What a policy says of an endpoint's traffic, in the words of the data plane and of the engine."""
+"""What a policy says of an endpoint's traffic, in the words of the data plane and of the engine; what of it cannot be."""
 
 from __future__ import annotations
 
 import msgspec
 
+from penstock.base.store.outside import words_outside
 from penstock.monitoring.settings import TrafficSettings
 from penstock.serving.engine.options import EndpointLimits
+from penstock.serving.repository import ServedRevision
 from penstock.serving.traffic import Rule, text_of
 
 
@@ -19,6 +21,15 @@ def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
             version=one.version,
         )
         for one in traffic.rules
+    )
+
+
+def told_of_rules(served: ServedRevision) -> str:
+    """Say which versions that only rules name are not loaded, and why; empty for none."""
+    return "; ".join(
+        f"version {version}, which rules name, is not loaded, and their requests go by shares: "
+        f"{words_outside(error, is_logged=False)}"
+        for version, error in served.lacking.items()
     )
 
 

@@ -30,8 +30,6 @@ from penstock.serving.recorder import Caller, caller
 logger = logging.getLogger(__name__)
 STREAM_AHEAD = 16
 """Requests of one stream that are worked on at the same time."""
-LOADS = 4
-"""Models that are loaded on demand at the same time; nothing else waits for them."""
 INLINE_BYTES = 65536
 """Messages beyond this are read and written in a thread."""
 T = TypeVar("T")
@@ -67,7 +65,7 @@ class Counts(Protocol):
 
 
 class Service:
-    """The methods. `lifecycle` work runs in a thread, since models are loaded in it."""
+    """The methods. Unloading runs in a thread, and loading in one of the data plane's."""
 
     def __init__(self, dataplane: DataPlane, counts: Counts, doorkeeper: Doorkeeper) -> None:
         self._dataplane = dataplane
@@ -79,7 +77,6 @@ class Service:
         self.begun_count, self.asked_s = 0, float("-inf")
         """Calls that came of methods that answer once, and when the last did, on the monotonic clock."""
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="penstock-grpc")
-        self._loads = ThreadPoolExecutor(LOADS, thread_name_prefix="penstock-grpc-load")
         self._unloads = ThreadPoolExecutor(1, thread_name_prefix="penstock-grpc-unload")
 
     def handler(self) -> Any:
@@ -180,7 +177,8 @@ class Service:
                 code="serving.unsupported",
                 hint="penstock deploy says what an endpoint serves",
             )
-        await self._aside(partial(self._dataplane.load, message.model_name), self._loads)
+        limit_s = self._dataplane.engine.limits_of(message.model_name).timeout_s
+        await self._dataplane.loads.reach(message.model_name, limit_s)
         return made()
 
     async def _repository_model_unload(self, message: Any, context: Context, made: Any) -> Any:

@@ -9,6 +9,7 @@ import shlex
 from typing import NamedTuple
 
 from penstock.base.errors import Invalid, Unavailable
+from penstock.records.signature import Signature
 from penstock.serving.call import Call
 from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.engine.job import Outputs
@@ -81,10 +82,24 @@ def route_of(served: ServedRevision, version: int) -> Route:
     return "canary" if revision.canary and version == revision.canary.version else "direct"
 
 
-def left_out(endpoint: str, version: int) -> Unavailable:
+def other_inputs(served: ServedRevision) -> dict[int, Signature]:
+    """Return the signatures of versions that take other inputs than the stable one, by number."""
+    if len(served.models) == 1:
+        return {}
+    stable = served.stable.signature.inputs
+    return {
+        version: model.signature
+        for version, model in served.models.items()
+        if model.signature.inputs != stable
+    }
+
+
+def left_out(served: ServedRevision, version: int) -> Unavailable:
     """Return what is said to who asks for a version that a revision is served without."""
+    endpoint = served.revision.endpoint
+    why = "it cannot be loaded" if version in served.lacking else "processes ended at it"
     return Unavailable(
-        f"endpoint {endpoint} is served without version {version} now: processes ended at it",
+        f"endpoint {endpoint} is served without version {version} now: {why}",
         code="serving.version_left_out",
         hint=f"penstock endpoint show {shlex.quote(endpoint)} tells when it is tried again",
     )

@@ -13,10 +13,11 @@ from typing import TypeGuard
 import numpy as np
 
 from penstock.base.errors import Invalid, PenstockError, described
+from penstock.serving.codecs import InferRequest
 from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
 from penstock.serving.loaders.feeding import UNKNOWN_CATEGORY
-from penstock.serving.loaders.model import Array, Columns, Parametrised
+from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import to_columns
 from penstock.serving.parameters import with_params
 from penstock.serving.predictions.ids import Route
@@ -49,6 +50,8 @@ class Call:
     started_s: float
     time_ms: int
     id: str
+    asked: InferRequest | None = None
+    """What the client sent, where shadows are to see it."""
     answered: Outputs | None = None
     """What the client got, for a shadow."""
 
@@ -121,20 +124,25 @@ class Call:
         return time.perf_counter() - self.started_s >= ABANDONED_S
 
     def shadowed(self, version: int, answered: Outputs) -> Call:
-        """Return the same rows for a shadow version.
+        """Return the same rows for a shadow version: what the client sent by a column's name, whoever takes that.
 
         Raises:
             Invalid: they do not fit it.
         """
-        model = self.served.models[version]
+        model, asked = self.served.models[version], self.asked
         known = {column.name: column.datatype for column in self.model.signature.inputs}
-        tensors = [Tensor(name, known[name], values) for name, values in self.columns.items()]
-        columns, row_count = match_columns(model, tensors, self.served.foreign_inputs(model))
-        if type(self.columns) is Parametrised:
-            columns = with_params(model, columns, self.columns.asked, self.served)
+        found = {name: Tensor(name, known[name], values) for name, values in self.columns.items()}
+        if asked is not None:
+            taken = {column.name for column in model.signature.inputs}
+            sent = {one.name: one for one in asked.tensors_for(version)}
+            found |= {name: one for name, one in sent.items() if name in taken}
+        columns, row_count = match_columns(model, tuple(found.values()), self.served.foreign_inputs(model))
+        if asked is not None and asked.params:
+            columns = with_params(model, columns, asked.params, self.served)
         return replace(
             self,
             model=model,
+            asked=None,
             route="shadow",
             columns=columns,
             row_count=row_count,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.signature import DATATYPES, DIMENSIONS_MAX, Column, Signature
 from penstock.serving.loaders.model import numpy_dtype
@@ -43,6 +45,8 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `outputs` are the names asked for, None for all. `received_s` is when it came, on the monotonic
     performance clock; latency counts from there. `params` are values for parameters of the model itself, by name.
+    `variants` are the tensors for versions that take other inputs, by number, where the form of the request leaves it to the
+    model what its values are; or why they are none for that version.
     """
 
     tensors: tuple[Tensor, ...]
@@ -51,6 +55,20 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...] | None = None
     params: dict[str, Any] | None = None
     received_s: float
+    variants: Mapping[int, tuple[Tensor, ...] | Invalid] = MappingProxyType({})
+
+    def tensors_for(self, version: int) -> tuple[Tensor, ...]:
+        """Return the tensors as a version is asked with them.
+
+        Raises:
+            Invalid: the request cannot be read for it.
+        """
+        if not self.variants:
+            return self.tensors
+        found = self.variants.get(version, self.tensors)
+        if isinstance(found, Invalid):
+            raise Invalid(found.message, code=found.code, hint=found.hint)
+        return found
 
 
 class Encoding(msgspec.Struct, frozen=True):

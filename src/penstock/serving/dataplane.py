@@ -18,6 +18,7 @@ from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.records.signature import Column
 from penstock.serving.asking import Asked, choose, left_out, patience_s, route_of, wanted
 from penstock.serving.beside.guests import Guests
+from penstock.serving.beside.loads import Loads
 from penstock.serving.beside.shadows import Shadows
 from penstock.serving.call import Call, is_unknown_category, match_columns
 from penstock.serving.codecs import InferRequest, InferResponse
@@ -69,6 +70,7 @@ class DataPlane:
     ) -> None:
         self.repository = repository
         self.guests = Guests(repository.load_version, allow)
+        self.loads = Loads(self.load, repository)
         self._recorder = recorder
         self._labels = labels
         self._worker = worker
@@ -144,18 +146,12 @@ class DataPlane:
             for name, served in sorted(self.repository.served.items())
             for version in self.versions_of(served)
         ]
-        waiting = [
-            {"name": name, "state": "UNAVAILABLE", "reason": "not loaded"}
-            for name in sorted(self.repository.pending)
-        ]
-        unloaded = [
-            {"name": name, "state": "UNAVAILABLE", "reason": "unloaded"}
-            for name in sorted(self.repository.withheld)
-        ]
-        return index + waiting + unloaded
+        absent = [(name, "not loaded") for name in sorted(self.repository.pending)]
+        absent += [(name, "unloaded") for name in sorted(self.repository.withheld)]
+        return index + [{"name": name, "state": "UNAVAILABLE", "reason": why} for name, why in absent]
 
     def load(self, endpoint: str) -> None:
-        """Load what an endpoint serves by its current revision, also after it was unloaded. Blocks until it serves.
+        """Load what an endpoint serves by its current revision, also after it was unloaded. Blocks until it serves, see `loads`.
 
         Raises:
             NotFound: no such endpoint.
@@ -194,7 +190,7 @@ class DataPlane:
             return
         served = self.repository.get(endpoint)
         if version in served.left_out:
-            raise left_out(endpoint, version)
+            raise left_out(served, version)
         if version not in served.models:
             limit_s = self.engine.limits_of(endpoint).timeout_s
             await self.guests.reach(served, version, limit_s if wait_s is None else min(wait_s, limit_s))
@@ -211,7 +207,7 @@ class DataPlane:
             return served, served.stable
         model = served.models.get(version) or self.guests.find(served, version)
         if model is None and version in served.left_out:
-            raise left_out(endpoint, version)
+            raise left_out(served, version)
         if model is None:
             raise NotFound(
                 f"endpoint {endpoint} does not serve version {version}",
@@ -321,7 +317,7 @@ class DataPlane:
         else:
             route = route_of(served, version)
         names = wanted(model, request)
-        columns, rows = match_columns(model, request.tensors, foreign)
+        columns, rows = match_columns(model, request.tensors_for(model.version), foreign)
         if request.params:
             columns = with_params(model, columns, request.params, served if version is None else None)
         timeout_s = self.engine.limits_of(endpoint).timeout_s
@@ -370,7 +366,6 @@ class DataPlane:
         matched: tuple[Columns, int],
         request: InferRequest,
     ) -> Call:
-        columns, row_count = matched
         revision = model.version if route == "direct" else served.revision.number
         time_ms = self._clock_ms()
         identity = PredictionId(time_ms, served.revision.endpoint_id, revision, route, self._worker, counter)
@@ -381,11 +376,12 @@ class DataPlane:
             model=model,
             route=route,
             counter=counter,
-            columns=columns,
-            row_count=row_count,
+            columns=matched[0],
+            row_count=matched[1],
             started_s=request.received_s,
             time_ms=time_ms,
             id=identity.encode(),
+            asked=request if served.revision.shadows else None,
         )
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from penstock.base.errors import Invalid, NotFound, Unavailable, described
+from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable, described
 from penstock.records.flavours import IMPORTS
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
@@ -72,12 +73,14 @@ class ServedRevision(msgspec.Struct, frozen=True, dict=True):
     """A revision with its models loaded, by version number; those that rules name are among them.
 
     `left_out` are versions of it that are not loaded now, with their inputs: what they would get the stable one answers.
+    `lacking` says why those of them are that only rules name, and that cannot be had, loaded or asked.
     """
 
     revision: Revision
     models: dict[int, LoadedModel]
     rules: tuple[Rule, ...] = ()
     left_out: Mapping[int, frozenset[str]] = MappingProxyType({})
+    lacking: Mapping[int, PenstockError] = MappingProxyType({})
 
     def foreign_inputs(self, model: LoadedModel) -> frozenset[str]:
         """Return the inputs that only other models of the revision take."""
@@ -153,7 +156,8 @@ class ModelRepository:
         self._served: Mapping[str, ServedRevision] = MappingProxyType({})
         self._before: dict[str, ServedRevision] = {}
         self._pending: frozenset[str] = frozenset()
-        self._current: Mapping[str, Revision] = MappingProxyType({})
+        self.current: Mapping[str, Revision] = MappingProxyType({})
+        """What is deployed at every endpoint, as far as that is known; a snapshot."""
         self.withheld: frozenset[str] = frozenset()
         """Endpoints that are not served, since somebody unloaded them."""
         self._lock = threading.Lock()
@@ -199,7 +203,7 @@ class ModelRepository:
             Unavailable: what is deployed there is not known yet.
         """
         served = self._served.get(endpoint)
-        current = self._current.get(endpoint)
+        current = self.current.get(endpoint)
         if served is None and current is not None:
             return current
         return self.get(endpoint).revision
@@ -234,7 +238,7 @@ class ModelRepository:
 
     def expect(self, endpoints: frozenset[str], current: Mapping[str, Revision] | None = None) -> None:
         """Say which endpoints exist, and what is deployed there; one that is served and not among them ends."""
-        self._current = MappingProxyType(dict(current or {}))
+        self.current = MappingProxyType(dict(current or {}))
         self._pending = endpoints
         with self._lock:
             self.withheld &= endpoints
@@ -248,35 +252,48 @@ class ModelRepository:
     def apply(
         self, revision: Revision, rules: tuple[Rule, ...] = (), without: frozenset[int] = frozenset()
     ) -> ServedRevision:
-        """Load what a revision needs, prove it and serve it from now on; all or nothing but `without`.
+        """Load what a revision needs, prove it and serve it from now on; all or nothing but `without` and what only rules name.
 
         Raises:
-            PenstockError: a model cannot be had, does not load or fails its self-test. What was served
-                before is served further.
+            PenstockError: a model of the revision cannot be had, does not load, fails its self-test or requires an input
+                that the stable version does not have. What was served before is served further.
         """
-        versions = (*revision.versions, *(rule.version for rule in rules))
         models: dict[int, LoadedModel] = {}
         left_out: dict[int, frozenset[str]] = {}
-        for version in dict.fromkeys(versions):
-            with naming(version):
-                if version in without:
-                    inputs = self.fetch(revision.model, version).signature.inputs
-                    left_out[version] = frozenset(column.name for column in inputs)
-                    continue
-                with self.underway.loading(revision.endpoint, version):
-                    models[version] = self.load_version(revision.model, version)
-        new = ServedRevision(revision, models, rules, left_out)
-        check_compatible(new)
+        lacking: dict[int, PenstockError] = {}
+        for version in dict.fromkeys((*revision.versions, *(rule.version for rule in rules))):
+            try:
+                with naming(version):
+                    if version in without:
+                        left_out[version] = self._inputs_of(revision.model, version)
+                        continue
+                    with self.underway.loading(revision.endpoint, version):
+                        model = self.load_version(revision.model, version)
+                    stable = models.get(revision.stable, model).signature
+                    check_inputs(f"{model.name} version {version}", model.signature, stable)
+                    models[version] = model
+            except PenstockError as error:
+                if version in revision.versions:
+                    raise
+                # without its traceback, which would keep what was served before in memory
+                lacking[version] = PenstockError(error.message, code=error.code, hint=error.hint)
+                left_out[version] = frozenset()
+                with suppress(Exception):  # what cannot be had has no inputs that anybody knows
+                    left_out[version] = self._inputs_of(revision.model, version)
+        new = ServedRevision(revision, models, rules, left_out, lacking)
         with self._lock:
             old = self._served.get(revision.endpoint)
             if revision.endpoint in self.withheld:
                 return new
             if old is not None and _is_newer(old.revision, revision):
                 return old  # its models took so long that another one was taken over meanwhile
-            if old is not None:
+            if old is not None and old.revision != revision:
                 self._before[revision.endpoint] = old
             self._served = MappingProxyType({**self._served, revision.endpoint: new})
             return new
+
+    def _inputs_of(self, model: str, version: int) -> frozenset[str]:
+        return frozenset(column.name for column in self.fetch(model, version).signature.inputs)
 
     def load_version(self, name: str, version: int) -> LoadedModel:
         """Return a version in memory, loaded and proved where it is not; nothing serves it by that.
@@ -314,17 +331,6 @@ def _unknown(endpoint: str) -> NotFound:
         code="serving.endpoint_unknown",
         hint="a model's name on the wire is an endpoint's: penstock endpoint list",
     )
-
-
-def check_compatible(new: ServedRevision) -> None:
-    """Check that every model of a revision can answer what clients send to its stable one.
-
-    Raises:
-        Invalid: a canary or shadow requires an input that the stable version does not have.
-    """
-    for model in new.models.values():
-        name = f"{model.name} version {model.version}"
-        check_inputs(name, model.signature, new.stable.signature, version=model.version)
 
 
 def prove(model: LoadedModel, files: ModelFiles) -> None:

@@ -1,8 +1,9 @@
 """The bodies of MLflow's scoring protocol, which `mlflow models serve` answers, as requests of the data plane.
 
 A model's columns come as `dataframe_split`, `dataframe_records`, `instances`, `inputs` or CSV; columns that the
-model does not have are left out, as MLflow does. `params` are for the model itself: where MLflow leaves out those that it
-does not take, they are refused here, since their caller would not know.
+model does not have are left out, as MLflow does. Rows without names have the columns of the stable version, in its order.
+Others are read as whichever version answers, or watches, takes them. `params` are for the model itself: where MLflow
+leaves out those that it does not take, they are refused here, since their caller would not know.
 
 Source:
     mlflow/mlflow, mlflow/pyfunc/scoring_server/__init__.py (formats only).
@@ -13,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -33,8 +35,18 @@ class _Split(msgspec.Struct):
     data: list[list[Any]]
 
 
-def decode_scoring(body: bytes, content_type: str, signature: Signature, received_s: float) -> InferRequest:
+def decode_scoring(
+    body: bytes,
+    content_type: str,
+    signature: Signature,
+    received_s: float,
+    others: Mapping[int, Signature] = MappingProxyType({}),
+) -> InferRequest:
     """Read a scoring request.
+
+    Args:
+        signature: of the stable version.
+        others: of versions that may be asked too and take other inputs, by number.
 
     Raises:
         Invalid: it is none, or of another content type (`scoring.content_type`).
@@ -50,13 +62,24 @@ def decode_scoring(body: bytes, content_type: str, signature: Signature, receive
         )
     params = None
     if kind == CSV:
-        columns = _from_csv(body, signature)
+        columns, tensor = _from_csv(body), _tensor_of_text
     else:
         document, form = _document(body)
         columns, params = _columns(document, form, signature), _params(document)
+        tensor = _tensor
     known = {column.name: column for column in signature.inputs}
-    tensors = tuple(_tensor(known[name], values) for name, values in columns.items() if name in known)
-    return InferRequest(tensors=tensors, params=params, received_s=received_s)
+    read = {known[name]: tensor(known[name], values) for name, values in columns.items() if name in known}
+    variants: dict[int, tuple[Tensor, ...] | Invalid] = {}
+    for version, other in others.items():
+        try:
+            variants[version] = tuple(
+                read.get(column) or tensor(column, columns[column.name])
+                for column in other.inputs
+                if column.name in columns
+            )
+        except Invalid as error:
+            variants[version] = error
+    return InferRequest(tensors=tuple(read.values()), params=params, received_s=received_s, variants=variants)
 
 
 def encode_scoring(response: InferResponse) -> bytes:
@@ -142,7 +165,7 @@ def _rows(value: Any, signature: Signature) -> Mapping[str, list[Any]]:
     return {name: [row[index] for row in value] for index, name in enumerate(names)}
 
 
-def _from_csv(body: bytes, signature: Signature) -> Mapping[str, list[Any]]:
+def _from_csv(body: bytes) -> Mapping[str, list[Any]]:
     try:
         lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig")), strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
@@ -151,12 +174,7 @@ def _from_csv(body: bytes, signature: Signature) -> Mapping[str, list[Any]]:
     if len(lines) < 2 or any(len(line) != len(lines[0]) for line in lines):
         raise _bad("CSV has a line of column names, and as many values in each line that follows")
     _require_once(lines[0], "CSV")
-    known = {column.name: column for column in signature.inputs}
-    return {
-        name: [_cell(known[name], line[index]) for line in lines[1:]]
-        for index, name in enumerate(lines[0])
-        if name in known
-    }
+    return {name: [line[index] for line in lines[1:]] for index, name in enumerate(lines[0])}
 
 
 def _require_once(names: Sequence[str], called: str) -> None:
@@ -179,6 +197,10 @@ def _cell(column: Column, text: str) -> Any:
         return float(text) if column.datatype.startswith("FP") else int(text)
     except ValueError:
         raise _bad(f"column {column.name!r} takes {column.datatype}, not {text[:32]!r}") from None
+
+
+def _tensor_of_text(column: Column, values: list[Any]) -> Tensor:
+    return _tensor(column, [_cell(column, value) for value in values])
 
 
 def _tensor(column: Column, values: list[Any]) -> Tensor:

@@ -190,6 +190,24 @@ def test_what_names_no_input_or_no_metric_of_the_model_is_told_before_it_is_watc
     assert "roc_auc is a metric of classes, and the model answers numbers: its metrics are rmse" in said
 
 
+def test_a_rule_on_a_version_that_is_not_registered_is_told_where_the_file_is_taken_over(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    rule = "    traffic: {rules: [{parameter: country, equals: DE, version: VERSION}]}\n"
+    world.deploy(1)
+    write(world, FILE + rule.replace("VERSION", "2"))
+    assert not any("traffic.rules" in one for one in plan_policies(world.project, "delay")[0].warnings)
+    write(world, FILE + rule.replace("VERSION", "9"))
+    (change,) = plan_policies(world.project, "delay")
+    (told,) = [one for one in change.warnings if "traffic.rules" in one]
+    assert told.startswith("traffic.rules name m/9, and its requests go by shares without it: there is no")
+    follower = FileFollower(world.project)
+    for _ in range(2):
+        follower.follow()
+    assert [one.getMessage() for one in caplog.records].count(f"endpoint delay: {told}") == 1
+    assert held(world) is not None, "it is a warning"
+
+
 def test_an_endpoint_that_the_file_does_not_name_any_more_is_told_everywhere(world: World) -> None:
     (world.root / "penstock.yaml").write_text(FILE)
     world.deploy(1)

@@ -177,6 +177,25 @@ def test_rules_that_send_to_versions_which_serve_no_share_are_listed_told_and_na
     assert explain(project, before).links[0].text.endswith("asked for version 2 directly")
 
 
+def test_rules_on_versions_that_cannot_answer_are_told_where_a_version_is_deployed(project: Project) -> None:
+    rules = tuple(
+        RuleSettings(parameter="country", equals=str(number), version=number) for number in (9, 3, 2)
+    )
+    apply_deployment(project, plan_deployment(project, "e", "m/1"))
+    settings = EndpointSettings(model="m@champion", traffic=TrafficSettings(rules=rules))
+    with project.database.write() as connection:
+        put_policy(connection, "e", PolicyBody(endpoint=settings), "person:test")
+    for plan in (plan_deployment(project, "e", "m/2"), plan_deployment(project, "e", "m/2", canary=10)):
+        told = [one for one in plan.warnings if one.startswith("traffic.rules")]
+        assert len(told) == 2
+        assert told[0].startswith(
+            "traffic.rules name m/9, and its requests go by shares without it: there is no"
+        )
+        assert told[1].startswith(
+            "traffic.rules name m/3, and its requests go by shares without it: m/3 requires z"
+        )
+
+
 def test_endpoints_are_listed_whatever_became_of_the_policy_of_one(project: Project) -> None:
     for name in ("e", "plain"):
         apply_deployment(project, plan_deployment(project, name, "m/1"))

@@ -17,6 +17,7 @@ from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.traffic import limits_of
 from penstock.serving import call
 from penstock.serving.engine import engine
+from penstock.serving.engine.engine import SHADOW_WEIGHT
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.loaders.model import Array
 from serving.engine.staging import Held, Stage, answers, body, settled
@@ -316,3 +317,18 @@ def test_a_flood_of_one_endpoint_leaves_another_its_share(make: Make) -> None:
         assert answers(stage.ask("b", 1.0)) == [2.0]
     assert stage.waiting("a") > 0
     leave()
+
+
+def test_a_changed_weight_holds_for_what_is_served(make: Make) -> None:
+    stage = make(EngineOptions(slots=1))
+    engine = stage.plane.engine
+    stage.serve("a", double, double, shadows=(2,))
+    assert answers(stage.ask("a", 1.0)) == [2.0]
+    wait_until(lambda: len(engine._shares) == 2)
+    for weight in (10.0, 2.0):
+        engine.limits = {"a": EndpointLimits(weight=weight)}
+        assert answers(stage.ask("a", 1.0)) == [2.0]
+        assert {is_shadow: one.weight for (_, is_shadow), one in engine._shares.items()} == {
+            False: weight,
+            True: weight * SHADOW_WEIGHT,
+        }

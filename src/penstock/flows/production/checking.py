@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from penstock.base.errors import Invalid, PenstockError
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.settings import line_of
 from penstock.flows.models.folders import find_signature
 from penstock.monitoring.guardrails.judgeable import obstacles, unknown_features, unknown_slices
@@ -13,12 +13,13 @@ from penstock.monitoring.policies import PolicyBody
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.learned import rows_of
 from penstock.monitoring.rowwise.redaction import is_redacted
-from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.settings import EndpointSettings, RuleSettings
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.records.classes import PREDICTION, PROBABILITY, is_probability
-from penstock.records.signature import Column
+from penstock.records.signature import Column, Signature
 from penstock.registry.entities import ModelVersion
+from penstock.serving.matching import check_inputs
 from penstock.stats.metric_names import OF_ANSWERS, OF_NUMBERS
 
 
@@ -42,6 +43,26 @@ def tell_other_model(
     return (
         f"{where} declares {endpoint} with {settings.model}, and {version.ref} is of another model{follows}",
     )
+
+
+def check_rules(project: Project, rules: Iterable[RuleSettings], model: str, stable: int) -> tuple[str, ...]:
+    """Say in words which versions that rules name cannot answer beside the stable one; what cannot be told now is not.
+
+    No model is fetched or loaded.
+    """
+    found: list[str] = []
+    live = _signature(project, model, stable)
+    for number in dict.fromkeys(rule.version for rule in rules):
+        ref = f"{model}/{number}"
+        try:
+            inputs = find_signature(project, model, number)
+            if live is not None and inputs is not None:
+                check_inputs(ref, inputs, live)
+        except (Invalid, NotFound) as error:
+            found.append(
+                f"traffic.rules name {ref}, and its requests go by shares without it: {error.message}"
+            )
+    return tuple(found)
 
 
 def check_guardrails(
@@ -111,11 +132,15 @@ def _reference(project: Project, version: ModelVersion, outputs: frozenset[str] 
 
 def _answers_classes(project: Project, version: ModelVersion) -> bool:
     """Whether a version surely answers classes: it has probabilities, or a prediction that is no fraction."""
-    try:
-        signature = find_signature(project, version.model, version.number)
-    except PenstockError:
-        return False  # what is away now is told where it is asked for
+    signature = _signature(project, version.model, version.number)
     return answers_classes(signature.outputs if signature is not None else ())
+
+
+def _signature(project: Project, model: str, number: int) -> Signature | None:
+    try:
+        return find_signature(project, model, number)
+    except PenstockError:
+        return None  # what is away now is told where it is asked for
 
 
 def answers_classes(columns: Sequence[Column]) -> bool:

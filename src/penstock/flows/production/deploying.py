@@ -12,7 +12,7 @@ from penstock.base.errors import Invalid, Refused
 from penstock.flows.models.evidence.refusals import require_reason
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.proving import VerdictRule, require_intact
-from penstock.flows.production.checking import check_guardrails, policy_in_file, tell_other_model
+from penstock.flows.production.checking import check_guardrails, check_rules, policy_in_file, tell_other_model
 from penstock.flows.production.fitting import REFUSED, check_takeover, misfits
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.flows.production.traffic.shadowing import choose_shadows
@@ -118,7 +118,9 @@ def plan_deployment(
         held = policy_or_none_yet(connection, endpoint, version.model)
     watched, where = (policy, SETTINGS_FILE) if policy else (held.body, f"policy {held.number}")
     warnings = (*tell_other_model(endpoint, watched.endpoint, version, where), *warnings)
-    kept = kept_by_rules(version.model, watched.endpoint.traffic.rules, answering)
+    rules = watched.endpoint.traffic.rules
+    warnings += check_rules(project, rules, version.model, draft.stable)
+    kept = kept_by_rules(version.model, rules, answering)
     return DeploymentPlan(
         endpoint,
         draft,

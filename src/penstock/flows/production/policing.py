@@ -6,6 +6,7 @@ changes nothing: the policies that hold are kept, and an event says where it is 
 
 from __future__ import annotations
 
+import logging
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from penstock.base.errors import Conflict, NotFound, PenstockError
 from penstock.base.store.database import Database
 from penstock.base.store.events import record_event
 from penstock.base.store.outside import told_outside
-from penstock.flows.production.checking import check_guardrails, policy_in_file
+from penstock.flows.production.checking import check_guardrails, check_rules, policy_in_file
 from penstock.monitoring.policies import (
     Policy,
     PolicyBody,
@@ -31,6 +32,8 @@ from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import list_endpoints
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def plan_policies(project: Project, endpoint: str | None = None) -> list[PolicyC
         warnings: tuple[str, ...] = ()
         if before is None or before.digest != body.digest:
             warnings = check_guardrails(project, name, body.endpoint, version)
+            warnings += check_rules(project, body.endpoint.traffic.rules, revision.model, revision.stable)
         changes = tuple(differences(before.body if before else None, body))
         found.append(PolicyChange(name, before, body, changes, warnings))
     return found
@@ -189,7 +193,8 @@ class FileFollower:
             gone = before[0].endpoints.keys() - settings.endpoints.keys()
             self._project.go_by(settings)
             try:
-                apply_policies(self._project, plan_policies(self._project))
+                changes = plan_policies(self._project)
+                apply_policies(self._project, changes)
             except PenstockError:
                 self._project.go_by(*before)
                 raise
@@ -201,6 +206,9 @@ class FileFollower:
                 self._refuse(told_outside(error).message)
         else:
             self.problem = ""
+            for one in changes:
+                for warning in one.warnings:
+                    logger.warning("endpoint %s: %s", one.endpoint, warning)
             self._untold |= gone
             self._tell_unnamed()
         self._seen = seen

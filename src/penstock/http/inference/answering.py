@@ -20,6 +20,7 @@ from penstock.http.prometheus.traffic import InferenceMetrics
 from penstock.records.signature import Signature
 from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.dataplane import DataPlane
+from penstock.serving.repository import ServedRevision
 
 HEADERS = tuple(
     (name, name.encode())
@@ -31,8 +32,8 @@ INLINE_VALUES = 8192
 """Bodies beyond these are read and written in a thread."""
 T = TypeVar("T")
 Form = TypeVar("Form")
-Read = Callable[[bytes, Signature, float], tuple[InferRequest, Form]]
-"""Body, signature and time of arrival to a request, and the form its answer takes."""
+Read = Callable[[bytes, ServedRevision, Signature, float], tuple[InferRequest, Form]]
+"""Body, what is served, signature that was asked for and time of arrival to a request, and the form its answer takes."""
 Write = Callable[[InferResponse, Form], Response]
 
 
@@ -120,8 +121,8 @@ class Answering:
     ) -> Response:
         if version is not None:
             await self._dataplane.reach(endpoint, version)
-        _, model = self._dataplane.resolve(endpoint, version)
-        decode = partial(read, body, model.signature, received_s)
+        served, model = self._dataplane.resolve(endpoint, version)
+        decode = partial(read, body, served, model.signature, received_s)
         is_small = len(body) < INLINE_BYTES
         request, form = decode() if is_small else await self.aside(decode)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -48,12 +48,11 @@ from penstock.serving.configuring import config_document, model_statistics
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.plain import read_request
 from penstock.serving.predictions.feedback import BadItem, FeedbackResult, LabelItem, decode_feedback
+from penstock.serving.repository import ServedRevision
 
 JSON_SIZE_NAME = b"inference-header-content-length"
 LABELS_WAIT_S = 30.0
 """So long labels wait for their turn: as long as the store may keep those before them."""
-LOADS = 4
-"""Models that are loaded on demand at the same time; neither labels nor unloading wait for them."""
 
 
 class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +89,6 @@ class _Inference:
         self._scoring = Scoring(dataplane, self._answering, options.default)
         self._is_asking = False
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")
-        self._loads = ThreadPoolExecutor(LOADS, thread_name_prefix="penstock-load")
         self._unloads = ThreadPoolExecutor(1, thread_name_prefix="penstock-unload")
 
     def application(self, admission: Admits | None) -> Starlette:
@@ -236,20 +234,21 @@ class _Inference:
                 code="serving.unsupported",
                 hint="penstock deploy says what an endpoint serves",
             )
-        await self._change(self._loads, self._dataplane.load, request)
+        endpoint = request.path_params["model"]
+        limit_s = self._dataplane.engine.limits_of(endpoint).timeout_s
+        await self._change(self._dataplane.loads.reach(endpoint, limit_s))
         return json_response({})
 
     async def unload(self, request: Request) -> Response:
         """Let this process serve an endpoint no further."""
         _object(await self._read(request))
-        await self._change(self._unloads, self._dataplane.unload, request)
+        work = partial(self._dataplane.unload, request.path_params["model"])
+        await self._change(asyncio.get_running_loop().run_in_executor(self._unloads, work))
         return json_response({})
 
-    async def _change(
-        self, threads: ThreadPoolExecutor, work: Callable[[str], None], request: Request
-    ) -> None:
+    async def _change(self, work: Awaitable[None]) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(threads, work, request.path_params["model"])
+            await work
         except PenstockError as error:
             error.message = without_folders(error.message)
             raise
@@ -265,7 +264,7 @@ class _Inference:
 
 
 def _read(
-    json_size: int | None, body: bytes, signature: Signature, received_s: float
+    json_size: int | None, body: bytes, _served: ServedRevision, signature: Signature, received_s: float
 ) -> tuple[InferRequest, Encoding]:
     return read_request(body, json_size, signature, received_s)
 

@@ -21,8 +21,10 @@ from penstock.http.errors import json_response, status_of, waiting_of
 from penstock.http.inference.admitting import ENDPOINT_HEADER
 from penstock.http.inference.answering import JSON, Answering, Prepared, identity_headers
 from penstock.records.signature import Signature
+from penstock.serving.asking import other_inputs
 from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.dataplane import DataPlane
+from penstock.serving.repository import ServedRevision
 from penstock.serving.scoring import decode_scoring, encode_scoring
 
 CAUSES: tuple[tuple[type[PenstockError], str], ...] = (
@@ -102,9 +104,9 @@ class Scoring:
 
 
 def _read(
-    content_type: str, body: bytes, signature: Signature, received_s: float
+    content_type: str, body: bytes, served: ServedRevision, signature: Signature, received_s: float
 ) -> tuple[InferRequest, None]:
-    return decode_scoring(body, content_type, signature, received_s), None
+    return decode_scoring(body, content_type, signature, received_s, other_inputs(served)), None
 
 
 def _write(response: InferResponse, _form: None) -> Response:

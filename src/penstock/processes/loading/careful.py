@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from penstock.base.errors import PenstockError
 from penstock.flows.production.controlling.unloadable import Proofs
 from penstock.processes.known import is_same
+from penstock.processes.traffic import told_of_rules
 from penstock.serving.deployments import Revision
 from penstock.serving.ending.suspects import Suspects, words_of
 from penstock.serving.ending.suspicion import Suspicion
@@ -25,12 +27,13 @@ from penstock.serving.workers import State
 class LeftOut(NamedTuple):
     """Which versions of a revision are not loaded, and why; what the revision is for that; whether the rest is served.
 
-    It is `waiting` where they are tried next.
+    It is `waiting` where they are tried next. `rules` tells of versions that only rules name, and that are not loaded either.
     """
 
     why: Mapping[int, str] = MappingProxyType({})
     state: State = "ready"
     is_rest_served: bool = True
+    rules: str = ""
 
     @property
     def sentence(self) -> str:
@@ -81,9 +84,9 @@ class CarefulLoading:
         """
         found = self.suspicions_of(revision, rules)
         if found and revision.stable not in found and not self._is_begun(revision):
-            self._repository.apply(revision, rules, frozenset(found))
+            served = self._repository.apply(revision, rules, frozenset(found))
             why = {one: f"{words_of(one, found[one])}; it is tried alone first" for one in found}
-            return LeftOut(why, "waiting")
+            return LeftOut(why, "waiting", rules=told_of_rules(served))
         why = {}
         for version, suspicion in found.items():
             is_here = self._is_here(revision, version)
@@ -96,12 +99,23 @@ class CarefulLoading:
                     again = self.suspicions_of(revision, rules).get(version, suspicion)
                     why[version] = f"{words_of(version, again)}; {tried.why}"
         is_rest_served = revision.stable not in why
+        told = ""
         if is_rest_served:
-            self._repository.apply(revision, rules, frozenset(why))
+            self._serve_first(revision, rules, frozenset(why))
+            told = told_of_rules(self._repository.apply(revision, rules, frozenset(why)))
         if not why:
-            return LeftOut()
+            return LeftOut(rules=told)
         state = self._proofs.state_of_left(revision, why, self.suspicions_of(revision, rules))
-        return LeftOut(why, state, is_rest_served)
+        return LeftOut(why, state, is_rest_served, told)
+
+    def _serve_first(self, revision: Revision, rules: tuple[Rule, ...], without: frozenset[int]) -> None:
+        """Serve a new revision before versions are loaded that only rules name: one that hangs must not keep it away."""
+        served = self._repository.served.get(revision.endpoint)
+        here = served.models if served is not None and served.revision.model == revision.model else {}
+        late = {rule.version for rule in rules} - {*revision.versions, *here, *without}
+        if late and not self._is_begun(revision):
+            at_once = tuple(rule for rule in rules if rule.version not in late)
+            self._repository.apply(revision, at_once, without)
 
     def _is_begun(self, revision: Revision) -> bool:
         served = self._repository.served.get(revision.endpoint)
@@ -112,7 +126,13 @@ class CarefulLoading:
         return served is not None and is_same(served.revision, revision) and version in served.models
 
     def _try(self, revision: Revision, version: int) -> Trial:
-        tried = try_afresh(self._repository.fetch(revision.model, version))
+        try:
+            files = self._repository.fetch(revision.model, version)
+        except PenstockError as error:
+            if version in revision.versions:
+                raise
+            return Trial("hindered", error.message)  # only rules name it, and the rest is served without it
+        tried = try_afresh(files)
         if tried.end in ENDED:
             self._suspects.note_apart(revision.endpoint, version, was_killed=tried.end == "killed")
         return tried

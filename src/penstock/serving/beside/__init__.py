@@ -1,1 +1,1 @@
-"""Versions beside those that answer by a revision: shadows, and those asked for by number."""
+"""Versions beside those that answer by a revision: shadows, and those asked for by number; loads on demand."""

@@ -47,7 +47,7 @@ class Engine:
 
     def __init__(self, options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
-        self.limits: Mapping[str, EndpointLimits] = {}
+        self._limits: Mapping[str, EndpointLimits] = {}
         self.default_limits = _NO_LIMITS
         self.underway = Underway(None)
         self._number = next(_numbers)
@@ -58,9 +58,20 @@ class Engine:
         self._shares: dict[tuple[str, bool], Share] = {}
         self._turns = Turns(self.options, self._start)
 
+    @property
+    def limits(self) -> Mapping[str, EndpointLimits]:
+        """What endpoints may take; of one that is not named, `default_limits` says it."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Mapping[str, EndpointLimits]) -> None:
+        self._limits = limits
+        for (endpoint, is_shadow), share in list(self._shares.items()):
+            share.weight = self._weight_of(endpoint, is_shadow=is_shadow)
+
     def limits_of(self, endpoint: str) -> EndpointLimits:
         """Return what an endpoint may take."""
-        return self.limits.get(endpoint, self.default_limits)
+        return self._limits.get(endpoint, self.default_limits)
 
     def waiting(self) -> dict[str, int]:
         """Return how many requests wait, by endpoint; shadows do not count."""
@@ -175,13 +186,16 @@ class Engine:
         lane: Lane | None = model.lanes.get(place)
         if lane is None:
             share = self._shares.setdefault((endpoint, is_shadow), Share())
-            share.weight = self.limits_of(endpoint).weight * (SHADOW_WEIGHT if is_shadow else 1.0)
+            share.weight = self._weight_of(endpoint, is_shadow=is_shadow)
             underway = self.underway.predicting(endpoint, model.version, is_shadow=is_shadow)
             lane = Lane(endpoint, share, self.options, is_shadow=is_shadow, underway=underway)
             model.lanes[place] = lane
             self._asked.add(model)
             weakref.finalize(model, lane.close).atexit = False
         return lane
+
+    def _weight_of(self, endpoint: str, *, is_shadow: bool) -> float:
+        return self.limits_of(endpoint).weight * (SHADOW_WEIGHT if is_shadow else 1.0)
 
     def _is_inline(self, model: LoadedModel, row_count: int) -> bool:
         cost = model.cost
