@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both make .venv first. `make help` lists all.
-PYTHON ?= python3
+PYTHON ?= $(shell bin/choose-python)
 VENV := .venv
 PEERS := .venv-peers
 BIN := $(VENV)/bin
