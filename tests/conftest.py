@@ -52,6 +52,7 @@ loops = contextlib.ExitStack()
 one_loop = functools.cache(lambda: loops.enter_context(start_blocking_portal()))
 TestClient._portal_factory = lambda self: contextlib.nullcontext(self.portal or one_loop())  # type: ignore[method-assign]
 
+gc.disable()  # until all is collected: imports leave little to find
 use_quick_passwords()
 use_quick_trials()
 
@@ -83,6 +84,7 @@ def pytest_collection_finish() -> None:
     """Take what was imported and collected out of the work of the garbage collector, and let it begin less often."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

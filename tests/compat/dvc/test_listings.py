@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from compat.dvc.sides import Comparison, Scenario, Side
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A place on the disk: what lies in memory tells other sizes of directories."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        yield Path(place)
 
 
 def tracked(side: Side) -> None:
