@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
+from penstock.base.errors import Corrupt
 from penstock.monitoring.policies import policies_around, policy_or_none_yet
 from penstock.monitoring.settings import RuleSettings
 
@@ -44,7 +45,7 @@ def find_rules(connection: sa.Connection, endpoint: str, model: str) -> tuple[Ru
     """Return the rules of an endpoint that serves `model`; None where its policy is damaged, which hides nothing else."""
     try:
         return policy_or_none_yet(connection, endpoint, model).settings.traffic.rules
-    except (msgspec.ValidationError, ValueError):
+    except Corrupt:
         return None
 
 

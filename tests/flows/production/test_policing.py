@@ -113,7 +113,7 @@ def test_policies_are_numbered_and_never_changed_and_the_same_one_is_not_written
     with world.project.database.read() as connection:
         rows = connection.execute(policies.select().order_by(policies.c.number)).all()
         assert [row.body["endpoint"]["guardrails"][0]["errors"]["max_ratio"] for row in rows] == [0.02, 0.03]
-        assert list_policies(connection)["delay"].number == 2
+        assert list_policies(connection).readable["delay"].number == 2
 
 
 def test_an_endpoint_that_is_not_deployed_or_not_written_of_has_no_policy_to_apply(world: World) -> None:

@@ -11,11 +11,10 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 
-import msgspec
 import sqlalchemy as sa
 
 from penstock.base.digest import digest_bytes
-from penstock.base.errors import Conflict, NotFound, PenstockError
+from penstock.base.errors import Conflict, Corrupt, NotFound, PenstockError
 from penstock.base.store.database import Database
 from penstock.base.store.events import record_event
 from penstock.base.store.outside import told_outside
@@ -74,7 +73,7 @@ def plan_policies(project: Project, endpoint: str | None = None) -> list[PolicyC
         if body is None or endpoint not in (None, name):
             continue
         with project.database.read() as connection:
-            before = find_policy(connection, name)
+            before = _replaced(connection, name)
             version = get_version(connection, revision.model, revision.stable, deleted=True)
         warnings: tuple[str, ...] = ()
         if before is None or before.digest != body.digest:
@@ -99,6 +98,14 @@ def apply_policies(project: Project, changes: list[PolicyChange]) -> list[Policy
     return [one for one in written if one is not None]
 
 
+def _replaced(connection: sa.Connection, endpoint: str) -> Policy | None:
+    """Return the policy that another would replace; None without one, and where it cannot be read."""
+    try:
+        return find_policy(connection, endpoint)
+    except Corrupt:
+        return None
+
+
 def list_unguarded(database: Database) -> list[str]:
     """Return the deployed endpoints that no policy watches, as all of a store from before policies stood in it."""
     with database.read() as connection:
@@ -109,7 +116,7 @@ def _readable_policies(connection: sa.Connection) -> dict[str, Policy | None]:
     """Return the policies of deployed endpoints; one that cannot be read is told where it is judged."""
     found: dict[str, Policy | None] = {}
     for one in list_endpoints(connection):
-        with suppress(msgspec.ValidationError, ValueError):
+        with suppress(Corrupt):
             found[one.endpoint] = find_policy(connection, one.endpoint)
     return found
 

@@ -29,7 +29,7 @@ from penstock.monitoring.alerts import (
     readdress,
     was_begun,
 )
-from penstock.monitoring.policies import find_policy
+from penstock.monitoring.policies import find_alerting
 from penstock.monitoring.wording import body_of
 from penstock.project.project import Project
 
@@ -137,8 +137,8 @@ class AlertLoop:
         """
         endpoint, time_ms = delivery.alert.endpoint, now_ms()
         with self._project.database.write() as connection:
-            policy = find_policy(connection, endpoint)
-            hooks = None if policy is None else policy.body.alerts.webhooks
+            alerting = find_alerting(connection, endpoint)
+            hooks = None if alerting is None else alerting.webhooks
             if hooks is not None and (delivery.url, delivery.format) not in {
                 (x.url, x.format) for x in hooks
             }:
