@@ -244,3 +244,52 @@ def test_a_rollback_of_then_that_the_policy_does_not_make_is_told(world: World) 
             connection.execute(revisions.delete().where(revisions.c.number == 3))
     (told,) = [one for one in found.not_judged if one.kind == "rollback"]
     assert "then it was: canary could not be loaded" in told.sentence
+
+
+def quiet(world: World, *spans: tuple[int, int], minutes_ago: int = 300) -> int:
+    """Write traffic of the minutes of some spans, counted from minutes ago; return when that was."""
+    world.policy(
+        "model: m@champion\nmonitor: {window_s: 60, windows: 5}\n"
+        "guardrails: [{freshness: {max_silence_s: 900}}, {errors: {max_ratio: 0.02}}]\n"
+    )
+    world.deploy(1)
+    begin_s = now_ms() // 1000 - 60 * minutes_ago
+    minutes = [minute for first, end in spans for minute in range(first, end)]
+    with world.project.database.write() as connection:
+        connection.execute(revisions.update().values(created_ms=1000 * (begin_s - 3600)))
+        made = [
+            Partial(
+                window=Window(
+                    key=WindowKey("delay", begin_s + 60 * minute, 1, 1, "stable"),
+                    window_s=60, request_count=50, row_count=50,
+                ),
+                worker=1, sequence=minute + 1,
+            )
+            for minute in minutes
+        ]  # fmt: skip
+        add_partials(connection, made)
+    return begin_s
+
+
+def test_a_silence_between_windows_is_an_alarm_from_when_it_was_too_long(tmp_path: Path) -> None:
+    world = World(tmp_path / "world")
+    world.version(1)
+    begin_s = quiet(world, (0, 20), (60, 70), (80, 90), (299, 300))
+    found = backtest(world.project, "delay", now_ms() - 6 * 3_600_000)
+    began = [(one.began_ms // 1000 - begin_s) // 60 for one in found.alarms]
+    assert began == [35, 105]
+    assert [one.labels["kind"] for one in found.alarms] == ["freshness", "freshness"]
+    assert found.alarms[0].ended_ms is not None
+    assert not found.not_judged
+    world.project.close()
+
+
+def test_a_silence_that_lasts_is_an_alarm_and_is_looked_at_among_many_moments(tmp_path: Path) -> None:
+    world = World(tmp_path / "world")
+    world.version(1)
+    begin_s = quiet(world, (0, 200), (220, 370), minutes_ago=400)
+    found = backtest(world.project, "delay", now_ms() - 8 * 3_600_000)
+    assert found.look_count <= LOOKS_MAX
+    assert [(one.began_ms // 1000 - begin_s) // 60 for one in found.alarms] == [215, 385]
+    assert found.alarms[-1].ended_ms is None
+    world.project.close()

@@ -54,10 +54,17 @@ def backtest(
             policy = msgspec.structs.replace(policy, body=PolicyBody(endpoint=settings))
         rollout, guardrails = policy.settings.rollout, policy.settings.guardrails
         with_labels = bool(rollout.min_labels) or any(one.quality is not None for one in guardrails)
-        replay = Replay(connection, endpoint, since_ms, with_labels=with_labels)
+        silences_s = {one.freshness.max_silence_s for one in guardrails if one.freshness is not None}
+        replay = Replay(
+            connection,
+            endpoint,
+            since_ms,
+            with_labels=with_labels,
+            silences_s=[one for one in silences_s if one is not None],
+        )
     try:
         run = _Run(project, replay, endpoint, policy)
-        moments = _spread(replay.moments, replay.ends)
+        moments = _spread(replay.moments, replay.ends | replay.silences)
         for time_ms in moments:
             run.look(time_ms)
         return Backtest(
