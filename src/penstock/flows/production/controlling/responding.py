@@ -37,13 +37,12 @@ from penstock.flows.production.watching import (
     observe_again,
 )
 from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_alert
-from penstock.monitoring.lease import CONTROLLER, LOST, Lease
+from penstock.monitoring.lease import CONTROLLER, LEASE_S, LOST, Lease
 from penstock.monitoring.policies import find_alerting
 from penstock.project.project import Project
 from penstock.serving.predictions.waiting import tell_waiting
 
 logger = logging.getLogger(__name__)
-LEASE_S = 10.0
 LOOK_MAX_S = 120.0
 """A look that takes longer hangs: the lease is not kept for it any more, so that another process takes over."""
 DECISION_LOST = "PenstockDecisionLost"
