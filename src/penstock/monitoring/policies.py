@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,17 +142,22 @@ def list_policies(connection: sa.Connection) -> HeldPolicies:
     return HeldPolicies(readable, unreadable)
 
 
-def policies_around(connection: sa.Connection, endpoint: str, time_ms: int) -> list[Policy]:
+def policies_around(
+    connection: sa.Connection, endpoint: str, time_ms: int, back_ms: int = FOLLOWED_MS
+) -> list[Policy]:
     """Return the policies that serve processes may have followed at a moment, newest first.
 
-    That is the one that held, and those that one replaced less than `FOLLOWED_MS` before.
+    That is the one that held, and those that one replaced less than `back_ms` before; none that cannot be read.
     """
-    query = sa.select(policies).where(policies.c.endpoint == endpoint, policies.c.created_ms <= time_ms)
+    query = sa.select(policies.c.number, policies.c.created_ms).where(
+        policies.c.endpoint == endpoint, policies.c.created_ms <= time_ms
+    )
     found: list[Policy] = []
-    for row in connection.execute(query.order_by(policies.c.number.desc())).mappings():
-        if found and found[-1].created_ms < time_ms - FOLLOWED_MS:
+    for number, created_ms in connection.execute(query.order_by(policies.c.number.desc())).all():
+        with suppress(Corrupt):
+            found.append(_read(connection, endpoint, number))
+        if found and created_ms < time_ms - back_ms:
             break
-        found.append(_policy(row))
     return found
 
 

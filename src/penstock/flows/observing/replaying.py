@@ -17,6 +17,8 @@ from sqlalchemy.pool import StaticPool
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import metadata
+from penstock.monitoring.policies import policies
+from penstock.monitoring.timings import CALLERS
 from penstock.monitoring.windows import windows
 from penstock.registry.tables import verdicts, version_states, versions
 from penstock.serving.deployments import endpoints, revisions
@@ -28,6 +30,16 @@ JUST_OVER_MS = 1_000
 """A silence is looked at so long after it has become too long: looks are told in seconds."""
 LABELS_S = 7 * 86_400
 """How long before its beginning a replay knows windows: those whose labels a policy may judge."""
+
+
+def _heard(told: Iterable[tuple[int, Row]], ruled: Collection[int]) -> list[tuple[int, int]]:
+    """Return when windows with traffic of callers began and ended, in milliseconds."""
+    return [
+        (1000 * row["start_s"], 1000 * (row["start_s"] + row["window_s"]))
+        for _, row in told
+        if row["request_count"]
+        and (row["route"] in CALLERS or (row["route"] == "direct" and row["version"] in ruled))
+    ]
 
 
 def _silences(
@@ -68,6 +80,7 @@ class Replay:
         since_ms: where it begins.
         with_labels: whether anything judges what labels said; reading it is half of the cost of a look.
         silences_s: how long a silence may be, as guardrails say: what is longer is a moment too.
+        ruled: versions that rules sent callers to in that time.
     """
 
     def __init__(
@@ -78,6 +91,7 @@ class Replay:
         *,
         with_labels: bool = True,
         silences_s: Collection[float] = (),
+        ruled: Collection[int] = (),
     ) -> None:
         engine = sa.create_engine("sqlite://", poolclass=StaticPool)
         metadata.create_all(engine)
@@ -88,6 +102,8 @@ class Replay:
         self._copy(endpoints, [dict(own)])
         for table in (versions, verdicts):
             self._copy(table, [dict(row) for row in connection.execute(sa.select(table)).mappings()])
+        held = sa.select(policies).where(policies.c.endpoint == endpoint)
+        self._copy(policies, [dict(row) for row in connection.execute(held).mappings()])
         self._later: dict[sa.Table, deque[tuple[int, Row]]] = {}
         for table in (revisions, version_states):
             moment = known[table.name]
@@ -111,12 +127,7 @@ class Replay:
         self._later[windows] = deque(sorted(told, key=lambda one: one[0]))
         self.ends = frozenset(ended.values()) & {at for at, _ in told if at > since_ms}
         """When revisions that answered something ended since the beginning, in milliseconds."""
-        heard = [
-            (1000 * row["start_s"], 1000 * (row["start_s"] + row["window_s"]))
-            for _, row in told
-            if row["request_count"] and row["route"] in ("stable", "canary")
-        ]
-        silent = _silences(heard, [at for _, at in began], silences_s)
+        silent = _silences(_heard(told, ruled), [at for _, at in began], silences_s)
         self.silences = frozenset(at for at in silent if at > since_ms)
         """When a silence had become too long since the beginning, in milliseconds."""
         self.moments = sorted({*(at for at, _ in told if at > since_ms), *self.silences})

@@ -20,6 +20,7 @@ from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain,
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, Slices, find_slices
+from penstock.monitoring.ruling import ruled_versions
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_endpoint_traffic_s, last_traffic_s, list_timings
 from penstock.monitoring.windows import BATCH, Window, WindowKey, list_windows, merge_windows, recent
@@ -290,7 +291,9 @@ class Reading:
         """Return when the newest window of the endpoint ended, whichever version answered; or None."""
         if timings and timings[-1].end_s >= self._now_s:
             return timings[-1].end_s
-        return last_endpoint_traffic_s(self.connection, self.revision.endpoint, self._now_s)
+        endpoint, rules = self.revision.endpoint, self.settings.traffic.rules
+        ruled = ruled_versions(self.connection, endpoint, rules, self.time_ms)
+        return last_endpoint_traffic_s(self.connection, endpoint, self._now_s, ruled)
 
     def _last_s(self, timings: list[Window], version: int, route: str) -> int | None:
         """Return when the newest window with traffic ended, or None."""
