@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 import sqlalchemy as sa
 
 from penstock.flows.production.progress import Tally
+from penstock.flows.production.rows.causes import find_cause
 from penstock.flows.production.rows.enough import holds_enough, newest_holding
 from penstock.flows.production.rows.labelled import read_labelled
 from penstock.flows.production.rows.live import read_rows
 from penstock.monitoring.estimating.losses import find_losses
+from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.quality.live import labelled
-from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain, split_where_worse
-from penstock.monitoring.rowwise.labelled import LabelledRows
+from penstock.monitoring.rowwise.causes import Cause, Untold
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, Slices, find_slices
 from penstock.monitoring.ruling import ruled_versions
@@ -33,8 +33,8 @@ MAX_STARTS = 640
 """How many windows are read at most to find enough traffic of a slow canary."""
 GATHERED_S = 86_400
 """How old a window may be that is gathered because newer ones hold too few rows."""
-LABELLED_MAX, CAUSES_MAX = 5_000, 1_500
-"""Labelled requests that slices, and causes, are told from at most."""
+LABELLED_MAX = 5_000
+"""Labelled requests that slices are told from at most."""
 LONGEST_S = 2 * 86_400
 """A window that began before that, before a revision did, has nothing of it, however windows were merged."""
 
@@ -261,31 +261,10 @@ class Reading:
     def _sliced(self) -> tuple[str, ...]:
         return tuple(one.feature for one in self.settings.monitor.slices)
 
-    def cause(self, traffic: Traffic, metric: str) -> Cause | Untold | None:
-        """Return why a metric of the stable version is worse than it was over its first labelled rows, or why not.
-
-        Where the windows that are judged hold nearly all of its labels, they are cut where the metric became worse.
-        """
-        labelled = traffic.labelled
-        if labelled is None:
-            return None
-        begin_s, since_s = labelled.key.start_s, max(self.stable_since_ms / 1000, self._acted_on_s())
-        first = self._with_labels(traffic.key, since_s, oldest=True)
-        before = first.taken(np.flatnonzero(first.times_s < begin_s))
-        if before.row_count >= ROWS_MIN:
-            return explain(before, self._with_labels(traffic.key, begin_s), metric)
-        recent = self._with_labels(traffic.key, since_s)
-        if np.isin(first.requests, recent.requests).any():
-            every = self._with_labels(traffic.key, since_s, 2 * CAUSES_MAX)
-            first, recent = split_where_worse(every, metric)
-        return explain(first, recent, metric)
-
-    def _with_labels(
-        self, key: WindowKey, since_s: float, most: int = CAUSES_MAX, *, oldest: bool = False
-    ) -> LabelledRows:
-        return read_labelled(
-            self.connection, key, "features", since_s, most, self.settings.monitor, oldest=oldest
-        )
+    def cause(self, traffic: Traffic, worse: Finding) -> Cause | Untold:
+        """Return why a metric of the stable version is worse than it was over its first labelled rows, or why not."""
+        since_s = max(self.stable_since_ms / 1000, self._acted_on_s())
+        return find_cause(self.connection, traffic.key, worse, since_s, self.settings.monitor)
 
     def _heard_s(self, timings: list[Window]) -> int | None:
         """Return when the newest window of the endpoint ended, whichever version answered; or None."""

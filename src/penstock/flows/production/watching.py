@@ -350,7 +350,7 @@ def _with_cause(
         for one in findings
         if (one.kind, one.route) == ("quality", "stable") and (one.breached or one.is_inconclusive)
     ]
-    cause = reading.cause(stable, worse[0].metric) if worse else None
+    cause = reading.cause(stable, worse[0]) if worse else None
     if not isinstance(cause, Cause):
         return findings, cause
 
