@@ -37,6 +37,8 @@ policies = sa.Table(
 
 FOLLOWED_MS = 60_000
 """Within this time every serve process follows a new policy."""
+UNREADABLE = "it cannot be read"
+"""What is said in place of what a policy changed."""
 
 
 class PolicyBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,21 +174,44 @@ class PolicyStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_policy_steps(connection: sa.Connection, endpoint: str, limit: int = 50) -> list[PolicyStep]:
-    """Return the newest `limit` policies of an endpoint, newest first; the first one holds."""
-    query = sa.select(policies).where(policies.c.endpoint == endpoint).order_by(policies.c.number.desc())
-    found = [_policy(row) for row in connection.execute(query.limit(limit + 1)).mappings()]
-    before = [*found[1:], None][: len(found)]
-    steps = [
-        PolicyStep(
-            number=one.number,
-            created_ms=one.created_ms,
-            actor=one.actor,
-            guardrail_count=len(one.settings.guardrails),
-            changes=tuple(differences(old.body if old else None, one.body)),
+    """Return the newest `limit` policies of an endpoint, newest first; the first one holds.
+
+    One that cannot be read says so in place of what it changed.
+    """
+    told = sa.select(policies.c.number, policies.c.created_ms, policies.c.actor)
+    query = told.where(policies.c.endpoint == endpoint).order_by(policies.c.number.desc())
+    rows = connection.execute(query.limit(limit + 1)).all()
+    read = _read_all(connection, endpoint, [row.number for row in rows])
+    steps = []
+    for row, old in zip(rows, [*rows[1:], None][: len(rows)], strict=True):
+        one, before = read.get(row.number), read.get(old.number) if old else None
+        changes = [UNREADABLE] if one is None else differences(before.body if before else None, one.body)
+        steps.append(
+            PolicyStep(
+                number=row.number,
+                created_ms=row.created_ms,
+                actor=row.actor,
+                guardrail_count=len(one.settings.guardrails) if one else 0,
+                changes=tuple(changes),
+            )
         )
-        for one, old in zip(found, before, strict=True)
-    ]
     return steps[:limit]
+
+
+def _read_all(connection: sa.Connection, endpoint: str, numbers: list[int]) -> dict[int, Policy]:
+    """Return those of an endpoint's policies that can be read, by number."""
+    where = (policies.c.endpoint == endpoint) & policies.c.number.in_(numbers)
+    try:
+        return {
+            row["number"]: _policy(row)
+            for row in connection.execute(sa.select(policies).where(where)).mappings()
+        }
+    except (Corrupt, ValueError):
+        found: dict[int, Policy] = {}
+        for number in numbers:
+            with suppress(Corrupt):
+                found[number] = _read(connection, endpoint, number)
+        return found
 
 
 def put_policy(connection: sa.Connection, endpoint: str, body: PolicyBody, actor: str) -> Policy | None:

@@ -15,7 +15,7 @@ from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.live.housekeeping import Housekeeping
 from penstock.flows.production.overview import overview
 from penstock.flows.production.policing import FileFollower
-from penstock.monitoring.policies import find_policy, list_policies
+from penstock.monitoring.policies import UNREADABLE, find_policy, list_policies, list_policy_steps
 from penstock.monitoring.settings import Webhook
 from penstock.processes.traffic import followed_policies
 
@@ -96,6 +96,9 @@ def test_the_file_is_followed_and_mends_it(two: World) -> None:
         held = list_policies(connection)
     assert (held.readable["delay"].number, held.readable["other"].number) == (2, 2)
     assert "it replaces 1, which could not be read" in two.events("policy.applied")[-1].summary
+    with two.project.database.read() as connection:
+        steps = list_policy_steps(connection, "other")
+    assert [(one.number, one.changes) for one in steps] == [(2, ()), (1, (UNREADABLE,))]
 
 
 def test_who_asks_for_it_is_told_what_to_do(two: World) -> None:
