@@ -15,6 +15,8 @@ from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.live.housekeeping import Housekeeping
 from penstock.flows.production.overview import overview
 from penstock.flows.production.policing import FileFollower
+from penstock.flows.production.revising import apply_deployment, preview_changes
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.monitoring.policies import UNREADABLE, find_policy, list_policies, list_policy_steps
 from penstock.monitoring.settings import Webhook
 from penstock.processes.traffic import followed_policies
@@ -110,3 +112,15 @@ def test_who_asks_for_it_is_told_what_to_do(two: World) -> None:
         find_policy(connection, "other")
     assert told.value.code == "monitoring.policy_unreadable"
     assert "penstock endpoint apply other" in str(told.value.hint)
+
+
+def test_a_person_can_roll_it_back(two: World) -> None:
+    two.deploy(2, endpoint="other")
+    spoil(two)
+    plan = plan_rollback(two.project, "other", reason="it is worse")
+    with two.project.database.read() as connection:
+        assert preview_changes(connection, plan)
+    assert apply_deployment(two.project, plan).stable == 1
+    with two.project.database.read() as connection:
+        sent = connection.execute(sa.text("SELECT url FROM alert_deliveries"))
+        assert HOOK.url in set(sent.scalars())
