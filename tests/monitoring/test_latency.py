@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.monitoring.guardrails.blocks import count_runs
+from penstock.monitoring.guardrails.limits import LATENCY_MAX_MS
 from penstock.monitoring.latency import BOUNDS_S, LatencyHistogram
 
 durations = st.lists(st.floats(0, 200), max_size=50)
@@ -59,3 +60,22 @@ def test_what_was_stored_without_its_order_knows_no_runs() -> None:
     assert both.runs_above(0.0001) is None
     assert LatencyHistogram.from_bytes(both.to_bytes()).runs_above(0.0001) is None
     assert LatencyHistogram.from_bytes(LatencyHistogram().to_bytes()).runs_above(0.0001) == 0
+
+
+def test_every_limit_that_a_policy_may_have_can_be_broken() -> None:
+    longest = histogram([1.2 * LATENCY_MAX_MS / 1000] * 7 + [50.0] * 3)
+    for limit_s in (110.0, 111.0, 500.0, 86_400.0, LATENCY_MAX_MS / 1000):
+        assert (longest.count_above(limit_s), longest.runs_above(limit_s)) == (7, 1)
+    slow = histogram([200.0] * 10)
+    assert (slow.count_above(150), slow.count_above(250)) == (10, 0)
+    assert math.isclose(slow.quantile_s(0.99), 200, rel_tol=0.06)
+
+
+def test_what_was_stored_while_the_bounds_ended_at_110_s_is_above_that_and_merges() -> None:
+    """One request of 1 s and two longer than 110 s, as an earlier version wrote them."""
+    second = int(np.searchsorted(BOUNDS_S, 1.0))
+    pairs = [[second, 1, 147, 2], [0, 1, second + 1, 0, 148, -1]]
+    old = LatencyHistogram.from_bytes(msgspec.msgpack.encode(pairs))
+    assert (old.count_above(100), old.count_above(150), old.runs_above(100)) == (2, 0, 1)
+    both = LatencyHistogram.from_bytes(old.merge(histogram([200.0])).to_bytes())
+    assert (both.count, both.count_above(100), both.count_above(150), both.runs_above(100)) == (4, 3, 1, 2)

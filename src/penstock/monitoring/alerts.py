@@ -278,16 +278,29 @@ def put_off_delivery(
 
 
 def was_begun(connection: sa.Connection, delivery: Delivery) -> bool:
-    """Say whether the receiver of a delivery took the beginning of its alert."""
+    """Say whether the receiver of a delivery knows of a beginning: the last that it took of this fingerprint is one."""
     columns = deliveries.c
-    begun = sa.select(columns.id).where(
-        columns.alert_id == delivery.alert.id,
-        columns.url == delivery.url,
-        columns.format == delivery.format,
-        columns.status == "firing",
-        columns.sent_ms.is_not(None),
+    last = sa.select(columns.status).where(
+        columns.alert_id.in_(_of_fingerprint(delivery.alert)), *_to(delivery), columns.sent_ms.is_not(None)
     )
-    return connection.execute(begun.limit(1)).first() is not None
+    return connection.execute(last.order_by(columns.id.desc()).limit(1)).scalar() == "firing"
+
+
+def fires_again(connection: sa.Connection, delivery: Delivery) -> bool:
+    """Say whether the receiver of a delivery is, or was, told of a newer alert of the same fingerprint."""
+    newer = _of_fingerprint(delivery.alert).where(alerts.c.id > delivery.alert.id)
+    told = sa.select(deliveries.c.id).where(deliveries.c.alert_id.in_(newer), *_to(delivery))
+    return connection.execute(told.limit(1)).first() is not None
+
+
+def _of_fingerprint(alert: Alert) -> sa.Select[tuple[int]]:
+    return sa.select(alerts.c.id).where(
+        alerts.c.endpoint == alert.endpoint, alerts.c.fingerprint == alert.fingerprint
+    )
+
+
+def _to(delivery: Delivery) -> tuple[sa.ColumnElement[bool], ...]:
+    return deliveries.c.url == delivery.url, deliveries.c.format == delivery.format
 
 
 def readdress(

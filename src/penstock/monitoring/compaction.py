@@ -8,7 +8,7 @@ Source: Agarwal et al., "Mergeable summaries", PODS 2012 (what may be merged, in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -46,22 +46,34 @@ class Bundle(msgspec.Struct, frozen=True):
     end_s: int
     row_count: int
 
+    @property
+    def place(self) -> tuple[str, int, int, str, int, int]:
+        """What tells it from other bundles, however many rows it has."""
+        return self.endpoint, self.revision, self.version, self.route, self.start_s, self.end_s
+
 
 def find_bundles(
-    connection: sa.Connection, now_s: int, *, since_s: int = 0, max_rows: int = 500
+    connection: sa.Connection,
+    now_s: int,
+    *,
+    since_s: int = 0,
+    max_rows: int = 500,
+    without: Collection[tuple[str, int, int, str, int, int]] = (),
 ) -> list[Bundle]:
     """Return what can be merged now, oldest first: about `max_rows` rows, at least one bundle if there is any.
 
     Args:
         since_s: windows that started before are not looked at.
+        without: the places of bundles that cannot be merged.
     """
     found: list[Bundle] = []
     spans = ((0, now_s - DAYS_AFTER_S, DAY_S), (now_s - DAYS_AFTER_S, now_s - HOURS_AFTER_S, HOUR_S))
     for lower_s, upper_s, span_s in spans:
-        found += _find(connection, (max(lower_s, since_s), upper_s), span_s)
-    found += _find(connection, (max(now_s - HOURS_AFTER_S, since_s), now_s - SETTLED_S), None)
+        found += _find(connection, (max(lower_s, since_s), upper_s), span_s, len(without))
+    between_s = max(now_s - HOURS_AFTER_S, since_s), now_s - SETTLED_S
+    found += _find(connection, between_s, None, len(without))
     chosen: list[Bundle] = []
-    for one in found:
+    for one in (one for one in found if one.place not in without):
         if chosen and sum(other.row_count for other in chosen) + one.row_count > max_rows:
             break
         chosen.append(one)
@@ -73,6 +85,7 @@ def merge_bundle(connection: sa.Connection, bundle: Bundle) -> int:
 
     Raises:
         Conflict: somebody else merged them at the same moment.
+        Corrupt: a row of it cannot be read.
     """
     columns = windows.c
     inside = sa.and_(
@@ -110,7 +123,9 @@ def _merge(parts: Sequence[Window], bundle: Bundle) -> Window:
     return msgspec.structs.replace(merged, key=key, window_s=max(1, end_s - key.start_s))
 
 
-def _find(connection: sa.Connection, between_s: tuple[int, int], span_s: int | None) -> list[Bundle]:
+def _find(
+    connection: sa.Connection, between_s: tuple[int, int], span_s: int | None, besides: int
+) -> list[Bundle]:
     """Return the bundles of windows that start in a time: of one start each, or of whole spans."""
     columns = windows.c
     start: sa.ColumnElement[Any] = (
@@ -124,7 +139,7 @@ def _find(connection: sa.Connection, between_s: tuple[int, int], span_s: int | N
         .group_by(*place, start)
         .having(sa.func.count() > 1)
         .order_by(start)
-        .limit(200)
+        .limit(200 + besides)
     )
     return [
         Bundle(row.endpoint, row.revision, row.version, row.route, row.first_s, row.first_s + (span_s or 1), row.row_count)

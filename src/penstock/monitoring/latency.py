@@ -18,8 +18,9 @@ from penstock.base.errors import Corrupt
 GROWTH = 1.1
 """Width of a bucket: a quantile is at most 5 % off."""
 FIRST_S = 1e-4
-BUCKETS = 147
-"""Upper bounds from 0.1 ms to 110 s; the last bucket holds everything above."""
+BUCKETS = 243
+"""Upper bounds from 0.1 ms to 1,040,000 s, which is longer than any limit may be (`LATENCY_MAX_MS`); the last bucket holds
+everything above. What was stored while the bounds ended at 110 s has all that was longer in the first bucket beyond that."""
 BOUNDS_S: npt.NDArray[np.float64] = np.asarray(FIRST_S * GROWTH ** np.arange(BUCKETS), dtype=np.float64)
 
 

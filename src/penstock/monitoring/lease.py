@@ -27,6 +27,8 @@ leases = sa.Table(
 
 CONTROLLER = "controller"
 """The lease of the controller that acts."""
+LEASE_S = 10.0
+"""How long that one lasts after each sign of life."""
 LOST = "monitoring.lease_lost"
 """The code of the error that another holder has it."""
 
@@ -95,26 +97,27 @@ def acquire(connection: sa.Connection, name: str, holder: str, ttl_s: float, now
             leases.c.name == name,
             leases.c.holder.in_({holder, gone})
             | (leases.c.expires_ms <= now_ms)
-            | (leases.c.expires_ms > 2 * expires_ms - now_ms),
+            | (leases.c.expires_ms > _latest_ms(ttl_s, now_ms)),
         )
         .values(holder=holder, expires_ms=expires_ms)
     )
     return done.rowcount == 1
 
 
-def is_held(connection: sa.Connection, name: str, now_ms: int) -> bool:
-    """Say whether somebody holds a lease: it did not run out, and its process is not known to be gone."""
-    query = sa.select(leases.c.holder).where(leases.c.name == name, leases.c.expires_ms > now_ms)
-    holder = connection.scalar(query)
-    return holder is not None and not has_ended(holder.partition(" ")[0])
+def ended_ms(connection: sa.Connection, name: str, ttl_s: float, now_ms: int) -> int | None:
+    """Return when a lease of `ttl_s` ended of which the process is not known to be gone, None while it is held.
 
-
-def ended_ms(connection: sa.Connection, name: str, now_ms: int) -> int | None:
-    """Return when a lease ended of which the process is not known to be gone; 0 where nobody has it, None while it is held."""
+    0 where nobody has it, which is also said of one of a clock that was set back since: nobody kept it since then.
+    """
     row = connection.execute(sa.select(leases).where(leases.c.name == name)).one_or_none()
-    if row is None or has_ended(row.holder.partition(" ")[0]):
+    if row is None or has_ended(row.holder.partition(" ")[0]) or row.expires_ms > _latest_ms(ttl_s, now_ms):
         return 0
     return None if row.expires_ms > now_ms else int(row.expires_ms)
+
+
+def _latest_ms(ttl_s: float, now_ms: int) -> int:
+    """Return when a lease of `ttl_s` may end at the latest: a later end is of a clock that was set back since."""
+    return now_ms + 2 * int(ttl_s * 1000)
 
 
 def renew(connection: sa.Connection, name: str, holder: str, ttl_s: float, now_ms: int) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
-from penstock.monitoring.policies import policies_around, policy_or_none_yet
+from penstock.base.errors import Corrupt
+from penstock.monitoring.policies import FOLLOWED_MS, policies_around, policy_or_none_yet
 from penstock.monitoring.settings import RuleSettings
 
 
@@ -44,7 +45,7 @@ def find_rules(connection: sa.Connection, endpoint: str, model: str) -> tuple[Ru
     """Return the rules of an endpoint that serves `model`; None where its policy is damaged, which hides nothing else."""
     try:
         return policy_or_none_yet(connection, endpoint, model).settings.traffic.rules
-    except (msgspec.ValidationError, ValueError):
+    except Corrupt:
         return None
 
 
@@ -77,6 +78,18 @@ def rules_at(connection: sa.Connection, endpoint: str, version: int, time_ms: in
     found = policies_around(connection, endpoint, time_ms)
     rules = (one for policy in found for one in policy.settings.traffic.rules if one.version == version)
     return list(dict.fromkeys(map(words_of, rules)))
+
+
+def ruled_versions(
+    connection: sa.Connection,
+    endpoint: str,
+    rules: Iterable[RuleSettings],
+    time_ms: int,
+    back_ms: int = FOLLOWED_MS,
+) -> set[int]:
+    """Return the versions that `rules`, or those of the policies around a moment, may have sent callers to."""
+    held = policies_around(connection, endpoint, time_ms, back_ms)
+    return {one.version for one in (*rules, *(rule for one in held for rule in one.settings.traffic.rules))}
 
 
 def _text(value: object) -> str:

@@ -142,6 +142,10 @@ class GuardrailEntry(msgspec.Struct, frozen=True, kw_only=True):
         return limit.action or self.action
 
 
+KEPT_MAX_DAYS = 36_500
+"""A hundred years."""
+
+
 class PayloadSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Which requests and answers are kept whole: a share of the requests in [0, 1], for so many days.
 
@@ -158,6 +162,10 @@ class PayloadSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("sample is a ratio in [0, 1]")
         if self.keep_days <= 0:
             raise ValueError("keep_days is positive")
+
+    def mistake(self) -> str:
+        """Say that no calendar goes back so far."""
+        return f"keep_days is at most {KEPT_MAX_DAYS}" if self.keep_days > KEPT_MAX_DAYS else ""
 
 
 SLICED_MAX = 5

@@ -5,7 +5,7 @@ Statements are made once: making one takes longer than answering it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,9 @@ import sqlalchemy as sa
 
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.windows import SUMMED, Window, WindowKey, sum_counts, sum_runs, windows
+
+CALLERS = ("stable", "canary")
+"""The routes that answer callers by shares. Those that a rule sends elsewhere are told as `direct`."""
 
 
 def count_failures(connection: sa.Connection, since_s: int) -> dict[str, int]:
@@ -136,19 +139,27 @@ def _timing(key: WindowKey, rows: Sequence[sa.Row[Any]]) -> Window:
     )
 
 
-def last_endpoint_traffic_s(connection: sa.Connection, endpoint: str, now_s: int) -> int | None:
-    """Return when the newest window of an endpoint until now ended, whichever version answered its callers; or None."""
-    row = connection.execute(_last_of_endpoint(), {"endpoint": endpoint, "now_s": now_s}).first()
+def last_endpoint_traffic_s(
+    connection: sa.Connection, endpoint: str, now_s: int, ruled: Collection[int] = ()
+) -> int | None:
+    """Return when the newest window of an endpoint until now ended, whichever version answered its callers; or None.
+
+    Args:
+        ruled: versions that rules send callers to; what is told of them as addressed directly is callers' too.
+    """
+    asked = {"endpoint": endpoint, "now_s": now_s, "ruled": list(ruled)}
+    row = connection.execute(_last_of_endpoint(), asked).first()
     return None if row is None else int(row.start_s + row.window_s)
 
 
 @cache
 def _last_of_endpoint() -> sa.Select[Any]:
     """Return what is asked at every look; a request that names a version, or is copied to one, is no caller's."""
+    is_ruled = (windows.c.route == "direct") & windows.c.version.in_(sa.bindparam("ruled", expanding=True))
     query = sa.select(windows.c.start_s, windows.c.window_s).where(
         windows.c.endpoint == sa.bindparam("endpoint"),
         windows.c.start_s <= sa.bindparam("now_s"),
-        windows.c.route.in_(("stable", "canary")),
+        windows.c.route.in_(CALLERS) | is_ruled,
         windows.c.request_count > 0,
     )
     return query.order_by(windows.c.start_s.desc()).limit(1)

@@ -17,9 +17,10 @@ from penstock.base.store.outside import told_outside
 from penstock.base.threads import begin
 from penstock.base.web.deliveries import Deliveries
 from penstock.flows.production.controlling.health import ControllerHealth
-from penstock.flows.production.controlling.responding import LEASE_S, Controller
+from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.controlling.telling import AlertLoop
 from penstock.flows.production.live.housekeeping import Housekeeping
+from penstock.monitoring.lease import LEASE_S
 from penstock.project.project import Project
 
 logger = logging.getLogger(__name__)

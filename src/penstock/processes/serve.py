@@ -28,7 +28,7 @@ from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
 from penstock.http.listen import BACKLOG, bind, make_server, serve_on, url_of
 from penstock.http.protocol import WireProtocol
-from penstock.monitoring.policies import Policy, list_policies
+from penstock.monitoring.policies import Policy
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.companion import Companion
 from penstock.processes.cut_off import tell
@@ -39,7 +39,7 @@ from penstock.processes.loading.careful import CarefulLoading, LeftOut
 from penstock.processes.reporting import WorkerReports
 from penstock.processes.serve_options import ServeOptions
 from penstock.processes.sources import ModelSource
-from penstock.processes.traffic import limits_of, rules_of, told_of_rules
+from penstock.processes.traffic import followed_policies, limits_of, rules_of, told_of_rules
 from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
@@ -230,7 +230,7 @@ class ServeProcess:
         serving = {name: one.revision for name, one in self._repository.served.items()}
         with self._database.read() as connection:
             current = list_endpoints(connection)
-            policies = list_policies(connection)
+            policies = followed_policies(connection, self._policies)
             self._current = {revision.endpoint: revision for revision in current}
             for name in self._known.look(connection, serving, self._current):
                 self._attempts.forget(name)
@@ -318,7 +318,7 @@ class ServeProcess:
         """
         with self._database.read() as connection:
             revision = get_revision(connection, endpoint)
-            policies = list_policies(connection)
+            policies = followed_policies(connection, self._policies)
         rules = rules_of(policies[endpoint].settings.traffic if endpoint in policies else TrafficSettings())
         self._unloaded.discard(endpoint)
         self._repository.allow(endpoint)

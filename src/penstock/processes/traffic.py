@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
+import sqlalchemy as sa
 
 from penstock.base.store.outside import words_outside
+from penstock.monitoring.policies import Policy, find_readable_policy, list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.serving.engine.options import EndpointLimits
 from penstock.serving.repository import ServedRevision
 from penstock.serving.traffic import Rule, text_of
+
+
+def followed_policies(connection: sa.Connection, before: Mapping[str, Policy]) -> dict[str, Policy]:
+    """Return how each endpoint is watched and answered for: by the policy that holds.
+
+    Of one that cannot be read, by what was followed `before`, else by the newest policy that can be read. The
+    controller tells of it.
+    """
+    held = list_policies(connection)
+    followed = dict(held.readable)
+    for name in held.unreadable:
+        policy = before.get(name) or find_readable_policy(connection, name)
+        if policy is not None:
+            followed[name] = policy
+    return followed
 
 
 def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:

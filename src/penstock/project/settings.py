@@ -125,6 +125,9 @@ class LineageSettings(msgspec.Struct, frozen=True, kw_only=True):
 SHORTEST_DAYS = 1 / 24
 """Less would take away what windows under way, and labels on their way, still need."""
 
+LONGEST_DAYS = 1_000_000
+"""Beyond that no store has a number for when it was."""
+
 
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many days the store keeps what; None keeps it for ever. Events, revisions and policies stay."""
@@ -138,6 +141,8 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
         kept = (self.windows_days, self.predictions_days, self.features_days, self.findings_days)
         if any(days is not None and days < SHORTEST_DAYS for days in kept):
             raise ValueError("days are at least 0.042 (an hour), or null to keep for ever")
+        if any(days is not None and days > LONGEST_DAYS for days in kept):
+            raise ValueError(f"days are at most {LONGEST_DAYS}, or null to keep for ever")
 
     @property
     def sentence(self) -> str:

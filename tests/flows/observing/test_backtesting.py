@@ -17,9 +17,11 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.settings import parse_settings
 from penstock.cli.main import cli
+from penstock.flows.observing import backtesting
 from penstock.flows.observing.backtesting import LOOKS_MAX, _spread, backtest
 from penstock.flows.observing.backtests import Backtest
 from penstock.flows.observing.policies import read_policy
+from penstock.monitoring.policies import policies
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.variation import reference_profile
@@ -244,3 +246,78 @@ def test_a_rollback_of_then_that_the_policy_does_not_make_is_told(world: World) 
             connection.execute(revisions.delete().where(revisions.c.number == 3))
     (told,) = [one for one in found.not_judged if one.kind == "rollback"]
     assert "then it was: canary could not be loaded" in told.sentence
+
+
+def quiet(world: World, *spans: tuple[int, int], minutes_ago: int = 300) -> int:
+    """Write traffic of the minutes of some spans, counted from minutes ago; return when that was."""
+    world.policy(
+        "model: m@champion\nmonitor: {window_s: 60, windows: 5}\n"
+        "guardrails: [{freshness: {max_silence_s: 900}}, {errors: {max_ratio: 0.02}}]\n"
+    )
+    world.deploy(1)
+    begin_s = now_ms() // 1000 - 60 * minutes_ago
+    minutes = [minute for first, end in spans for minute in range(first, end)]
+    with world.project.database.write() as connection:
+        connection.execute(revisions.update().values(created_ms=1000 * (begin_s - 3600)))
+        made = [
+            Partial(
+                window=Window(
+                    key=WindowKey("delay", begin_s + 60 * minute, 1, 1, "stable"),
+                    window_s=60, request_count=50, row_count=50,
+                ),
+                worker=1, sequence=minute + 1,
+            )
+            for minute in minutes
+        ]  # fmt: skip
+        add_partials(connection, made)
+    return begin_s
+
+
+def test_a_silence_between_windows_is_an_alarm_from_when_it_was_too_long(tmp_path: Path) -> None:
+    world = World(tmp_path / "world")
+    world.version(1)
+    begin_s = quiet(world, (0, 10), (50, 55), (65, 70), (299, 300))
+    found = backtest(world.project, "delay", now_ms() - 6 * 3_600_000)
+    began = [(one.began_ms // 1000 - begin_s) // 60 for one in found.alarms]
+    assert began == [25, 85]
+    assert [one.labels["kind"] for one in found.alarms] == ["freshness", "freshness"]
+    assert found.alarms[0].ended_ms is not None
+    assert not found.not_judged
+    world.project.close()
+
+
+def test_a_silence_that_lasts_is_an_alarm_and_is_looked_at_among_many_moments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtesting, "LOOKS_MAX", 12)
+    world = World(tmp_path / "world")
+    world.version(1)
+    begin_s = quiet(world, (0, 20), (40, 60), minutes_ago=90)
+    found = backtest(world.project, "delay", now_ms() - 2 * 3_600_000)
+    assert found.look_count == 12
+    assert [(one.began_ms // 1000 - begin_s) // 60 for one in found.alarms] == [35, 75]
+    assert found.alarms[-1].ended_ms is None
+    world.project.close()
+
+
+def test_callers_that_rules_of_the_time_sent_elsewhere_are_no_silence(tmp_path: Path) -> None:
+    world = World(tmp_path / "world")
+    for number in (1, 2):
+        world.version(number)
+    begin_s = quiet(world, (0, 20), (100, 120), (299, 300))
+    rules = "traffic: {rules: [{version: 2, header: x-tenant, equals: [a]}]}\n"
+    world.policy("model: m@champion\nmonitor: {window_s: 60}\n" + rules)
+    with world.project.database.write() as connection:
+        since = policies.c.number == 2
+        connection.execute(policies.update().where(since).values(created_ms=1000 * begin_s))
+        key = WindowKey("delay", begin_s + 1200, 0, 2, "direct")
+        window = Window(key=key, window_s=3600, request_count=50, row_count=50)
+        add_partials(connection, [Partial(window=window, worker=1, sequence=1)])
+    tried = parse_settings(
+        "model: m@champion\nmonitor: {window_s: 60}\nguardrails: [{freshness: {max_silence_s: 900}}]\n",
+        EndpointSettings,
+        "tried",
+    )
+    found = backtest(world.project, "delay", now_ms() - 6 * 3_600_000, tried)
+    assert [(one.began_ms // 1000 - begin_s) // 60 for one in found.alarms] == [95, 135]
+    world.project.close()

@@ -29,11 +29,11 @@ from penstock.flows.production.controlling.deciding import (
     decide,
 )
 from penstock.flows.production.controlling.responding import Controller
-from penstock.flows.production.leading import NOBODY_ACTS
+from penstock.flows.production.leading import NOBODY_ACTS, why_nobody_acts
 from penstock.flows.production.overview import overview
 from penstock.flows.production.progress import Tally
 from penstock.monitoring.findings import OF_THE_DATA
-from penstock.monitoring.lease import acquire, is_held, leases
+from penstock.monitoring.lease import CONTROLLER, LEASE_S, acquire, ended_ms, leases
 from penstock.registry.entities import FileDigest, Manifest
 from penstock.registry.tables import versions
 from penstock.serving.deployments import Revision
@@ -180,8 +180,22 @@ def test_a_clock_that_jumps_leaves_no_endpoint_unwatched(world: World, jump_ms: 
     with world.project.database.write() as connection:
         taken = acquire(connection, "controller", "other elsewhere", 10.0, now + jump_ms)
         assert taken, "a lease of another time does not keep the next controller out"
-        assert is_held(connection, "controller", now + jump_ms)
+        assert ended_ms(connection, CONTROLLER, LEASE_S, now + jump_ms) is None
         assert not acquire(connection, "controller", "third elsewhere", 10.0, now + jump_ms + 5_000)
+
+
+def test_a_lease_of_a_clock_that_was_set_back_is_told_as_nobodys(world: World) -> None:
+    """Whoever held it on another machine does not keep it any more, and a controller that begins gets it."""
+    now = now_ms()
+    row = {"name": CONTROLLER, "holder": "other elsewhere", "expires_ms": now + 6 * 3_600_000}
+    with world.project.database.write() as connection:
+        connection.execute(leases.insert().values(row))
+        assert "no controller runs" in why_nobody_acts(connection, now)
+        for later_ms in (0, 1_000, int(2_000 * LEASE_S)):
+            connection.execute(leases.update().values(expires_ms=now + later_ms))
+            told = why_nobody_acts(connection, now)
+            assert bool(told) is acquire(connection, CONTROLLER, "third elsewhere", LEASE_S, now)
+            connection.execute(leases.update().values(holder="other elsewhere"))
 
 
 def test_of_two_controllers_one_acts_and_a_locked_store_delays_it_by_a_look(world: World) -> None:

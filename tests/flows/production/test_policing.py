@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import sqlite3
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from flows.production.endpoints import Looking, World
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid, NotFound, Unavailable
+from penstock.base.store import connection as connection_module
+from penstock.flows.production import policing
 from penstock.flows.production.checking import check_guardrails
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.overview import overview, view_endpoint
@@ -113,7 +116,7 @@ def test_policies_are_numbered_and_never_changed_and_the_same_one_is_not_written
     with world.project.database.read() as connection:
         rows = connection.execute(policies.select().order_by(policies.c.number)).all()
         assert [row.body["endpoint"]["guardrails"][0]["errors"]["max_ratio"] for row in rows] == [0.02, 0.03]
-        assert list_policies(connection)["delay"].number == 2
+        assert list_policies(connection).readable["delay"].number == 2
 
 
 def test_an_endpoint_that_is_not_deployed_or_not_written_of_has_no_policy_to_apply(world: World) -> None:
@@ -279,3 +282,69 @@ def test_what_the_store_would_not_take_of_it_is_told_at_the_next_look(world: Wor
     for _ in range(2):
         follower.follow()
     assert len(world.events("policy.kept")) == 1
+
+
+def test_a_store_that_is_locked_while_the_file_changes_takes_it_when_it_is_free(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_S", 0.01)
+    write(world, FILE)
+    world.deploy(1)
+    project = Project(world.project.places, load_project_settings(world.root), "controller")
+    follower = FileFollower(project)
+    follower.follow()
+    (world.root / "penstock.yaml").write_text(FILE.replace("55", "500"))
+    other = sqlite3.connect(world.root / ".penstock" / "penstock.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            follower.follow()
+    other.execute("COMMIT")
+    other.close()
+    follower.follow()
+    assert (policy := held(world)) is not None
+    assert policy.settings.rollout.min_requests == 500
+    assert (follower.problem, world.events("policy.refused")) == ("", [])
+    project.close()
+
+
+def test_that_a_file_is_wrong_is_told_when_the_store_takes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_S", 0.01)
+    write(world, FILE)
+    world.deploy(1)
+    project = Project(world.project.places, load_project_settings(world.root), "controller")
+    follower = FileFollower(project)
+    follower.follow()
+    (world.root / "penstock.yaml").write_text(FILE.replace("max_ratio", "max_rate"))
+    other = sqlite3.connect(world.root / ".penstock" / "penstock.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable):
+        follower.follow()
+    other.execute("COMMIT")
+    other.close()
+    for _ in range(2):
+        follower.follow()
+    assert "max_rate" in follower.problem
+    assert len(world.events("policy.refused")) == 1
+    project.close()
+
+
+def test_artifacts_that_are_away_are_told_and_the_file_is_compared_with_them_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> tuple[str, ...]:
+        raise Unavailable("the artifacts are away", code="storage.unavailable")
+
+    monkeypatch.setattr(policing, "AWAY_S", 0.0)
+    write(world, FILE)
+    world.deploy(1)
+    follower = FileFollower(world.project)
+    with monkeypatch.context() as broken:
+        broken.setattr(policing, "check_guardrails", away)
+        for _ in range(2):
+            follower.follow()
+    assert (follower.problem, len(world.events("policy.refused"))) == ("the artifacts are away", 1)
+    follower.follow()
+    assert (follower.problem, held(world) is not None) == ("", True)

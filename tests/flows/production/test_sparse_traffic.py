@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from flows.production.endpoints import World
+from penstock.base.clock import now_ms
+from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import observe
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.policies import policies
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.serving.deployments import revisions
+from penstock.serving.workers import WorkerRevision, register_worker, report_revision
 
 REFERENCE = Profile.of({"a": np.arange(1000.0)})
 POLICY = """\
@@ -84,6 +89,47 @@ def test_an_endpoint_that_another_version_answered_is_not_silent(world: World) -
     world.deploy(4, canary=5, percent=99.0)
     world.traffic("canary", 10, ago_s=5)
     assert findings(world, "freshness")[0].observed < 15
+
+
+RULED = """\
+model: m
+monitor: {window_s: 1, windows: 3}
+traffic: {rules: [{version: 5, header: x-tenant, equals: [a]}]}
+guardrails: [{freshness: {max_silence_s: 60}}]
+"""
+
+
+def asked_directly(world: World, ago_s: int, version: int) -> None:
+    """Write a window of requests that a version was named for, by their sender or by a rule."""
+    world.sequence += 1
+    key = WindowKey("delay", now_ms() // 1000 - ago_s, 0, version, "direct")
+    window = Window(key=key, window_s=1, request_count=10, row_count=10)
+    with world.project.database.write() as connection:
+        add_partials(connection, [Partial(window=window, worker=1, sequence=world.sequence)])
+
+
+def test_an_endpoint_whose_callers_rules_send_elsewhere_is_not_silent(world: World) -> None:
+    for number in (4, 5):
+        world.version(number)
+    world.policy(RULED)
+    revision = world.deploy(4)
+    with world.project.database.write() as connection:
+        connection.execute(revisions.update().values(created_ms=revisions.c.created_ms - 7_200_000))
+        worker = register_worker(connection, host="h", pid=1, url="http://h", time_ms=now_ms())
+        ready = WorkerRevision(endpoint="delay", revision=revision.number, state="ready", message="", time_ms=1)  # fmt: skip
+        report_revision(connection, worker, ready)
+    world.traffic("stable", 10, ago_s=3000)
+    asked_directly(world, 10, 4)  # who names a version himself is no caller that was sent there
+    assert [one.breached for one in findings(world, "freshness")] == [True]
+    asked_directly(world, 2, 5)
+    (found,) = findings(world, "freshness")
+    assert (found.breached, found.observed < 60) == (False, True)
+    assert overview(world.project)[0].health == "healthy"
+    world.policy(RULED.replace("traffic:", "# traffic:"))  # the rules went now: nothing came since
+    assert [one.breached for one in findings(world, "freshness")] == [False]
+    with world.project.database.write() as connection:
+        connection.execute(policies.update().values(created_ms=policies.c.created_ms - 600_000))
+    assert [one.breached for one in findings(world, "freshness")] == [True]
 
 
 def test_a_version_that_has_just_come_is_not_silent_for_what_was_before_it(world: World) -> None:

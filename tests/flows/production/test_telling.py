@@ -247,3 +247,57 @@ def test_a_redirect_is_not_followed_and_counts_as_not_taken(world: World) -> Non
         (event,) = world.events("alert.failed")
         assert "it answered 302" in event.summary
         assert len(got.ids) == 1
+
+
+def test_that_it_is_over_is_not_told_after_it_fired_again(world: World) -> None:
+    subject = Subject(name="PenstockGuardrailBreached", endpoint="delay", labels={"kind": "errors"})
+    with receiver() as got:
+        hook = Webhook(url=got.url)
+        world.policy(webhooks=(hook,))
+        world.deploy(1)
+        loop = AlertLoop(world.project)
+
+        def told(status: int) -> list[str]:
+            got.status = status
+            before = len(got.bodies)
+            loop.send_due()
+            return [body["status"] for body in got.bodies[before:]]
+
+        with world.project.database.write() as connection:
+            first = open_alert(connection, subject, "first", (hook,), time_ms=1)
+        assert told(200) == ["firing"]
+        with world.project.database.write() as connection:
+            close_alert(connection, first, (hook,), time_ms=2)
+        assert told(503) == ["resolved"]
+        with world.project.database.write() as connection:
+            second = open_alert(connection, subject, "second", (hook,), time_ms=3)
+        assert told(200) == ["firing"]
+        be_due(world)
+        assert told(200) == []
+        with world.project.database.write() as connection:
+            close_alert(connection, second, (hook,), time_ms=4)
+        assert told(200) == ["resolved"]
+
+
+def test_a_receiver_that_took_the_first_beginning_alone_is_told_that_it_is_over(world: World) -> None:
+    subject = Subject(name="PenstockGuardrailBreached", endpoint="delay", labels={"kind": "errors"})
+    with receiver() as got:
+        hook = Webhook(url=got.url)
+        world.policy(webhooks=(hook,))
+        world.deploy(1)
+        loop = AlertLoop(world.project)
+        with world.project.database.write() as connection:
+            first = open_alert(connection, subject, "first", (hook,), time_ms=1)
+        loop.send_due()
+        got.status = 503
+        with world.project.database.write() as connection:
+            close_alert(connection, first, (hook,), time_ms=2)
+            second = open_alert(connection, subject, "second", (hook,), time_ms=3)
+        for _ in range(len(BACKOFF_S) + 1):  # until its beginning is given up
+            be_due(world)
+            loop.send_due()
+        with world.project.database.write() as connection:
+            close_alert(connection, second, (hook,), time_ms=4)
+        got.status = 200
+        loop.send_due()
+        assert got.bodies[-1]["status"] == "resolved"

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import msgspec
 
-from penstock.base.clock import format_ms
+from penstock.base.clock import format_ms, now_ms
 from penstock.flows.observing.backtests import Act, Alarm, Backtest, NotJudged
 from penstock.flows.observing.replaying import LAST_MS, Replay
 from penstock.flows.production.controlling.deciding import Advance, Decision, RollBack, decide, subject_of
@@ -19,6 +19,7 @@ from penstock.flows.production.watching import Observation, Shared, look_at
 from penstock.monitoring.alerts import Alert, Subject
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.policies import Policy, PolicyBody, policy_or_none_yet
+from penstock.monitoring.ruling import ruled_versions
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.windows import list_windows
 from penstock.project.project import Project
@@ -54,10 +55,19 @@ def backtest(
             policy = msgspec.structs.replace(policy, body=PolicyBody(endpoint=settings))
         rollout, guardrails = policy.settings.rollout, policy.settings.guardrails
         with_labels = bool(rollout.min_labels) or any(one.quality is not None for one in guardrails)
-        replay = Replay(connection, endpoint, since_ms, with_labels=with_labels)
+        now = now_ms()
+        silences_s = {one.freshness.max_silence_s for one in guardrails if one.freshness is not None}
+        replay = Replay(
+            connection,
+            endpoint,
+            since_ms,
+            with_labels=with_labels,
+            silences_s=[one for one in silences_s if one is not None],
+            ruled=ruled_versions(connection, endpoint, policy.settings.traffic.rules, now, now - since_ms),
+        )
     try:
         run = _Run(project, replay, endpoint, policy)
-        moments = _spread(replay.moments, replay.ends)
+        moments = _spread(replay.moments, replay.ends | replay.silences)
         for time_ms in moments:
             run.look(time_ms)
         return Backtest(

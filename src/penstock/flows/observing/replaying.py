@@ -8,13 +8,17 @@ known with their predictions: when each arrived is not recorded.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
+from penstock.base.clock import now_ms
 from penstock.base.store.database import metadata
+from penstock.monitoring.policies import policies
+from penstock.monitoring.timings import CALLERS
 from penstock.monitoring.windows import windows
 from penstock.registry.tables import verdicts, version_states, versions
 from penstock.serving.deployments import endpoints, revisions
@@ -22,8 +26,41 @@ from penstock.serving.deployments import endpoints, revisions
 Row = dict[str, Any]
 LAST_MS = 2**62
 """What has not ended."""
+JUST_OVER_MS = 1_000
+"""A silence is looked at so long after it has become too long: looks are told in seconds."""
 LABELS_S = 7 * 86_400
 """How long before its beginning a replay knows windows: those whose labels a policy may judge."""
+
+
+def _heard(told: Iterable[tuple[int, Row]], ruled: Collection[int]) -> list[tuple[int, int]]:
+    """Return when windows with traffic of callers began and ended, in milliseconds."""
+    return [
+        (1000 * row["start_s"], 1000 * (row["start_s"] + row["window_s"]))
+        for _, row in told
+        if row["request_count"]
+        and (row["route"] in CALLERS or (row["route"] == "direct" and row["version"] in ruled))
+    ]
+
+
+def _silences(
+    heard: Sequence[tuple[int, int]], began: Iterable[int], silences_s: Collection[float]
+) -> set[int]:
+    """Return the moments at which nothing was heard for longer than each silence that may be, in milliseconds.
+
+    Args:
+        heard: when windows with traffic began and ended.
+        began: when revisions did, which are not silent for what was before them.
+    """
+    found: set[int] = set()
+    if not silences_s or not heard:
+        return found
+    end_ms: int | None = None
+    for start, end in [*sorted([*heard, *((at, at) for at in began)]), (now_ms(), 0)]:
+        if end_ms is not None:
+            late = (end_ms + int(1000 * most) + JUST_OVER_MS for most in silences_s)
+            found |= {at for at in late if at < start}
+        end_ms = end if end_ms is None else max(end, end_ms)
+    return found
 
 
 class Span(NamedTuple):
@@ -42,10 +79,19 @@ class Replay:
         connection: the store it is read from.
         since_ms: where it begins.
         with_labels: whether anything judges what labels said; reading it is half of the cost of a look.
+        silences_s: how long a silence may be, as guardrails say: what is longer is a moment too.
+        ruled: versions that rules sent callers to in that time.
     """
 
     def __init__(
-        self, connection: sa.Connection, endpoint: str, since_ms: int, *, with_labels: bool = True
+        self,
+        connection: sa.Connection,
+        endpoint: str,
+        since_ms: int,
+        *,
+        with_labels: bool = True,
+        silences_s: Collection[float] = (),
+        ruled: Collection[int] = (),
     ) -> None:
         engine = sa.create_engine("sqlite://", poolclass=StaticPool)
         metadata.create_all(engine)
@@ -56,6 +102,8 @@ class Replay:
         self._copy(endpoints, [dict(own)])
         for table in (versions, verdicts):
             self._copy(table, [dict(row) for row in connection.execute(sa.select(table)).mappings()])
+        held = sa.select(policies).where(policies.c.endpoint == endpoint)
+        self._copy(policies, [dict(row) for row in connection.execute(held).mappings()])
         self._later: dict[sa.Table, deque[tuple[int, Row]]] = {}
         for table in (revisions, version_states):
             moment = known[table.name]
@@ -79,8 +127,11 @@ class Replay:
         self._later[windows] = deque(sorted(told, key=lambda one: one[0]))
         self.ends = frozenset(ended.values()) & {at for at, _ in told if at > since_ms}
         """When revisions that answered something ended since the beginning, in milliseconds."""
-        self.moments = sorted({at for at, _ in told if at > since_ms})
-        """When windows, or revisions within them, ended since the beginning, in milliseconds."""
+        silent = _silences(_heard(told, ruled), [at for _, at in began], silences_s)
+        self.silences = frozenset(at for at in silent if at > since_ms)
+        """When a silence had become too long since the beginning, in milliseconds."""
+        self.moments = sorted({*(at for at, _ in told if at > since_ms), *self.silences})
+        """When windows, or revisions within them, ended since the beginning, or were silent too long, in milliseconds."""
         self.revisions = [
             Span(number, at, ended.get(number, LAST_MS), row) for (number, at), (_, row) in
             zip(began, self._later[revisions], strict=True) if ended.get(number, LAST_MS) > since_ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from penstock.base.clock import format_ms
-from penstock.monitoring.lease import CONTROLLER, ended_ms
+from penstock.monitoring.lease import CONTROLLER, LEASE_S, ended_ms
 
 NOBODY_ACTS = "no controller runs, so nothing is rolled back or advanced: penstock server, or penstock up"
 
@@ -15,7 +15,7 @@ def why_nobody_acts(connection: sa.Connection, time_ms: int) -> str:
 
     A controller that runs and is too slow to keep its lease is told as one; of one on another machine only the lease tells.
     """
-    expired_ms = ended_ms(connection, CONTROLLER, time_ms)
+    expired_ms = ended_ms(connection, CONTROLLER, LEASE_S, time_ms)
     if expired_ms is None:
         return ""
     if not expired_ms:

@@ -365,8 +365,9 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
 
 def _quietly(seen: Observation, unjudged: Sequence[Finding], *, is_batch: bool) -> tuple[Health, str]:
     """Return the state of an endpoint that nothing is said against."""
-    if seen.stable.recent is None and not is_batch:
-        last_s = seen.stable.heard_s
+    monitor, last_s = seen.settings.monitor, seen.stable.heard_s
+    fresh_s = seen.time_ms // 1000 - (monitor.windows + 1) * monitor.window_s
+    if seen.stable.recent is None and not is_batch and (last_s is None or last_s < fresh_s):
         return "idle", "no traffic yet" if last_s is None else f"no traffic since {format_ms(last_s * 1000)}"
     if unjudged:
         return "watching", unjudged[0].sentence

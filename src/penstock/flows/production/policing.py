@@ -7,15 +7,16 @@ changes nothing: the policies that hold are kept, and an event says where it is 
 from __future__ import annotations
 
 import logging
+import math
 import shlex
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-import msgspec
 import sqlalchemy as sa
 
 from penstock.base.digest import digest_bytes
-from penstock.base.errors import Conflict, NotFound, PenstockError
+from penstock.base.errors import Conflict, Corrupt, NotFound, PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.base.store.events import record_event
 from penstock.base.store.outside import told_outside
@@ -34,6 +35,8 @@ from penstock.registry.versions import get_version
 from penstock.serving.deployments import list_endpoints
 
 logger = logging.getLogger(__name__)
+AWAY_S = 60.0
+"""So long after something was away that a file is compared with, an artifact store, it is compared again."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def plan_policies(project: Project, endpoint: str | None = None) -> list[PolicyC
         if body is None or endpoint not in (None, name):
             continue
         with project.database.read() as connection:
-            before = find_policy(connection, name)
+            before = _replaced(connection, name)
             version = get_version(connection, revision.model, revision.stable, deleted=True)
         warnings: tuple[str, ...] = ()
         if before is None or before.digest != body.digest:
@@ -99,6 +102,14 @@ def apply_policies(project: Project, changes: list[PolicyChange]) -> list[Policy
     return [one for one in written if one is not None]
 
 
+def _replaced(connection: sa.Connection, endpoint: str) -> Policy | None:
+    """Return the policy that another would replace; None without one, and where it cannot be read."""
+    try:
+        return find_policy(connection, endpoint)
+    except Corrupt:
+        return None
+
+
 def list_unguarded(database: Database) -> list[str]:
     """Return the deployed endpoints that no policy watches, as all of a store from before policies stood in it."""
     with database.read() as connection:
@@ -109,7 +120,7 @@ def _readable_policies(connection: sa.Connection) -> dict[str, Policy | None]:
     """Return the policies of deployed endpoints; one that cannot be read is told where it is judged."""
     found: dict[str, Policy | None] = {}
     for one in list_endpoints(connection):
-        with suppress(msgspec.ValidationError, ValueError):
+        with suppress(Corrupt):
             found[one.endpoint] = find_policy(connection, one.endpoint)
     return found
 
@@ -155,6 +166,8 @@ class FileFollower:
         self._untold: set[str] = set()
         """Endpoints that the file has ceased to name, which is not written yet."""
         self.problem = ""
+        self._again_s = math.inf
+        """When a file is looked at again that is as it was, since what it was compared with was away."""
         self._read = ""
 
     def reread(self) -> None:
@@ -169,7 +182,7 @@ class FileFollower:
         """Look at the file, and apply it when it, or the set of endpoints, is another than last time.
 
         A file that is wrong, or is gone since the last look, is told once, as an event, and stays in `problem` until
-        it is right.
+        it is right. A store that is away says nothing of it: it is applied when the store is back.
 
         Raises:
             Unavailable: the store cannot be reached.
@@ -179,13 +192,13 @@ class FileFollower:
             data = path.read_bytes()
         except OSError as error:
             if self._seen is not None:
-                self._seen = None
                 self._refuse(f"{SETTINGS_FILE} cannot be read any more: {error.strerror}")
+                self._seen = None
             return
         with self._project.database.read() as connection:
             names = tuple(one.endpoint for one in list_endpoints(connection))
         seen = (digest_bytes(data), names)
-        if seen == self._seen:
+        if seen == self._seen and time.monotonic() < self._again_s:
             return
         try:
             settings = load_project_settings(self._project.root)
@@ -201,11 +214,14 @@ class FileFollower:
         except Conflict:
             return  # another one was written at the same moment: the next look compares again
         except PenstockError as error:
-            told = told_outside(error, is_logged=False).message
-            if told != self.problem:
+            is_away = isinstance(error, Unavailable)
+            if is_away and error.code.startswith("store."):
+                raise  # which says nothing of the file: it is applied at a look that has the store
+            if told_outside(error, is_logged=False).message != self.problem:
                 self._refuse(told_outside(error).message)
+            self._again_s = time.monotonic() + AWAY_S if is_away else math.inf
         else:
-            self.problem = ""
+            self.problem, self._again_s = "", math.inf
             for one in changes:
                 for warning in one.warnings:
                     logger.warning("endpoint %s: %s", one.endpoint, warning)
@@ -226,7 +242,6 @@ class FileFollower:
     def _refuse(self, message: str) -> None:
         if message == self.problem:
             return
-        self.problem = message
         with self._project.database.write() as connection:
             record_event(
                 connection,
@@ -235,3 +250,4 @@ class FileFollower:
                 self._project.actor,
                 f"the policies that hold are kept: {message}",
             )
+        self.problem = message  # only now: what could not be written is told at the next look

@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 import sqlalchemy as sa
 
 from penstock.flows.production.progress import Tally
+from penstock.flows.production.rows.causes import find_cause
+from penstock.flows.production.rows.enough import holds_enough, newest_holding
 from penstock.flows.production.rows.labelled import read_labelled
 from penstock.flows.production.rows.live import read_rows
 from penstock.monitoring.estimating.losses import find_losses
+from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
-from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.quality.live import labelled
-from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain, split_where_worse
-from penstock.monitoring.rowwise.labelled import LabelledRows
+from penstock.monitoring.rowwise.causes import Cause, Untold
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, Slices, find_slices
+from penstock.monitoring.ruling import ruled_versions
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_endpoint_traffic_s, last_traffic_s, list_timings
 from penstock.monitoring.windows import BATCH, Window, WindowKey, list_windows, merge_windows, recent
@@ -32,8 +33,8 @@ MAX_STARTS = 640
 """How many windows are read at most to find enough traffic of a slow canary."""
 GATHERED_S = 86_400
 """How old a window may be that is gathered because newer ones hold too few rows."""
-LABELLED_MAX, CAUSES_MAX = 5_000, 1_500
-"""Labelled requests that slices, and causes, are told from at most."""
+LABELLED_MAX = 5_000
+"""Labelled requests that slices are told from at most."""
 LONGEST_S = 2 * 86_400
 """A window that began before that, before a revision did, has nothing of it, however windows were merged."""
 
@@ -69,10 +70,12 @@ class Reading:
             recent=recent,
             gathered={} if self.is_quick or recent is None else self._gathered(recent),
             rows=self._rows(version, "stable"),
+            rows_by=self._rows_by(version, "stable"),
             slices=self._slices(version, "stable").judged,
             sliced=self._sliced,
             feature_ratio=monitor.feature_ratio,
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
+            labels_by=self._labels_by(version, "stable"),
             blocks=_blocks(timings)[-monitor.windows :],
             earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
             last_s=self._last_s(timings, version, "stable"),
@@ -97,10 +100,12 @@ class Reading:
             key=self._key(version, BATCH),
             recent=self._whole(fresh_s, BATCH),
             rows=self._rows(version, BATCH),
+            rows_by=self._rows_by(version, BATCH),
             slices=self._slices(version, BATCH).judged,
             sliced=self._sliced,
             feature_ratio=monitor.feature_ratio,
             labelled=self._labelled(version, BATCH, None, (monitor.windows, needed)),
+            labels_by=self._labels_by(version, BATCH),
             blocks=_blocks(self._timings(version, BATCH, since_s=fresh_s))[-monitor.windows :],
             last_s=last_s,
         )
@@ -121,11 +126,13 @@ class Reading:
             key=self._key(version, "canary"),
             recent=self._recent(timings, count) if self.is_quick else self._enough(),
             rows=self._rows(version, "canary"),
+            rows_by=self._rows_by(version, "canary"),
             slices=slices.judged,
             slice_labels=slices.counts,
             sliced=self._sliced,
             feature_ratio=self.settings.monitor.feature_ratio,
             labelled=self._labelled(version, "canary", self.rollout),
+            labels_by=self._labels_by(version, "canary", self.rollout),
             blocks=_blocks(timings),
             last_s=self._last_s(timings, version, "canary"),
         )
@@ -138,6 +145,7 @@ class Reading:
         return Traffic(
             key=self._key(version, "stable"),
             labelled=self._labelled(version, "stable", self.rollout),
+            labels_by=self._labels_by(version, "stable", self.rollout),
             slices=slices,
             blocks=_blocks(self._timings(version, "stable", self.rollout)),
         )
@@ -186,7 +194,7 @@ class Reading:
             if len(part) < limit:
                 break
             before_s, limit = part[0].key.start_s, min(2 * limit, MAX_STARTS)
-        chosen = {rows: _newest(found, rows) for rows in lacking}
+        chosen = {rows: newest_holding(found, rows) for rows in lacking}
         return {
             rows: merge_windows(windows)
             for rows, windows in chosen.items()
@@ -202,17 +210,22 @@ class Reading:
             found, key=msgspec.structs.replace(found.key, revision=self.revision.number)
         )
 
-    def _rows(self, version: int, route: str) -> Rows | None:
-        """Return the newest rows whose features are kept, where a guardrail judges rows."""
-        limits = [one.multivariate for one in self.settings.guardrails if one.multivariate is not None]
+    def _rows(self, version: int, route: str, window: tuple[float, int] | None = None) -> Rows | None:
+        """Return the newest rows whose features are kept, where a guardrail judges rows: of one's own span, or of all."""
+        limits = [one.multivariate.window for one in self.settings.guardrails if one.multivariate is not None]
         if self.is_quick or not limits or not self.settings.monitor.feature_ratio:
             return None
-        span_s = max(one.span_s for one in limits)
+        span_s, most = window or (max(span_s for span_s, _ in limits), max(most for _, most in limits))
         if route != "canary":
             span_s = min(span_s, self.time_ms / 1000 - self._acted_on_s())
-        return read_rows(
-            self.connection, self._key(version, route), span_s, max(one.max_rows for one in limits)
-        )
+        return read_rows(self.connection, self._key(version, route), span_s, most)
+
+    def _rows_by(self, version: int, route: str) -> dict[tuple[float, int], Rows | None]:
+        """Return the rows of each guardrail that judges rows by its span, where several differ in that."""
+        differing = {one.multivariate.window for one in self.settings.guardrails if one.multivariate}
+        if len(differing) < 2:
+            return {}
+        return {window: self._rows(version, route, window) for window in differing}
 
     def _slices(self, version: int, route: str, beside: tuple[SliceQuality, ...] = ()) -> Slices:
         """Return the slices of the newest labelled rows, where the policy names features."""
@@ -248,37 +261,18 @@ class Reading:
     def _sliced(self) -> tuple[str, ...]:
         return tuple(one.feature for one in self.settings.monitor.slices)
 
-    def cause(self, traffic: Traffic, metric: str) -> Cause | Untold | None:
-        """Return why a metric of the stable version is worse than it was over its first labelled rows, or why not.
-
-        Where the windows that are judged hold nearly all of its labels, they are cut where the metric became worse.
-        """
-        labelled = traffic.labelled
-        if labelled is None:
-            return None
-        begin_s, since_s = labelled.key.start_s, max(self.stable_since_ms / 1000, self._acted_on_s())
-        first = self._with_labels(traffic.key, since_s, oldest=True)
-        before = first.taken(np.flatnonzero(first.times_s < begin_s))
-        if before.row_count >= ROWS_MIN:
-            return explain(before, self._with_labels(traffic.key, begin_s), metric)
-        recent = self._with_labels(traffic.key, since_s)
-        if np.isin(first.requests, recent.requests).any():
-            every = self._with_labels(traffic.key, since_s, 2 * CAUSES_MAX)
-            first, recent = split_where_worse(every, metric)
-        return explain(first, recent, metric)
-
-    def _with_labels(
-        self, key: WindowKey, since_s: float, most: int = CAUSES_MAX, *, oldest: bool = False
-    ) -> LabelledRows:
-        return read_labelled(
-            self.connection, key, "features", since_s, most, self.settings.monitor, oldest=oldest
-        )
+    def cause(self, traffic: Traffic, worse: Finding) -> Cause | Untold:
+        """Return why a metric of the stable version is worse than it was over its first labelled rows, or why not."""
+        since_s = max(self.stable_since_ms / 1000, self._acted_on_s())
+        return find_cause(self.connection, traffic.key, worse, since_s, self.settings.monitor)
 
     def _heard_s(self, timings: list[Window]) -> int | None:
         """Return when the newest window of the endpoint ended, whichever version answered; or None."""
         if timings and timings[-1].end_s >= self._now_s:
             return timings[-1].end_s
-        return last_endpoint_traffic_s(self.connection, self.revision.endpoint, self._now_s)
+        endpoint, rules = self.revision.endpoint, self.settings.traffic.rules
+        ruled = ruled_versions(self.connection, endpoint, rules, self.time_ms)
+        return last_endpoint_traffic_s(self.connection, endpoint, self._now_s, ruled)
 
     def _last_s(self, timings: list[Window], version: int, route: str) -> int | None:
         """Return when the newest window with traffic ended, or None."""
@@ -301,10 +295,10 @@ class Reading:
             )
             mine = [one for one in listed if one.key.route == "canary" and one.request_count]
             chosen = mine[-count:]
-            while len(chosen) < len(mine) and not _holds_enough(chosen, rows):
+            while len(chosen) < len(mine) and not holds_enough(chosen, rows):
                 chosen = mine[-(2 * len(chosen)) :]
             starts = len({one.key.start_s for one in listed})
-            if _holds_enough(chosen, rows) or starts < limit or limit >= MAX_STARTS:
+            if holds_enough(chosen, rows) or starts < limit or limit >= MAX_STARTS:
                 return merge_windows(chosen) if chosen else None
             limit *= 4
 
@@ -332,15 +326,17 @@ class Reading:
         route: str,
         revisions: tuple[int, ...] | None,
         enough: tuple[int, int] | None = None,
+        horizon_s: float | None = None,
     ) -> Window | None:
-        """Merge a version's labelled predictions, told as of the route it is on now."""
+        """Merge a version's labelled predictions, told as of the route it is on now: within a horizon, or the longest."""
         if self.is_quick:
             return None
+        since_s = self._horizon_s() if horizon_s is None else int(self.time_ms / 1000 - horizon_s)
         found = labelled(
             self.connection,
             self.revision.endpoint,
             version,
-            since_s=self._horizon_s() if route == "canary" else max(self._horizon_s(), self._acted_on_s()),
+            since_s=since_s if route == "canary" else max(since_s, self._acted_on_s()),
             revisions=revisions,
             enough=enough,
             of_batches=route == BATCH,
@@ -350,6 +346,21 @@ class Reading:
             return None
         key = msgspec.structs.replace(self._key(version, route), start_s=found.key.start_s)
         return msgspec.structs.replace(found, key=key)
+
+    def _labels_by(
+        self, version: int, route: str, revisions: tuple[int, ...] | None = None
+    ) -> dict[tuple[float, int], Window | None]:
+        """Return the labels of each guardrail of quality by its horizon, where several differ in that."""
+        differing = {one.quality.window for one in self.settings.guardrails if one.quality is not None}
+        if self.is_quick or len(differing) < 2:
+            return {}
+        count = self.settings.monitor.windows
+        return {
+            (horizon_s, needed): self._labelled(
+                version, route, revisions, None if revisions is not None else (count, needed), horizon_s
+            )
+            for horizon_s, needed in differing
+        }
 
     def _acted_on_s(self) -> int:
         """Return since when traffic of the stable version counts: what it was rolled back for is judged no second time."""
@@ -364,20 +375,5 @@ class Reading:
         return WindowKey(self.revision.endpoint, self.time_ms // 1000, self.revision.number, version, route)
 
 
-def _newest(windows: list[Window], rows: int) -> list[Window]:
-    """Return the newest windows that hold so many rows with features together; all where they do not."""
-    held = 0
-    for at in range(len(windows) - 1, -1, -1):
-        held += windows[at].features.row_count
-        if held >= rows:
-            return windows[at:]
-    return windows
-
-
 def _blocks(timings: list[Window]) -> tuple[Block, ...]:
     return tuple(Block.of(one, one.error_run_count) for one in timings)
-
-
-def _holds_enough(chosen: list[Window], rows: int) -> bool:
-    requests = sum(one.request_count for one in chosen)
-    return requests >= MIN_REQUESTS and sum(one.features.row_count for one in chosen) >= rows

@@ -13,14 +13,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
+from penstock.base.errors import Corrupt
 from penstock.base.store.events import record_event
 from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
 from penstock.flows.models.evidence.refusals import answer_for
 from penstock.flows.production.traffic.straying import find_later_move, serving_elsewhere
 from penstock.monitoring.alerts import Subject, open_alert
-from penstock.monitoring.policies import PolicyBody, policy_or_none_yet, put_policy
+from penstock.monitoring.policies import (
+    PolicyBody,
+    find_alerting,
+    find_readable_policy,
+    policy_or_none_yet,
+    put_policy,
+)
 from penstock.monitoring.ruling import kept_by_rules
-from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.settings import AlertSettings, EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.aliases import find_alias, move_alias
 from penstock.registry.entities import AliasMove, ModelVersion
@@ -72,7 +79,7 @@ def apply_deployment(project: Project, plan: DeploymentPlan) -> Revision:
 
 def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str]:
     """Say in words everything that carrying a plan out changes; writes nothing."""
-    policy = plan.policy or policy_or_none_yet(connection, plan.endpoint, plan.draft.model).body
+    policy = plan.policy or _followed(connection, plan, plan.draft)
     follows = _alias_that_follows(connection, plan, policy.endpoint)
     number = plan.before.number + 1 if plan.before else 1
     told = [f"{plan.summary} (revision {number})"]
@@ -103,6 +110,22 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
     return [*told, *plan.warnings]
 
 
+def _followed(connection: sa.Connection, plan: DeploymentPlan, now: RevisionDraft | Revision) -> PolicyBody:
+    """Return the policy that goes along with a revision.
+
+    A rollback waits for none that cannot be read: the newest one that can be tells the alias.
+    """
+    try:
+        return policy_or_none_yet(connection, plan.endpoint, now.model).body
+    except Corrupt:
+        if now.kind != "rolled_back":
+            raise
+    readable = find_readable_policy(connection, plan.endpoint)
+    alerts = find_alerting(connection, plan.endpoint) or AlertSettings()
+    endpoint = readable.settings if readable else EndpointSettings(model=now.model)
+    return PolicyBody(endpoint=endpoint, alerts=alerts)
+
+
 def _is_served(connection: sa.Connection, endpoint: str) -> bool:
     """Whether a serve process lives, or a service of the user's own answers for an endpoint."""
     alive = list_alive(connection, now_ms())
@@ -128,7 +151,7 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
     add_classes(connection, known)
     if plan.policy is not None:
         put_policy(connection, plan.endpoint, plan.policy, actor)
-    policy = policy_or_none_yet(connection, plan.endpoint, revision.model).body
+    policy = _followed(connection, plan, revision)
     follows = _alias_that_follows(connection, plan, policy.endpoint)
     answering = (revision.stable, revision.canary.version if revision.canary else None)
     kept = kept_by_rules(revision.model, policy.endpoint.traffic.rules, answering)

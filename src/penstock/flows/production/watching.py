@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
+from penstock.base.errors import Corrupt
 from penstock.base.numbers import counted
 from penstock.flows.production.controlling.deciding import History, Look
 from penstock.flows.production.controlling.unloadable import load_findings
@@ -50,7 +51,10 @@ STEADY_S = 2.0
 
 @dataclass(frozen=True)
 class Shared:
-    """What all endpoints' looks of one tick go by; `labels` where there is one to look at."""
+    """What all endpoints' looks of one tick go by; `labels` where there is one to look at.
+
+    `unreadable` says why an endpoint's policy could not be read, by name: such an endpoint cannot be judged.
+    """
 
     revisions: Mapping[str, Revision]
     policies: Mapping[str, Policy]
@@ -59,6 +63,7 @@ class Shared:
     workers: list[Worker]
     failures: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Waiting] = field(default_factory=dict)
+    unreadable: Mapping[str, Corrupt] = field(default_factory=dict)
 
     def mark(self, endpoint: str) -> tuple[object, ...]:
         """Return what calls for a look at once when it is another than at the last one."""
@@ -84,13 +89,15 @@ def look_around(connection: sa.Connection, time_ms: int) -> Shared:
     alerts: dict[str, tuple[Alert, ...]] = {}
     for one in list_open_alerts(connection):
         alerts[one.endpoint] = (*alerts.get(one.endpoint, ()), one)
+    held = list_policies(connection)
     return Shared(
         revisions={one.endpoint: one for one in list_endpoints(connection)},
-        policies=list_policies(connection),
+        policies=held.readable,
         rolled_back=list_barred(connection),
         alerts=alerts,
         workers=list_alive(connection, time_ms),
         failures=count_failures(connection, time_ms // 1000 - FAILURES_S),
+        unreadable=held.unreadable,
     )
 
 
@@ -343,7 +350,7 @@ def _with_cause(
         for one in findings
         if (one.kind, one.route) == ("quality", "stable") and (one.breached or one.is_inconclusive)
     ]
-    cause = reading.cause(stable, worse[0].metric) if worse else None
+    cause = reading.cause(stable, worse[0]) if worse else None
     if not isinstance(cause, Cause):
         return findings, cause
 

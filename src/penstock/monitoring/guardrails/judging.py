@@ -132,7 +132,7 @@ def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: 
 
 
 def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: float) -> list[Finding]:
-    recent, labelled = traffic.recent, traffic.labelled
+    recent = traffic.recent
     others = None if rival is None else rival.blocks
     earlier = traffic.earlier if traffic.blocks else 0
     if entry.errors is not None and recent is not None:
@@ -158,20 +158,28 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
     if entry.drift is not None and window is not None and profile is not None:
         is_compared = window is traffic.holding(traffic.drifts_of)
         return list(judge_drift(entry.drift, window, profile, traffic.drifts if is_compared else None))
-    if entry.multivariate is not None and traffic.rows is not None:
+    if entry.multivariate is not None:
+        rows = traffic.rows_for(entry.multivariate)
+        if rows is None:
+            return []
         return list(
-            judge_multivariate(
-                entry.multivariate, traffic.key, traffic.rows, traffic.reference, traffic.left_out
-            )
+            judge_multivariate(entry.multivariate, traffic.key, rows, traffic.reference, traffic.left_out)
         )
-    if entry.quality is not None and labelled is not None:
-        if entry.quality.bound is not None:
-            return list(judge_against_bound(entry.quality, labelled, alpha=alpha))
-        if rival is None:
-            return list(judge_against_offline(entry.quality, labelled, traffic.reference, alpha=alpha))
-        if rival.labelled is not None:
-            return list(judge_against_rival(entry.quality, labelled, rival.labelled, alpha=alpha))
-    return []
+    return [] if entry.quality is None else _judged_quality(entry.quality, traffic, rival, alpha)
+
+
+def _judged_quality(
+    limit: QualityLimit, traffic: Traffic, rival: Traffic | None, alpha: float
+) -> list[Finding]:
+    labelled = traffic.labels_for(limit)
+    if labelled is None:
+        return []
+    if limit.bound is not None:
+        return list(judge_against_bound(limit, labelled, alpha=alpha))
+    if rival is None:
+        return list(judge_against_offline(limit, labelled, traffic.reference, alpha=alpha))
+    beside = rival.labels_for(limit)
+    return [] if beside is None else list(judge_against_rival(limit, labelled, beside, alpha=alpha))
 
 
 def _is_elsewhere(limit: QualityLimit, rival: Traffic | None) -> bool:

@@ -25,7 +25,7 @@ def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> L
     if entry.quality is not None:
         return _labels(entry.quality, traffic, None if entry.quality.bound is not None else rival)
     if entry.multivariate is not None:
-        return _rows(entry.multivariate, traffic.rows)
+        return _rows(entry.multivariate, traffic.rows_for(entry.multivariate))
     if entry.slices is not None:
         return _slices(traffic, rival)
     if entry.outliers is not None:
@@ -61,14 +61,15 @@ def _where_it_stays(count: int, needed: int, traffic: Traffic) -> str:
 
 
 def _labels(limit: QualityLimit, traffic: Traffic, rival: Traffic | None) -> Lacking:
-    own = traffic.labelled.quality.label_count if traffic.labelled else 0
+    labelled, others = traffic.labels_for(limit), None if rival is None else rival.labels_for(limit)
+    own = labelled.quality.label_count if labelled else 0
     needed = limit.min_labels
     if own >= needed and rival is not None:
-        other = rival.labelled.quality.label_count if rival.labelled else 0
+        other = others.quality.label_count if others else 0
         if other < needed:
             return own, ("too_few", f"{other} of {counted(needed, 'label')} of the stable version yet")
-    for one, whose in ((traffic, ""), (rival, " of the stable version")):
-        lacking = one.labelled.quality.lacking(limit.metric) if one and one.labelled else None
+    for one, whose in ((labelled, ""), (others, " of the stable version")):
+        lacking = one.quality.lacking(limit.metric) if one else None
         if own >= needed and lacking is not None:
             return own, ("too_few", lacking + whose)
     if own >= needed:

@@ -75,6 +75,11 @@ class MultivariateLimit(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 < self.resolve_below <= 1:
             raise ValueError("resolve_below is a share of the limit, in (0, 1]")
 
+    @property
+    def window(self) -> tuple[float, int]:
+        """Which rows it is judged on: how old they may be, and how many at most."""
+        return self.span_s, self.max_rows
+
 
 class OutlierLimit(msgspec.Struct, frozen=True, kw_only=True):
     """Share of rows in [0, 1) that may be farther from the reference than 99.5 of 100 of its own rows are.
@@ -228,6 +233,11 @@ class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
         if self.max_drop is not None:
             return no_drop(self.metric, self.max_drop)
         return no_bound(self.metric, self.allowed, self.name)
+
+    @property
+    def window(self) -> tuple[float, int]:
+        """Which labels it is judged on: how old they may be, and how many are needed."""
+        return self.horizon_s, self.min_labels
 
     @property
     def bound(self) -> float | None:

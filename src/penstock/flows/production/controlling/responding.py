@@ -37,13 +37,12 @@ from penstock.flows.production.watching import (
     observe_again,
 )
 from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_alert
-from penstock.monitoring.lease import CONTROLLER, LOST, Lease
-from penstock.monitoring.policies import find_policy
+from penstock.monitoring.lease import CONTROLLER, LEASE_S, LOST, Lease
+from penstock.monitoring.policies import find_alerting
 from penstock.project.project import Project
 from penstock.serving.predictions.waiting import tell_waiting
 
 logger = logging.getLogger(__name__)
-LEASE_S = 10.0
 LOOK_MAX_S = 120.0
 """A look that takes longer hangs: the lease is not kept for it any more, so that another process takes over."""
 DECISION_LOST = "PenstockDecisionLost"
@@ -162,10 +161,14 @@ class Controller:
                 return 0
             self._look_at(name, shared)
             self._took_s[name] = time.monotonic() - self._began_s
-        self._problems = {name: words for name, words in self._problems.items() if name in names}
+        unread = [name for name in shared.revisions if name in shared.unreadable]
+        for name in unread:
+            self._note(name, shared.unreadable[name])
+        known = {*names, *unread}
+        self._problems = {name: words for name, words in self._problems.items() if name in known}
         self._looks = {name: look for name, look in self._looks.items() if name in names}
         self._observations = {name: seen for name, seen in self._observations.items() if name in names}
-        return len(names)
+        return len(known)
 
     def _look_at(self, name: str, shared: Shared) -> None:
         """Look at an endpoint and act.
@@ -248,12 +251,12 @@ class Controller:
                 self.lease.require(connection)
                 if _is_open(list_open_alerts(connection, name), subject):
                     return
-                policy = find_policy(connection, name)
+                alerting = find_alerting(connection, name)
                 summary = f"{name} cannot be judged: {words}"
                 event_id = record_event(
                     connection, "endpoint.not_judged", f"endpoint:{name}", self.project.actor, summary
                 )
-                webhooks = policy.body.alerts.webhooks if policy else ()
+                webhooks = alerting.webhooks if alerting else ()
                 open_alert(connection, subject, summary, webhooks, time_ms=now_ms(), event_id=event_id)
         except PenstockError as problem:
             logger.warning("it could not be written either: %s", problem.message)
@@ -267,11 +270,11 @@ class Controller:
         logger.warning("%s", summary)
         try:
             with self.project.database.write() as connection:
-                policy = find_policy(connection, name)
+                alerting = find_alerting(connection, name)
                 event_id = record_event(
                     connection, "controller.decision_lost", f"endpoint:{name}", self.project.actor, summary
                 )
-                webhooks = policy.body.alerts.webhooks if policy else ()
+                webhooks = alerting.webhooks if alerting else ()
                 subject = Subject(name=DECISION_LOST, endpoint=name)
                 open_alert(
                     connection, subject, summary, webhooks, time_ms=now_ms(), event_id=event_id, is_kept=False

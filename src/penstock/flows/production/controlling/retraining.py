@@ -38,7 +38,7 @@ from penstock.flows.production.controlling.under_way import (
 from penstock.flows.production.watching import Observation
 from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.findings import Finding
-from penstock.monitoring.policies import find_policy
+from penstock.monitoring.policies import find_alerting
 from penstock.pipeline.running.survivors import end_group
 from penstock.project.places import RETRAINING, SETTINGS_FILE
 from penstock.project.project import Project
@@ -353,14 +353,14 @@ class Retraining:
                 return 0
             subject = f"endpoint:{endpoint}"
             event_id = record_event(connection, kind, subject, self.project.actor, summary, cause=cause)
-            policy = find_policy(connection, endpoint) if is_alert else None
-            if policy is not None:
+            alerting = find_alerting(connection, endpoint) if is_alert else None
+            if alerting is not None:
                 log = f" (the log is {cause['log']})" if cause.get("log") else ""
                 open_alert(
                     connection,
                     Subject(name=FRUITLESS, endpoint=endpoint, labels={"reason": kind}),
                     f"{endpoint}: {summary}{log}",
-                    policy.body.alerts.webhooks,
+                    alerting.webhooks,
                     time_ms=now_ms(),
                     event_id=event_id,
                     is_kept=False,

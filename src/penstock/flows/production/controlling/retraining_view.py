@@ -25,7 +25,7 @@ from penstock.flows.production.controlling.under_way import (
     list_under_way,
     newest_of,
 )
-from penstock.monitoring.policies import find_policy
+from penstock.monitoring.policies import find_readable_policy
 from penstock.project.project import Project
 from penstock.serving.deployments import find_revision, list_endpoints
 
@@ -48,7 +48,7 @@ def view_retrainings(project: Project, endpoints: Collection[str]) -> dict[str, 
     """Return what there is to say of retrainings, by endpoint; one whose controller is gone counts as running until the next one tells so."""
     with project.database.read() as connection:
         found = list_under_way(connection, endpoints)
-        policies = {name: find_policy(connection, name) for name in found}
+        policies = {name: find_readable_policy(connection, name) for name in found}
         views = {
             **_view_hindered(connection, endpoints),
             **_view_waiting(connection, list_waiting(connection, endpoints)),
@@ -85,7 +85,7 @@ def _view_hindered(connection: sa.Connection, endpoints: Collection[str]) -> dic
         for name, event in newest.items()
         if event.kind == HINDERED
         and event.cause.get("version") is None
-        and (policy := find_policy(connection, name)) is not None
+        and (policy := find_readable_policy(connection, name)) is not None
         and policy.settings.retrain is not None
     }
 

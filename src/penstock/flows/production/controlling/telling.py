@@ -24,12 +24,13 @@ from penstock.monitoring.alerts import (
     claim_due,
     find_oldest_ms,
     finish_delivery,
+    fires_again,
     has_due,
     put_off_delivery,
     readdress,
     was_begun,
 )
-from penstock.monitoring.policies import find_policy
+from penstock.monitoring.policies import find_alerting
 from penstock.monitoring.wording import body_of
 from penstock.project.project import Project
 
@@ -133,12 +134,12 @@ class AlertLoop:
         """Give up what nobody is to be told any more, and say whether it was so.
 
         Where its webhook is no longer in the policy, those that are now are told in its place. That an alert is over says
-        nothing to a receiver that did not take its beginning.
+        nothing to a receiver that did not take its beginning, and is wrong by the time that the same fires again.
         """
         endpoint, time_ms = delivery.alert.endpoint, now_ms()
         with self._project.database.write() as connection:
-            policy = find_policy(connection, endpoint)
-            hooks = None if policy is None else policy.body.alerts.webhooks
+            alerting = find_alerting(connection, endpoint)
+            hooks = None if alerting is None else alerting.webhooks
             if hooks is not None and (delivery.url, delivery.format) not in {
                 (x.url, x.format) for x in hooks
             }:
@@ -150,9 +151,12 @@ class AlertLoop:
                 actor = self._project.actor
                 record_event(connection, "alert.failed", f"endpoint:{endpoint}", actor, summary, cause=cause)
                 return True
-            if delivery.status == "resolved" and not was_begun(connection, delivery):
-                put_off_delivery(connection, delivery, "its beginning was not taken", None)
-                return True
+            if delivery.status == "resolved":
+                problem = "its beginning was not taken" if not was_begun(connection, delivery) else ""
+                problem = problem or ("it fires again" if fires_again(connection, delivery) else "")
+                if problem:
+                    put_off_delivery(connection, delivery, problem, None)
+                    return True
         return False
 
     def _turn(self) -> None:

@@ -31,7 +31,7 @@ from penstock.flows.production.live.summarising import (
     summarise_missed,
 )
 from penstock.flows.production.payloads.keeping import put_batch
-from penstock.monitoring.policies import find_policy
+from penstock.monitoring.policies import find_readable_policy
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey
 from penstock.project.project import Project
@@ -307,7 +307,7 @@ class Ingest:
 
 
 def _monitor(connection: sa.Connection, endpoint: str) -> MonitorSettings:
-    policy = find_policy(connection, endpoint)
+    policy = find_readable_policy(connection, endpoint)
     return MonitorSettings() if policy is None else policy.settings.monitor
 
 

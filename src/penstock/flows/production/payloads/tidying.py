@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from penstock.base.errors import Corrupt
 from penstock.flows.production.payloads.sampling import PREFIX, Hour
-from penstock.monitoring.settings import MonitorSettings, PayloadSettings
+from penstock.monitoring.settings import KEPT_MAX_DAYS, MonitorSettings, PayloadSettings
 from penstock.storage.backend import Backend
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def tidy(backend: Backend, monitors: Mapping[str, MonitorSettings], now_s: int) 
             continue
         monitor = monitors.get(folder.name)
         settings = (monitor.payloads if monitor else None) or PayloadSettings()
-        first = f"{datetime.fromtimestamp(now_s, UTC) - timedelta(days=settings.keep_days):%Y-%m-%d}"
+        first = f"{datetime.fromtimestamp(now_s, UTC) - timedelta(days=min(settings.keep_days, KEPT_MAX_DAYS)):%Y-%m-%d}"
         for day in sorted(
             one.name for one in backend.children(f"{PREFIX}/{folder.name}") if one.is_directory
         ):

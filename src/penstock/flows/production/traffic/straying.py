@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import msgspec
 import sqlalchemy as sa
 
+from penstock.base.errors import Corrupt
 from penstock.flows.production.traffic.obstacles import obstacle_among
 from penstock.monitoring.policies import policy_or_none_yet
 from penstock.registry.aliases import list_alias_moves, list_aliases
@@ -121,7 +121,7 @@ def _declared(connection: sa.Connection, revisions: Sequence[Revision]) -> dict[
     """Return the alias that endpoints are declared with; a policy that cannot be read declares none."""
     found = {}
     for one in revisions:
-        with suppress(msgspec.ValidationError, ValueError):
+        with suppress(Corrupt):
             alias = policy_or_none_yet(connection, one.endpoint, one.model).settings.alias
             if alias is not None:
                 found[one.endpoint] = alias
