@@ -306,7 +306,7 @@ def run_penstock(cwd: Path, *arguments: str | Path, **variables: str) -> subproc
 
 
 def _changes_the_start(env: Mapping[str, str]) -> bool:
-    names = {name for name in (*env, *os.environ) if name.startswith(AT_START)}
+    names = {name for name in (*env, *os.environ) if name.startswith(AT_START) and name not in LATER}
     return not hasattr(os, "pidfd_open") or any(env.get(name) != os.environ.get(name) for name in names)
 
 

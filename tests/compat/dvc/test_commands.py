@@ -181,9 +181,8 @@ def test_data_status_agrees_on_missing_objects_and_renames(repo: Path, dvc: Tool
     penstock(repo, "add", "extra")
     penstock(repo, "move", "data", "moved")
     agree(repo, dvc, penstock)
-    victim = next(
-        path for path in (repo / ".dvc" / "cache" / "files" / "md5").glob("*/*") if path.suffix == ""
-    )
+    objects = (repo / ".dvc" / "cache" / "files" / "md5").glob("*/*")
+    victim = min(path for path in objects if path.suffix == "")
     victim.unlink()
     agree(repo, dvc, penstock)
     shown = penstock.json(repo, "data", "status", "--granular", "moved/B")
