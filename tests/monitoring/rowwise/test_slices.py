@@ -62,6 +62,17 @@ def test_a_canary_is_compared_with_the_same_slice_of_the_stable_version() -> Non
     assert list(judge_slices(LIMIT, KEY, worse, ())) == []
 
 
+def test_a_slice_that_is_answered_worse_by_any_factor_is_found() -> None:
+    rng = np.random.default_rng(6)
+    many = rows(rng, 3000)
+    truth = rng.lognormal(3, 0.8, 3000)
+    answers = truth * np.where(many.columns["carrier"] == "ZZ", 1e6, np.exp(rng.normal(0, 0.1, 3000)))
+    many = replace(many, labels=truth.tolist(), outputs={"prediction": answers}, classes=None)
+    limit = SlicesLimit(metric="rmse", max_drop=3.0)
+    found = list(judge_slices(limit, KEY, slices_of(many, WANTED)))
+    assert [one.name for one in found if one.breached] == ["carrier=ZZ"]
+
+
 def test_labels_without_a_bad_slice_alarm_hardly_ever_however_often_one_looks() -> None:
     rng = np.random.default_rng(3)
     false = 0
