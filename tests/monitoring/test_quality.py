@@ -174,3 +174,18 @@ def test_labels_decide_what_is_measured() -> None:
     assert score({"prediction": classes}, ["a", "a"]).accuracy() == 0.5
     assert score({"probability": np.array([0.9])}, [1]).accuracy() == 1.0
     assert score(outputs, [None, None, None]).label_count == 0
+
+
+@pytest.mark.parametrize("odd", [1e200, -1e100, 1e70])
+def test_one_answer_beyond_any_size_leaves_every_metric_its_error(odd: float) -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.normal(10, 1, 1000)
+    truth[7] = 1e-300
+    guess = truth + rng.normal(0, 100, 1000)
+    guess[5] = odd
+    found = score({"prediction": guess}, truth.tolist())
+    assert found.left_out == (abs(odd) > 1e75)
+    for metric in ("mae", "rmse", "r2", "mape"):
+        value, error = found.metric(metric)
+        assert math.isfinite(value) and math.isfinite(error), metric
+    assert found.metric("rmse")[0] == pytest.approx(100, rel=0.1) or abs(odd) <= 1e75

@@ -2,7 +2,7 @@
 
 The scores of each class are kept in 1,000 bins, which class was taken for which, and sums of losses. Rows
 of one request belong together, so all of it is kept in 32 groups of whole requests beside the totals. An
-output that is not finite is counted and left out. What the counts mean as metrics is in `quality`.
+output that is no number of any size is counted and left out. What the counts mean as metrics is in `quality`.
 
 Format (version 2): MessagePack, see `to_bytes`. Version 1, without groups, is read; each such part then
 counts as one request.
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
+from penstock.monitoring.quality.useless import LARGEST_ANSWER
 from penstock.stats.losses import log_losses_of_truth, losses
 
 Floats = npt.NDArray[np.float64]
@@ -135,7 +136,7 @@ class QualityCounts:
     def add_values(self, predicted: Floats, labels: Floats, requests: Sequence[int] | None = None) -> None:
         """Add predicted numbers and true ones."""
         guess, truth = np.asarray(predicted, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-        keep = np.isfinite(guess)
+        keep = np.abs(guess) <= LARGEST_ANSWER
         self.left_out += int((~keep).sum())
         groups, guess, truth = _groups(len(keep), requests)[keep], guess[keep], truth[keep]
         self._add("valued", groups, np.ones(len(guess)))
@@ -145,7 +146,9 @@ class QualityCounts:
         self._add("label_squares", groups, np.square(truth))
         sized = truth != 0
         self._add("sized", groups[sized], np.ones(int(sized.sum())))
-        self._add("percent", groups[sized], np.abs((guess - truth)[sized] / truth[sized]))
+        with np.errstate(over="ignore"):  # of a truth next to zero
+            percent = np.abs((guess - truth)[sized] / truth[sized])
+        self._add("percent", groups[sized], np.minimum(percent, LARGEST_ANSWER))
 
     def _add(self, name: str, groups: Counts, values: Floats) -> None:
         self.sums[:, AT[name]] += np.bincount(groups, values, GROUPS)

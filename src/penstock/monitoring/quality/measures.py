@@ -154,8 +154,10 @@ class Quality(QualityCounts):
         with np.errstate(divide="ignore", invalid="ignore"):
             if name in MEANS:
                 return sums[:, AT[total]] / counts
-            if name == "rmse":
-                return np.sqrt(sums[:, AT[total]] / counts)
+            if (
+                name == "rmse"
+            ):  # without the group that has nearly all of it, rounding may leave less than nothing
+                return np.sqrt(np.maximum(sums[:, AT[total]], 0.0) / counts)
             if name != "r2":
                 raise LookupError(f"{name} is a name in stats/metric_names.py, and nothing computes it here")
             label = sums[:, AT["label"]]

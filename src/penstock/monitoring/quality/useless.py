@@ -1,4 +1,4 @@
-"""Which answers are none: no finite number, no probability, no class of the model, or nothing at all.
+"""Which answers are none: no finite number or one beyond any size, no probability, no class of the model, or nothing at all.
 
 They are what the guard `outputs` judges, and no label says how right they were.
 """
@@ -16,6 +16,8 @@ from penstock.records.classes import PREDICTION, PROBABILITY, class_name, is_pro
 
 SLACK, ROUNDED = 1e-6, 4
 """What rounding may add to a probability, or take from it: so much, or so many steps of its kind of number."""
+LARGEST_ANSWER = 1e75
+"""A larger number is no answer: the square of its squared error, which the standard error is made of, is not finite."""
 Flags = npt.NDArray[np.bool_]
 
 
@@ -52,7 +54,10 @@ def is_useless(
     """
     is_judged = is_probability(name) and not is_number
     if values.dtype.kind in "fc":
-        odd: Flags = ~np.isfinite(values)
+        is_wide = values.dtype.kind == "f" and values.dtype.itemsize > 4
+        odd: Flags = ~(
+            np.abs(values) <= LARGEST_ANSWER if name == PREDICTION and is_wide else np.isfinite(values)
+        )
         if is_judged and values.dtype.kind == "f":
             slack = max(SLACK, ROUNDED * float(np.finfo(values.dtype).eps))
             odd |= (values < -slack) | (values > 1 + slack)
