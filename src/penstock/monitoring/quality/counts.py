@@ -1,11 +1,11 @@
 """The counts behind quality: what labels say of predictions, in a form that merges.
 
-The scores of each class are kept in 1,000 bins, which class was taken for which, and sums of losses. Rows
-of one request belong together, so all of it is kept in 32 groups of whole requests beside the totals. An
+The scores of each class are kept in 1,000 bins, how often each class was hit, missed and wrongly told, and sums of losses.
+Rows of one request belong together, so all of it is kept in 32 groups of whole requests beside the totals. An
 output that is no number of any size is counted and left out. What the counts mean as metrics is in `quality`.
 
 Format (version 2): MessagePack, see `to_bytes`. Version 1, without groups, is read; each such part then
-counts as one request.
+counts as one request. So are pairs of different classes, which were kept at first.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ Counts = npt.NDArray[np.int64]
 BINS = 1000
 COARSE = 50
 GROUPS = 32
-PAIRS_MAX = 1000
-"""Pairs of true and predicted class that are told apart; further ones are one."""
+PAIRS_MAX = 3000
+"""Three counts of each of 1,000 classes; what comes of further ones is `UNKNOWN`."""
+OTHERS = "others"
+"""Any other class than the one beside it in a pair; the names of classes begin with a sign."""
+UNKNOWN = (OTHERS, OTHERS)
+"""Rows of which it is not known what class was taken for which, so that nothing is known of each class."""
 POSITIVE = "+"
 """The name that the positive class has in the counts of binary classification."""
 SUMS = (
@@ -120,18 +124,23 @@ class QualityCounts:
         truth, guess = codes[:count], codes[count:]
         self._add("classed", groups, np.ones(count))
         self._add("right", groups, (truth == guess).astype(np.float64))
-        pairs, place = np.unique(truth * len(names) + guess, return_inverse=True)
-        for index, pair in enumerate(pairs.tolist()):
-            known = self._class(names[pair // len(names)], names[pair % len(names)])
-            known += np.bincount(groups[place == index], minlength=GROUPS)
+        for is_of, codes, pair in (
+            (truth == guess, truth, lambda name: (name, name)),
+            (truth != guess, truth, lambda name: (name, OTHERS)),
+            (truth != guess, guess, lambda name: (OTHERS, name)),
+        ):
+            places = codes[is_of] * GROUPS + groups[is_of]
+            table = np.bincount(places, minlength=len(names) * GROUPS).reshape(-1, GROUPS)
+            for index in np.flatnonzero(table.any(axis=1)).tolist():
+                self._add_class(pair(names[index]), table[index])
 
-    def _class(self, truth: str, guess: str) -> Counts:
-        known = self.classes.get((truth, guess))
+    def _add_class(self, pair: tuple[str, str], counts: Counts) -> None:
+        known = self.classes.get(pair)
         if known is None:
             if len(self.classes) >= PAIRS_MAX:
-                truth = guess = "others"
-            known = self.classes.setdefault((truth, guess), np.zeros(GROUPS, dtype=np.int64))
-        return known
+                pair = UNKNOWN
+            known = self.classes.setdefault(pair, np.zeros(GROUPS, dtype=np.int64))
+        known += counts
 
     def add_values(self, predicted: Floats, labels: Floats, requests: Sequence[int] | None = None) -> None:
         """Add predicted numbers and true ones."""
@@ -178,9 +187,8 @@ class QualityCounts:
             if one.fine is not NONE:
                 result.fine = one.fine if result.fine is NONE else result.fine + one.fine
                 result.coarse = one.coarse if result.coarse is NONE else result.coarse + one.coarse
-            for (truth, guess), counts in one.classes.items():
-                known = result._class(truth, guess)
-                known += counts
+            for pair, counts in one.classes.items():
+                result._add_class(pair, counts)
         result.classes = {pair: counts for pair, counts in result.classes.items() if counts.any()}
         if result.fine is not NONE and (self.fine is NONE or other.fine is NONE):
             result.fine, result.coarse = result.fine.copy(), result.coarse.copy()
@@ -209,7 +217,8 @@ class QualityCounts:
         """Serialise as MessagePack `[2, left_out, fine, coarse, sums, squares, classes]`.
 
         Counts are sparse: [index, count, …] of the flattened array; sums are [index, value, …] alike;
-        classes are [[truth, prediction, group counts], …] in alphabetical order.
+        classes are [[truth, prediction, group counts], …] in alphabetical order, of a class with itself and with
+        `OTHERS`, one way and the other.
         """
         classes = [(*pair, _sparse(self.classes[pair])) for pair in sorted(self.classes)]
         sums = (_sparse_floats(self.sums), _sparse_floats(self.squares))
@@ -273,7 +282,10 @@ def _read(result: QualityCounts, parts: list[Any]) -> None:
     result.sums = _dense(sums, (GROUPS, len(SUMS)), np.float64)
     result.squares = _dense(squares, (len(SUMS),), np.float64)
     for truth, guess, counts in classes:
-        result.classes[str(truth), str(guess)] = _dense(counts, (GROUPS,), np.int64)
+        pair = (str(truth), str(guess))
+        # which class was taken for which was told apart at first
+        for one in [pair] if truth == guess or OTHERS in pair else [(pair[0], OTHERS), (OTHERS, pair[1])]:
+            result._add_class(one, _dense(counts, (GROUPS,), np.int64))
 
 
 def _read_first(result: QualityCounts, parts: list[Any], data: bytes) -> None:
