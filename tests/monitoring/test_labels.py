@@ -136,3 +136,14 @@ def test_no_labels_tell_nothing_whatever_was_answered() -> None:
     for outputs in ({"prediction": np.array([0.5, 0.25])}, {"probability": np.array([0.5])}, {}):
         found = score(outputs, [])
         assert (found.label_count, found.left_out) == (0, 0)
+
+
+def test_what_is_no_number_is_left_out_beside_numbers_and_no_error() -> None:
+    late = np.array(["late", "late"], dtype=object)
+    mixed = {"prediction": late, "probability": np.array([0.9, "n/a"], dtype=object)}
+    assert misfit(mixed, ["late", "late"]) is None
+    assert misfit({**mixed, "probability": np.array(["high", "low"], dtype=object)}, ["late"]) is None
+    quality = score(mixed, ["late", "late"])
+    assert (quality.label_count, quality.left_out, quality.brier()) == (1, 1, pytest.approx(0.01))
+    numbers = score({"prediction": np.array([1.0, 0.5])}, ["late", 0.7])
+    assert (numbers.label_count, numbers.left_out, numbers.metric("mae")[0]) == (1, 1, pytest.approx(0.2))

@@ -61,7 +61,11 @@ def is_useless(
         if is_judged and values.dtype.kind == "f":
             slack = max(SLACK, ROUNDED * float(np.finfo(values.dtype).eps))
             odd |= (values < -slack) | (values > 1 + slack)
-    elif is_judged and values.dtype.kind in "OUST":
+    elif is_judged and values.dtype.kind == "O":
+        odd = np.array([not _is_share(one) for one in values.ravel().tolist()], dtype=np.bool_).reshape(
+            values.shape
+        )
+    elif is_judged and values.dtype.kind in "UST":
         odd = np.ones(values.shape, dtype=np.bool_)
     elif values.dtype.kind == "O":
         odd = _odd_objects(values, may_be_absent=name != PREDICTION)
@@ -72,6 +76,10 @@ def is_useless(
         names = {class_name(one) for one in classes}
         found = found | np.array([class_name(one) not in names for one in values.tolist()], dtype=np.bool_)
     return found
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, float) and -SLACK <= value <= 1 + SLACK
 
 
 def _odd_objects(values: npt.NDArray[Any], *, may_be_absent: bool) -> Flags:
