@@ -15,7 +15,7 @@ from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.quality.live import labelled
+from penstock.monitoring.quality.live import labelled, list_labelled
 from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain, split_where_worse
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.rows import Rows
@@ -32,6 +32,8 @@ MAX_STARTS = 640
 """How many windows are read at most to find enough traffic of a slow canary."""
 GATHERED_S = 86_400
 """How old a window may be that is gathered because newer ones hold too few rows."""
+HELD_MAX = 200
+"""Windows with labels that an estimate is held to at most: their sketches are read."""
 LABELLED_MAX, CAUSES_MAX = 5_000, 1_500
 """Labelled requests that slices, and causes, are told from at most."""
 LONGEST_S = 2 * 86_400
@@ -160,7 +162,11 @@ class Reading:
     def _whole(self, fresh_s: int, route: str) -> Window | None:
         """Merge the stable version's newest windows, with all that is known of them."""
         listed = list_windows(
-            self.connection, self.revision.endpoint, since_s=fresh_s, before_s=self._now_s + 1
+            self.connection,
+            self.revision.endpoint,
+            route=route,
+            since_s=fresh_s,
+            before_s=self._now_s + 1,
         )
         mine = [one for one in listed if one.key.version == self.revision.stable]
         return recent(mine, route, self.settings.monitor.windows)
@@ -226,22 +232,23 @@ class Reading:
         return find_slices(rows, wanted, {one.name for one in beside})
 
     def held(self, traffic: Traffic) -> Window | None:
-        """Return the windows that labels came for as one, with what was asked and answered in them.
+        """Return the windows that labels came for as one, the newest `HELD_MAX`, with what was asked and answered in them.
 
         None where nothing estimates errors, so that nothing is held to labels, or none came.
         """
         labelled = traffic.labelled
         if labelled is None or find_losses(traffic.reference.profile) is None:
             return None
-        listed = list_windows(self.connection, self.revision.endpoint, since_s=labelled.key.start_s)
-        mine = [
-            one
-            for one in listed
-            if one.key.version == traffic.key.version
-            and one.key.route != "direct"
-            and (one.key.route == BATCH) == (traffic.key.route == BATCH)
-        ]
-        known = [one for one in mine if one.quality.label_count and one.features.row_count]
+        listed = list_labelled(
+            self.connection,
+            self.revision.endpoint,
+            traffic.key.version,
+            since_s=labelled.key.start_s,
+            now_s=self._now_s,
+            most=HELD_MAX,
+            of_batches=traffic.key.route == BATCH,
+        )
+        known = [one for one in listed if one.quality.label_count and one.features.row_count]
         return merge_windows(known) if known else None
 
     @property

@@ -11,7 +11,16 @@ import sqlalchemy as sa
 
 from penstock.base.store.remembered import Remembered, key_of
 from penstock.monitoring.quality.measures import Quality
-from penstock.monitoring.windows import BATCH, SKETCHES, Window, WindowKey, merge_windows, unpack, windows
+from penstock.monitoring.windows import (
+    BATCH,
+    SKETCHES,
+    Window,
+    WindowKey,
+    merge_windows,
+    rows_by_window,
+    unpack,
+    windows,
+)
 from penstock.stats.metric_names import METRICS
 
 KEPT = 64
@@ -59,6 +68,34 @@ def labelled(
     bare = [sa.null().label(one.name) if one.name in SKETCHES else one for one in windows.c]
     found = [unpack(row) for row in connection.execute(sa.select(*bare).where(wanted))]
     return merge_windows(found) if found else None
+
+
+def list_labelled(
+    connection: sa.Connection,
+    endpoint: str,
+    version: int,
+    *,
+    since_s: int,
+    now_s: int,
+    most: int,
+    of_batches: bool = False,
+) -> list[Window]:
+    """Return the newest `most` windows with labels of a version's predictions, with what was asked and answered in them.
+
+    Args:
+        since_s, now_s, of_batches: as in `labelled`.
+    """
+    with_labels = _of_version(endpoint, version, since_s=since_s, of_batches=of_batches)
+    starts = sa.select(windows.c.start_s).where(with_labels, windows.c.start_s <= now_s).distinct()
+    newest = starts.order_by(windows.c.start_s.desc()).limit(most).subquery()
+    query = sa.select(windows).where(
+        windows.c.endpoint == endpoint,
+        windows.c.version == version,
+        _of_route(of_batches),
+        windows.c.start_s.in_(sa.select(newest.c.start_s)),
+    )
+    rows = connection.execute(query.order_by(windows.c.worker, windows.c.sequence))
+    return [merge_windows([unpack(row) for row in one]) for one in rows_by_window(rows)]
 
 
 def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
@@ -116,14 +153,18 @@ def _of_version(
     endpoint: str, version: int, *, since_s: int = 0, of_batches: bool = False
 ) -> sa.ColumnElement[bool]:
     """Return what holds for rows with labels of a version's predictions, but for traffic that addressed it directly."""
-    route = windows.c.route
     return (
         (windows.c.endpoint == endpoint)
         & (windows.c.version == version)
-        & (route == BATCH if of_batches else route.not_in(("direct", BATCH)))
+        & _of_route(of_batches)
         & (windows.c.start_s >= since_s)
         & windows.c.quality.is_not(None)
     )
+
+
+def _of_route(of_batches: bool) -> sa.ColumnElement[bool]:
+    route = windows.c.route
+    return route == BATCH if of_batches else route.not_in(("direct", BATCH))
 
 
 def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:
