@@ -205,6 +205,15 @@ def test_pairs_of_classes_that_were_stored_are_read_and_tell_macro_f1_unless_som
     assert "more classes than can be told apart" in str(mixed.lacking("macro_f1"))
 
 
+def test_r2_is_not_told_of_labels_whose_differences_sums_cannot_keep() -> None:
+    rng = np.random.default_rng(9)
+    for size, is_told in ((1e2, True), (1e9, False)):
+        truth = size + rng.normal(size=500)
+        found = score({"prediction": truth + rng.normal(size=500)}, truth.tolist())
+        assert math.isfinite(found.value("r2")) is is_told
+        assert found.value("rmse") == pytest.approx(1, abs=0.1)
+
+
 def test_labels_decide_what_is_measured() -> None:
     outputs = {"probability": np.array([0.9, 0.2, 0.4]), "prediction": np.array([1, 0, 0])}
     binary = score(outputs, [True, None, 1])

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Invalid
+from penstock.monitoring.profile import LOST
 from penstock.monitoring.quality.counts import (
     AT,
     GROUPS,
@@ -178,7 +179,8 @@ class Quality(QualityCounts):
                 raise LookupError(f"{name} is a name in stats/metric_names.py, and nothing computes it here")
             label = sums[:, AT["label"]]
             spread = sums[:, AT["label_squares"]] - np.square(label) / counts
-            explained: Floats = np.where(spread > 0, 1 - sums[:, AT["squared"]] / spread, np.nan)
+            is_known = spread > LOST * sums[:, AT["label_squares"]]
+            explained: Floats = np.where(is_known, 1 - sums[:, AT["squared"]] / spread, np.nan)
             return explained
 
     def _class_values(self, name: str, fold: Any) -> Floats | None:
