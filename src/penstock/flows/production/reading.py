@@ -23,6 +23,7 @@ from penstock.monitoring.rowwise.slices import SliceQuality, Slices, find_slices
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_endpoint_traffic_s, last_traffic_s, list_timings
 from penstock.monitoring.windows import BATCH, Window, WindowKey, list_windows, merge_windows, recent
+from penstock.records.classes import class_name
 from penstock.registry.states import last_rolled_back_ms
 from penstock.serving.deployments import Revision
 
@@ -356,7 +357,9 @@ class Reading:
         if found is None:
             return None
         key = msgspec.structs.replace(self._key(version, route), start_s=found.key.start_s)
-        return msgspec.structs.replace(found, key=key)
+        positive = self.settings.monitor.positive
+        quality = found.quality if positive is None else found.quality.turned(class_name(positive))
+        return msgspec.structs.replace(found, key=key, quality=quality)
 
     def _acted_on_s(self) -> int:
         """Return since when traffic of the stable version counts: what it was rolled back for is judged no second time."""

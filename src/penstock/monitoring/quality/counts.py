@@ -34,8 +34,10 @@ OTHERS = "others"
 """Any other class than the one beside it in a pair; the names of classes begin with a sign."""
 UNKNOWN = (OTHERS, OTHERS)
 """Rows of which it is not known what class was taken for which, so that nothing is known of each class."""
-POSITIVE = "+"
-"""The name that the positive class has in the counts of binary classification."""
+POSITIVE, NEGATIVE = "+", "-"
+"""The names that the positive class and the other have in the counts of binary classification."""
+IS_POSITIVE = "positive"
+"""In a pair with a name, without counts: which class is `POSITIVE`."""
 SUMS = (
     "scored", "brier", "log_loss", "classed", "right", "valued", "absolute", "squared", "label",
     "label_squares", "sized", "percent",
@@ -47,10 +49,15 @@ NONE: Counts = np.zeros(0, dtype=np.int64)
 class QualityCounts:
     """Mergeable counts of how right predictions were.
 
-    A merge is associative and commutative: exactly for counts, to rounding for sums.
+    A merge is associative and commutative: exactly for counts, to rounding for sums. Of two parts that have different
+    classes as the positive one, the last says which it is.
+
+    Attributes:
+        positive: the name of the positive class; empty where there is none, or nobody knows.
     """
 
     def __init__(self) -> None:
+        self.positive = ""
         self.left_out = 0
         self.fine: Counts = NONE
         self.coarse: Counts = NONE
@@ -180,10 +187,11 @@ class QualityCounts:
     def merge(self, other: Self) -> Self:
         """Return the quality of both; neither argument changes."""
         result = type(self)()
+        result.positive = other.positive or self.positive
         result.left_out = self.left_out + other.left_out
         result.sums = self.sums + other.sums
         result.squares = self.squares + other.squares
-        for one in (self, other):
+        for one in (self.turned(result.positive), other.turned(result.positive)):
             if one.fine is not NONE:
                 result.fine = one.fine if result.fine is NONE else result.fine + one.fine
                 result.coarse = one.coarse if result.coarse is NONE else result.coarse + one.coarse
@@ -199,7 +207,9 @@ class QualityCounts:
 
         What was taken out and is not in here is below nothing until then.
         """
+        other = other.turned(self.positive)
         negative = type(self)()
+        negative.positive = other.positive
         negative.left_out = -other.left_out
         negative.sums, negative.squares = -other.sums, -other.squares
         negative.fine, negative.coarse = -other.fine, -other.coarse
@@ -207,6 +217,24 @@ class QualityCounts:
             negative.fine = negative.coarse = NONE
         negative.classes = {pair: -counts for pair, counts in other.classes.items()}
         return self.merge(negative)
+
+    def turned(self, positive: str) -> Self:
+        """Return the same with another class as the positive one, where it is known which it is now."""
+        names = {one for pair in self.classes for one in pair}
+        is_unknown = not self.positive and (POSITIVE in names or self.fine is not NONE)
+        if positive in ("", self.positive) or is_unknown:
+            return self
+        new = {POSITIVE: f"={self.positive}", f"={positive}": POSITIVE}
+        if self.fine is not NONE or NEGATIVE in names or {self.positive, positive} == {"0", "1"}:
+            new = {POSITIVE: NEGATIVE, NEGATIVE: POSITIVE}
+        result = type(self)()
+        result.positive, result.left_out = positive, self.left_out
+        result.sums, result.squares = self.sums, self.squares
+        if self.fine is not NONE:  # the score of one class is what the other's lacks to one
+            result.fine, result.coarse = self.fine[::-1, ::-1], self.coarse[:, ::-1, ::-1]
+        for (truth, guess), counts in self.classes.items():
+            result._add_class((new.get(truth, truth), new.get(guess, guess)), counts)
+        return result
 
     @property
     def is_empty(self) -> bool:
@@ -218,9 +246,10 @@ class QualityCounts:
 
         Counts are sparse: [index, count, …] of the flattened array; sums are [index, value, …] alike;
         classes are [[truth, prediction, group counts], …] in alphabetical order, of a class with itself and with
-        `OTHERS`, one way and the other.
+        `OTHERS`, one way and the other; then [`IS_POSITIVE`, name, []], where it is known.
         """
         classes = [(*pair, _sparse(self.classes[pair])) for pair in sorted(self.classes)]
+        classes += [(IS_POSITIVE, self.positive, [])] if self.positive else []
         sums = (_sparse_floats(self.sums), _sparse_floats(self.squares))
         return msgspec.msgpack.encode(
             [2, self.left_out, _sparse(self.fine), _sparse(self.coarse), *sums, classes]
@@ -282,6 +311,9 @@ def _read(result: QualityCounts, parts: list[Any]) -> None:
     result.sums = _dense(sums, (GROUPS, len(SUMS)), np.float64)
     result.squares = _dense(squares, (len(SUMS),), np.float64)
     for truth, guess, counts in classes:
+        if truth == IS_POSITIVE:
+            result.positive = str(guess)
+            continue
         pair = (str(truth), str(guess))
         # which class was taken for which was told apart at first
         for one in [pair] if truth == guess or OTHERS in pair else [(pair[0], OTHERS), (OTHERS, pair[1])]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.monitoring.quality.counts import POSITIVE
+from penstock.monitoring.quality.counts import NEGATIVE, POSITIVE
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.quality.useless import is_own_number, is_useless
 from penstock.records.classes import (
@@ -130,6 +130,7 @@ def score(
             _names(truth),
         )
         chosen = _positive_of(classes, positive, {*guesses, *truths})
+        quality.positive = chosen or ""
         quality.add_classes(_named(guesses, chosen), _named(truths, chosen), numbers)
         each = _probabilities(outputs, classes)
         if each is not None:
@@ -167,8 +168,9 @@ def _score_pair(
     guess = scores >= 0.5 if prediction is None else pair.are_last(prediction[index].tolist())
     if positive is not None and not pair.is_last(class_name(positive)):
         scores, truth, guess = 1 - scores, ~truth, ~guess
+    quality.positive = (pair.last or "") if positive is None else class_name(positive)
     quality.add_binary(scores, truth, requests)
-    quality.add_classes(np.where(guess, POSITIVE, "-"), np.where(truth, POSITIVE, "-"), requests)
+    quality.add_classes(np.where(guess, POSITIVE, NEGATIVE), np.where(truth, POSITIVE, NEGATIVE), requests)
 
 
 class _Pair:
@@ -249,7 +251,8 @@ def _positive_of(classes: Sequence[Any] | None, positive: Any, seen: set[str]) -
 def _named(names: Iterable[str], positive: str | None) -> list[str]:
     if positive is None:
         return [f"={name}" for name in names]
-    return [POSITIVE if name == positive else "-" if positive == "1" and name == "0" else f"={name}" for name in names]  # fmt: skip
+    other = {"1": "0", "0": "1"}.get(positive)
+    return [POSITIVE if name == positive else NEGATIVE if name == other else f"={name}" for name in names]
 
 
 def _is_text(values: npt.NDArray[Any]) -> bool:
