@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from penstock.monitoring.quality.labels import fits, is_same, misfit, score
+from penstock.monitoring.quality.measures import Quality
+from penstock.stats.metric_names import METRICS
 
 CLASSIFIER = {"prediction": np.array([0, 1]), "probability": np.array([0.1, 0.9])}
 REGRESSOR = {"prediction": np.array([0.5, 1.5])}
@@ -136,3 +138,44 @@ def test_no_labels_tell_nothing_whatever_was_answered() -> None:
     for outputs in ({"prediction": np.array([0.5, 0.25])}, {"probability": np.array([0.5])}, {}):
         found = score(outputs, [])
         assert (found.label_count, found.left_out) == (0, 0)
+
+
+def test_what_is_no_number_is_left_out_beside_numbers_and_no_error() -> None:
+    late = np.array(["late", "late"], dtype=object)
+    mixed = {"prediction": late, "probability": np.array([0.9, "n/a"], dtype=object)}
+    assert misfit(mixed, ["late", "late"]) is None
+    assert misfit({**mixed, "probability": np.array(["high", "low"], dtype=object)}, ["late"]) is None
+    quality = score(mixed, ["late", "late"])
+    assert (quality.label_count, quality.left_out, quality.brier()) == (1, 1, pytest.approx(0.01))
+    numbers = score({"prediction": np.array([1.0, 0.5])}, ["late", 0.7])
+    assert (numbers.label_count, numbers.left_out, numbers.metric("mae")[0]) == (1, 1, pytest.approx(0.2))
+
+
+@pytest.mark.parametrize("kind", ["probability", "text", "number", "unset"])
+def test_counts_from_before_another_class_was_the_positive_one_are_turned(kind: str) -> None:
+    rng = np.random.default_rng(2)
+    names = np.array(["0", "1"] if kind == "number" else ["no", "yes"], dtype=object)
+    first, last = names
+    truth = rng.random(800) < 0.2
+    scores = np.clip(0.1 + 0.5 * truth + rng.normal(0, 0.15, 800), 0, 1)
+    outputs = {"prediction": names[(scores >= 0.5).astype(int)]}
+    if kind == "probability":
+        outputs["probability"] = scores
+    labels = names[truth.astype(int)].tolist()
+    classes = tuple(names) if kind == "probability" else None
+
+    def part(begin: int, end: int, positive: str | None) -> Quality:
+        told = {name: values[begin:end] for name, values in outputs.items()}
+        scored = score(
+            told, labels[begin:end], requests=list(range(begin, end)), classes=classes, positive=positive
+        )
+        return Quality.from_bytes(scored.to_bytes())
+
+    before = part(0, 400, None if kind in ("probability", "unset") else last)
+    whole, found = part(0, 800, first), before.merge(part(400, 800, first))
+    assert found.positive == whole.positive == first
+    for metric in METRICS:
+        assert found.metric(metric) == pytest.approx(whole.metric(metric), abs=0.01, nan_ok=True), metric
+    turned = whole.merge(part(400, 800, last)).without(part(0, 400, first))
+    assert turned.positive == last
+    assert turned.value("recall") == pytest.approx(part(400, 800, last).value("recall"), abs=1e-9)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,24 @@ def test_values_near_the_largest_number_leave_mean_and_deviation_finite() -> Non
     assert isinstance(column, NumberColumn)
     assert np.isfinite([column.mean, column.deviation, column.merged(column).deviation]).all()
     assert (column.low, column.high, column.count) == (-1e308, 1e308, 4)
+
+
+@pytest.mark.parametrize(
+    ("shift", "scale"), [(0.0, 1.0), (1e8, 1.0), (1e9, 1.0), (1.7e15, 60.0), (0.0, 1e-200)]
+)
+def test_the_deviation_of_values_far_from_zero_beside_it_is_right(shift: float, scale: float) -> None:
+    rng = np.random.default_rng(1)
+    values = shift + scale * rng.normal(size=6000)
+    whole = Profile.of({"x": values}).column("x")
+    parts = [Profile.of({"x": values[at : at + 300]}) for at in range(0, 6000, 300)]
+    merged = Profile.from_bytes(reduce(Profile.merge, parts).to_bytes()).column("x")
+    for column in (whole, merged):
+        assert isinstance(column, NumberColumn)
+        assert column.deviation == pytest.approx(
+            np.sqrt(np.mean(np.square((values - shift) / scale))) * scale, rel=0.03
+        )
+    same = Profile.of({"x": np.full(3000, 0.1 + shift)}).column("x")
+    assert isinstance(same, NumberColumn) and same.deviation == 0
 
 
 def test_a_profile_grown_part_by_part_is_the_profile_of_the_table() -> None:

@@ -164,6 +164,56 @@ def test_what_the_first_format_stored_is_still_read() -> None:
     assert (again.label_count, again.roc_auc(), again.accuracy()) == (8, 1.0, 0.75)
 
 
+def test_macro_f1_of_many_classes_is_exact_however_the_labels_come() -> None:
+    rng = np.random.default_rng(8)
+    names = np.array([f"c{one}" for one in range(200)], dtype=object)
+    truth = rng.integers(0, 200, 8000)
+    guess = np.where(rng.random(8000) < 0.6, truth, rng.integers(0, 200, 8000))
+    true = metrics.f1_score(truth, guess, average="macro")
+    said, labels = names[guess], names[truth].tolist()
+    parts = [
+        score({"prediction": said[at : at + 2000]}, labels[at : at + 2000]) for at in range(0, 8000, 2000)
+    ]
+    found = Quality()
+    for part in parts:
+        found = found.merge(Quality.from_bytes(part.to_bytes()))
+    assert found.metric("macro_f1")[0] == pytest.approx(true)
+    assert score({"prediction": said}, labels).value("macro_f1") == pytest.approx(true)
+    assert 0 < found.metric("macro_f1")[1] < 0.02
+    less = found.without(parts[3])
+    assert less.value("macro_f1") == pytest.approx(
+        metrics.f1_score(truth[:6000], guess[:6000], average="macro")
+    )
+
+
+def test_pairs_of_classes_that_were_stored_are_read_and_tell_macro_f1_unless_some_were_mixed_up() -> None:
+    groups = [part for group in range(8) for part in (group, 10)]
+    sums = [
+        part for group in range(8) for at, count in ((3, 20), (4, 10)) for part in (group * 12 + at, count)
+    ]
+
+    def stored(*pairs: tuple[str, str]) -> bytes:
+        return msgspec.msgpack.encode([2, 0, [], [], sums, [], [[*pair, groups] for pair in pairs]])
+
+    told = Quality.from_bytes(stored(("+", "+"), ("=a", "=b")))
+    assert (told.label_count, told.accuracy()) == (160, 0.5)
+    assert told.metric("macro_f1")[0] == pytest.approx(1 / 3)
+    assert Quality.from_bytes(told.to_bytes()).to_bytes() == told.to_bytes()
+    mixed = told.merge(Quality.from_bytes(stored(("=a", "=a"), ("others", "others"))))
+    assert (mixed.label_count, mixed.accuracy()) == (320, 0.5)
+    assert math.isnan(mixed.value("macro_f1")), "the pairs that were mixed up counted as right"
+    assert "more classes than can be told apart" in str(mixed.lacking("macro_f1"))
+
+
+def test_r2_is_not_told_of_labels_whose_differences_sums_cannot_keep() -> None:
+    rng = np.random.default_rng(9)
+    for size, is_told in ((1e2, True), (1e9, False)):
+        truth = size + rng.normal(size=500)
+        found = score({"prediction": truth + rng.normal(size=500)}, truth.tolist())
+        assert math.isfinite(found.value("r2")) is is_told
+        assert found.value("rmse") == pytest.approx(1, abs=0.1)
+
+
 def test_labels_decide_what_is_measured() -> None:
     outputs = {"probability": np.array([0.9, 0.2, 0.4]), "prediction": np.array([1, 0, 0])}
     binary = score(outputs, [True, None, 1])
@@ -174,3 +224,18 @@ def test_labels_decide_what_is_measured() -> None:
     assert score({"prediction": classes}, ["a", "a"]).accuracy() == 0.5
     assert score({"probability": np.array([0.9])}, [1]).accuracy() == 1.0
     assert score(outputs, [None, None, None]).label_count == 0
+
+
+@pytest.mark.parametrize("odd", [1e200, -1e100, 1e70])
+def test_one_answer_beyond_any_size_leaves_every_metric_its_error(odd: float) -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.normal(10, 1, 1000)
+    truth[7] = 1e-300
+    guess = truth + rng.normal(0, 100, 1000)
+    guess[5] = odd
+    found = score({"prediction": guess}, truth.tolist())
+    assert found.left_out == (abs(odd) > 1e75)
+    for metric in ("mae", "rmse", "r2", "mape"):
+        value, error = found.metric(metric)
+        assert math.isfinite(value) and math.isfinite(error), metric
+    assert found.metric("rmse")[0] == pytest.approx(100, rel=0.1) or abs(odd) <= 1e75

@@ -93,7 +93,8 @@ def merge_bundle(connection: sa.Connection, bundle: Bundle) -> int:
         columns.start_s >= bundle.start_s,
         columns.start_s < bundle.end_s,
     )
-    rows = list(connection.execute(sa.select(windows).where(inside).with_for_update()))
+    ordered = sa.select(windows).where(inside).order_by(columns.start_s, columns.worker, columns.sequence)
+    rows = list(connection.execute(ordered.with_for_update()))
     if len(rows) < 2:
         return 0
     merged = _merge([unpack(row) for row in rows], bundle)

@@ -26,6 +26,7 @@ from penstock.base.errors import Corrupt
 from penstock.base.threads import give_way
 from penstock.monitoring.marks import Marks
 from penstock.stats.sketches import ORDERED_MIN, ItemSketch, QuantileSketch
+from penstock.stats.weighted import WeightedSample
 
 Array = npt.NDArray[Any]
 FORMAT = 1
@@ -47,6 +48,9 @@ SORTED_MIN = 200
 """So many values are put in order first: sketch and marks together then take a third of the time."""
 MOMENT_LIMIT = 1e140
 """Mean and deviation see larger values as this one: the square of 1e308 is no number that sums can go on with."""
+
+LOST = 1e-8
+"""A smaller share of the mean square is lost in rounding: what is left of a difference of sums has few digits."""
 
 
 class NumberColumn:
@@ -75,10 +79,19 @@ class NumberColumn:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of the present values; NaN without any."""
+        """Standard deviation of the present values; NaN without any.
+
+        Of values that differ little beside their size, as times since 1970 do, sums keep no digit of it: then it is that of
+        the sketch, a hundredth off.
+        """
         if not self.count:
             return math.nan
-        return math.sqrt(max(0.0, self.total_squares / self.count - self.mean**2))
+        squares = self.total_squares / self.count
+        variance = squares - self.mean**2
+        if variance > LOST * squares:
+            return math.sqrt(variance)
+        sample = self.sketch.sample()
+        return WeightedSample(np.clip(sample.values, -MOMENT_LIMIT, MOMENT_LIMIT), sample.weights).deviation()
 
     def update(self, values: Array) -> None:
         """Add values of any numeric type."""

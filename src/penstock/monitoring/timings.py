@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from penstock.monitoring.latency import LatencyHistogram
@@ -73,6 +74,37 @@ def _counts_of() -> sa.Select[Any]:
     names = ("request_count", "error_count", "row_count", "label_count")
     sums = (sa.func.coalesce(sa.func.sum(windows.c[name]), 0).label(name) for name in names)
     return sa.select(*sums).where(_of_route(), windows.c.revision == sa.bindparam("revision"))
+
+
+class RouteCount(msgspec.Struct, frozen=True):
+    """What was counted of a version on a route, in how many windows."""
+
+    request_count: int
+    error_count: int
+    window_count: int
+
+
+def count_revision(
+    connection: sa.Connection, endpoint: str, revision: int
+) -> dict[tuple[str, int], RouteCount]:
+    """Return the counts of a revision's traffic since it began, by route and version."""
+    rows = connection.execute(_counts_of_revision(), {"endpoint": endpoint, "revision": revision})
+    return {
+        (row.route, row.version): RouteCount(int(row.requests), int(row.errors), int(row.starts))
+        for row in rows
+    }
+
+
+@cache
+def _counts_of_revision() -> sa.Select[Any]:
+    query = sa.select(
+        windows.c.route,
+        windows.c.version,
+        sa.func.sum(windows.c.request_count).label("requests"),
+        sa.func.sum(windows.c.error_count).label("errors"),
+        sa.func.count(windows.c.start_s.distinct()).label("starts"),
+    ).where(windows.c.endpoint == sa.bindparam("endpoint"), windows.c.revision == sa.bindparam("revision"))
+    return query.group_by(windows.c.route, windows.c.version)
 
 
 @cache

@@ -7,7 +7,7 @@ rows with only quality to the window of their prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import attrgetter
 from typing import Any
@@ -209,7 +209,7 @@ def list_windows(
     route: str | None = None,
     since_s: int = 0,
     before_s: int | None = None,
-    limit: int = 200,
+    limit: int | None = None,
     with_features: bool = True,
 ) -> list[Window]:
     """Return an endpoint's windows that start at or after `since_s`, oldest first; `list_rows` has the arguments."""
@@ -234,7 +234,7 @@ def list_rows(
     route: str | None = None,
     since_s: int = 0,
     before_s: int | None = None,
-    limit: int = 200,
+    limit: int | None = None,
     with_features: bool = True,
 ) -> list[tuple[sa.Row[Any], ...]]:
     """Return the partial rows of an endpoint's windows, each window's together, the oldest first; `unpack` reads one.
@@ -243,7 +243,8 @@ def list_rows(
         revisions: only windows of these.
         route: only windows of this one.
         before_s: only windows that start before it.
-        limit: of the newest window starts, how many; one start may have several routes.
+        limit: of the newest window starts, how many; one start may have several routes. None: all, so the caller bounds
+            their time.
         with_features: whether the sketches of features and outputs are read; they are most of a window's bytes.
     """
     wanted = (windows.c.endpoint == endpoint) & (windows.c.start_s >= since_s)
@@ -254,17 +255,24 @@ def list_rows(
     if route is not None:
         wanted &= windows.c.route == route
     starts = sa.select(windows.c.start_s).where(wanted).distinct().order_by(windows.c.start_s.desc())
-    first = sa.select(sa.func.min(starts.limit(limit).subquery().c.start_s)).scalar_subquery()
+    if limit is not None:
+        first = sa.select(sa.func.min(starts.limit(limit).subquery().c.start_s)).scalar_subquery()
+        wanted &= windows.c.start_s >= first
     columns = [
         sa.null().label(one.name) if not with_features and one.name in {"features", "outputs"} else one
         for one in windows.c
     ]
-    query = sa.select(*columns).where(wanted, windows.c.start_s >= first)
+    query = sa.select(*columns).where(wanted)
+    return list(rows_by_window(connection.execute(query.order_by(windows.c.worker, windows.c.sequence))))
+
+
+def rows_by_window(rows: Iterable[sa.Row[Any]]) -> Iterator[tuple[sa.Row[Any], ...]]:
+    """Return the partial rows of each window together, the oldest window first."""
     found: dict[WindowKey, list[sa.Row[Any]]] = {}
-    for row in connection.execute(query.order_by(windows.c.worker, windows.c.sequence)):
+    for row in rows:
         key = WindowKey(row.endpoint, row.start_s, row.revision, row.version, row.route)
         found.setdefault(key, []).append(row)
-    return [tuple(found[key]) for key in sorted(found)]
+    return (tuple(found[key]) for key in sorted(found))
 
 
 def list_profiles(

@@ -6,9 +6,6 @@ costs one call. What cannot be told is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -87,20 +84,11 @@ def f1(true_positives: Floats, false_positives: Floats, false_negatives: Floats)
     return _ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives)
 
 
-def macro_f1(counts: Mapping[tuple[Any, Any], Floats]) -> Floats | None:
-    """Return the mean F1 over all classes that occur, from counts by (truth, prediction); None without any."""
-    classes = {one for pair in counts for one in pair}
-    if not classes:
-        return None
-    shape = np.zeros_like(next(iter(counts.values())))
-    found = []
-    for one in classes:
-        right = counts.get((one, one), shape)
-        wrong = sum((value for pair, value in counts.items() if (pair[0] == one) != (pair[1] == one)), shape)
-        found.append(_ratio(2 * right, 2 * right + wrong))
-    present = np.isfinite(np.stack(found))
-    total = np.where(present, np.stack(found), 0.0).sum(axis=0)
-    return _ratio(total, present.sum(axis=0).astype(np.float64))
+def macro_f1(true_positives: Floats, false_positives: Floats, false_negatives: Floats) -> Floats:
+    """Return the mean F1 over all classes that occur, from `(…, classes)` counts."""
+    each = f1(true_positives, false_positives, false_negatives)
+    present = np.isfinite(each)
+    return _ratio(np.where(present, each, 0.0).sum(axis=-1), present.sum(axis=-1))
 
 
 def _ratio(value: Floats, of: Floats) -> Floats:

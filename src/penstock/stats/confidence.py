@@ -15,41 +15,61 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+STEP, RUNGS_MIN = 8.0, 3
+"""By how much a scale of `laddered_evidence` is larger than the one before it, and how many there are at least."""
+LARGEST = 1e150
+"""Ratios beyond it are taken as it, so that their squares are finite."""
+
 
 def excess_evidence(excess: float, error: float, scale: float) -> float:
     """Return the log evidence that a quantity is above zero, from its estimate and standard error.
 
     Args:
         excess: the estimate; NaN is no evidence.
-        error: its standard error; NaN is no evidence, zero makes any excess sure.
+        error: its standard error; NaN or an infinity is no evidence, zero makes any excess sure.
         scale: how large an excess would be expected if there were one; only power depends on it.
 
     Example:
         >>> excess_evidence(-0.01, 0.01, 0.02) < 0 < excess_evidence(0.05, 0.01, 0.02)
         True
     """
-    if math.isnan(excess) or math.isnan(error):
+    if math.isnan(excess) or not error < math.inf:
         return 0.0
     if error <= 0:
         return math.inf if excess > 0 else 0.0
-    z, ratio = excess / error, (scale / error) ** 2
+    z = max(-LARGEST, min(excess / error, LARGEST))
+    ratio = min(scale / error, LARGEST) ** 2
     slope = ratio / (1 + ratio)
     return slope * z * z / 2 - math.log1p(ratio) / 2 + math.log(2) + _log_normal_cdf(z * math.sqrt(slope))
 
 
-def mean_evidence(found: Sequence[float]) -> float:
-    """Return the log of the mean of evidences given as logs: what holds for each at every moment holds for it.
+def laddered_evidence(excess: float, error: float, scale: float) -> float:
+    """Return `excess_evidence` mixed over `scale` and 8, 64, … times it, as far up as the estimate tells of.
+
+    An excess without a bound may be many times what was expected, and its error grows with it; so does the scale. The
+    weights 1/2, 1/6, 1/12, … of all rungs sum to one, and what is beyond the last that is taken only adds: the mean
+    is held to what each rung is.
 
     Example:
-        >>> mean_evidence([1.0, 1.0])
-        1.0
-        >>> mean_evidence([math.inf, 0.0])
-        inf
+        >>> laddered_evidence(3000.0, 300.0, 0.5) > 20
+        True
     """
-    most = max(found)
-    if math.isinf(most):
-        return most
-    return most + math.log(sum(math.exp(one - most) for one in found) / len(found))
+    if math.isnan(excess) or not error < math.inf:
+        return 0.0
+    rungs, most = [scale], max(excess, error)
+    while len(rungs) < RUNGS_MIN or 0 < rungs[-1] <= min(most, LARGEST):
+        rungs.append(rungs[-1] * STEP)
+    return _log_sum(
+        [
+            excess_evidence(excess, error, rung) - math.log((place + 1) * (place + 2))
+            for place, rung in enumerate(rungs)
+        ]
+    )
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    most = max(values)
+    return most if math.isinf(most) else most + math.log(sum(math.exp(one - most) for one in values))
 
 
 def wilson_interval(hits: float, trials: float, z: float = 1.96) -> tuple[float, float]:

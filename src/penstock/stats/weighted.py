@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
@@ -38,6 +39,16 @@ class WeightedSample:
         counts = np.bincount(places, self.weights, len(points) + 1)[: len(points)]
         result: Floats = np.cumsum(counts, dtype=np.float64)
         return result
+
+    def deviation(self) -> float:
+        """Return the standard deviation of the values, however far they are from zero beside it."""
+        apart = self.values - self.values.min()
+        scale = float(apart.max())
+        if scale == 0:
+            return 0.0
+        shares = apart / scale
+        mean = float(np.average(shares, weights=self.weights))
+        return scale * math.sqrt(float(np.average(np.square(shares - mean), weights=self.weights)))
 
     def quantiles(self, ranks: Sequence[float]) -> Floats:
         """Return the smallest values that at least a share `ranks` of all does not exceed."""

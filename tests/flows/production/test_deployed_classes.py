@@ -12,8 +12,10 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.rows.labelled import read_labelled
+from penstock.flows.production.watching import observe
+from penstock.monitoring.quality.labels import score
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import WindowKey, list_windows, merge_windows
+from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, list_windows, merge_windows
 from penstock.serving.classes import Served, add_classes, list_classes
 from penstock.serving.told.observations import Observation, ObservationBatch
 from projects import Sample
@@ -54,3 +56,25 @@ def test_classes_of_another_revision_count_for_the_same_model_alone(
     assert (window.request_count, window.nonfinite_count) == (2, odd_count)
     assert rows.row_count == 1
     assert rows.classes == (("late", "on time") if model == "m" else None)
+
+
+def test_labels_from_before_the_policy_named_a_positive_class_are_told_of_it(world: World) -> None:
+    world.deploy(1)
+    truth = np.array(["no", "yes"], dtype=object).repeat(50)
+    guess = np.where(np.arange(100) % 5 == 0, "yes", truth).astype(object)
+    quality = score({"prediction": guess}, truth.tolist(), classes=("no", "yes"))
+    key = WindowKey("delay", now_ms() // 1000 - 30, 1, 1, "stable")
+    window = Window(
+        key=key, window_s=10, request_count=100, row_count=100, error_run_count=0, quality=quality
+    )
+    with world.project.database.write() as connection:
+        add_partials(connection, [Partial(window=window, worker=1, sequence=1)])
+
+    def recall() -> float:
+        labelled = observe(world.project, "delay").stable.labelled
+        assert labelled is not None
+        return labelled.quality.value("recall")
+
+    assert recall() == 1.0
+    world.policy("model: m@champion\nmonitor: {window_s: 10, classes: ['no', 'yes'], positive: 'no'}\n")
+    assert recall() == 0.8

@@ -65,6 +65,13 @@ def test_what_is_no_probability_is_no_answer() -> None:
     assert summarised(*texts, name="reason").nonfinite_count == 0
 
 
+def test_a_number_beyond_any_size_is_no_answer() -> None:
+    answers = [np.array([one]) for one in (1e76, -1e200, 1e70, 3.0)]
+    assert summarised(*answers).nonfinite_count == 2
+    assert summarised(*answers, name="reason").nonfinite_count == 0
+    assert not useless_rows({"prediction": np.array([1e30], dtype="f4")}).any()
+
+
 def test_a_probability_may_be_rounded_as_its_numbers_are() -> None:
     for dtype, values in (("f2", (1.001, -1e-3, 1.1, -0.1)), ("f4", (1 + 2e-7, -2e-7, 1.001, -0.001))):
         found = useless_rows({"probability": np.array(values, dtype=dtype)})

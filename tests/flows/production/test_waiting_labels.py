@@ -29,7 +29,7 @@ from penstock.monitoring.windows import Window, list_windows, merge_windows
 from penstock.processes.controller import ControllerLoop
 from penstock.serving.predictions import waiting as waiting_labels
 from penstock.serving.predictions.encoding import encode_columns
-from penstock.serving.predictions.ids import PredictionId
+from penstock.serving.predictions.ids import PredictionId, parse_prediction_id
 from penstock.serving.predictions.stored import (
     Prediction,
     add_predictions,
@@ -221,6 +221,55 @@ def test_labels_that_cannot_be_joined_hold_back_neither_predictions_nor_other_la
     assert (told.count, told.lost) == (0, {"misfit": 2})
     assert quality_of(world).quality.label_count == 2
     assert f"a label of delay that waited for prediction {ids[1]} cannot be joined: TypeError" in caplog.text
+
+
+def test_a_label_whose_answer_cannot_be_read_holds_back_no_other_of_its_request(
+    store: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer, monitor = (1, iter(range(1, 99))), MonitorSettings()
+    ids = [made(counter) for counter in range(7)]
+    answers = [encode_columns({"probability": np.array([0.5])})] * 3 + [b"torn"]
+    answers += [encode_columns({"probability": np.array([0.5])})] * 3
+    came = [
+        msgspec.structs.replace(stored(one), outputs=outputs)
+        for one, outputs in zip(ids, answers, strict=True)
+    ]
+    with store.write() as connection:
+        add_predictions(connection, came)
+        counts = join_labels(connection, "delay", [label(one, 1) for one in ids], monitor, writer)
+        whole = merge_windows(list_windows(connection, "delay"))
+    assert (counts.accepted, counts.misfit, list(counts.reasons)) == (6, 1, [ids[3].encode()])
+    assert "it cannot be joined to its prediction: " in counts.reasons[ids[3].encode()]
+    assert whole.quality.label_count == 6
+    assert f"a label of delay that came for prediction {ids[3].encode()} cannot be joined" in caplog.text
+
+
+def test_answers_of_one_window_that_are_texts_and_numbers_are_scored_each_by_itself(store: Database) -> None:
+    writer, monitor = (1, iter(range(1, 99))), MonitorSettings()
+    late = np.array(["late"], dtype=object)
+    answers: list[tuple[dict[str, Any], Any]] = [
+        ({"prediction": late, "probability": np.array([0.9])}, "late"),
+        ({"prediction": late, "probability": np.array(["high"], dtype=object)}, "late"),
+        ({"prediction": np.array([1])}, "late"),
+        ({"prediction": np.array([0.5])}, 0.7),
+        ({"prediction": np.array([2])}, 3),
+    ]
+    came = [
+        msgspec.structs.replace(stored(made(number)), outputs=encode_columns(one))
+        for number, (one, _) in enumerate(answers)
+    ]
+    came = [msgspec.structs.replace(one, window_start_s=came[0].window_start_s) for one in came]
+    with store.write() as connection:
+        add_predictions(connection, came)
+        given = [
+            label(parse_prediction_id(one.id), value) for one, (_, value) in zip(came, answers, strict=True)
+        ]
+        counts = join_labels(connection, "delay", given, monitor, writer)
+        quality = merge_windows(list_windows(connection, "delay")).quality
+    assert (counts.accepted, counts.misfit) == (5, 0)
+    assert quality.left_out == 1, "the probability that is a text is no answer"
+    assert [quality.total(one) for one in ("scored", "classed", "valued")] == [1, 2, 2]
+    assert quality.total("absolute") == pytest.approx(1.2)
 
 
 def test_what_waits_and_what_was_lost_is_told_by_feedback_status_show_metrics_and_page(

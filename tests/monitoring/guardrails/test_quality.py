@@ -70,6 +70,25 @@ def test_a_version_that_is_worse_by_many_times_what_is_allowed_is_found_with_the
     assert better is not None and "within the 1000 that is allowed" in better.sentence
 
 
+@pytest.mark.parametrize("factor", [3.0, 100.0, 1e4, 1e8, 1e30])
+def test_the_worse_a_version_is_the_surer_it_is_found(factor: float) -> None:
+    """An error without a bound carries its own standard error up with it, beyond every scale of the limit."""
+    rng = np.random.default_rng(1)
+    truth = rng.lognormal(3, 0.8, 1000)
+    wrong = score({"prediction": truth * factor * np.exp(rng.normal(0, 0.1, 1000))}, truth.tolist())
+    right = score({"prediction": truth * np.exp(rng.normal(0, 0.1, 1000))}, truth.tolist())
+    for limit in ({"metric": "r2", "min": 0.5}, {"metric": "rmse", "max": 10}, {"metric": "mae", "max": 5}):
+        settings = QualityLimit(**limit)
+        assert next(judge_against_bound(settings, window(quality=wrong))).breached, limit
+        assert not next(judge_against_bound(settings, window(quality=right))).breached
+    for metric, max_drop in {"r2": 0.1, "rmse": 3, "mae": 0, "mape": 0.1}.items():
+        found = against_rival(wrong, right, metric=metric, max_drop=max_drop)
+        assert found is not None and found.breached, metric
+    exact = Reference(metrics={"mae": 0.0})
+    found = against_offline(wrong, exact, metric="mae", max_drop=0.0)
+    assert found is not None and found.breached
+
+
 @pytest.mark.parametrize("positives", [0.01, 0.005])
 def test_few_positives_breach_nothing(positives: float) -> None:
     """20 labels a look; nothing is said of the area until there are ten positives on either side."""

@@ -62,6 +62,47 @@ def test_a_canary_is_compared_with_the_same_slice_of_the_stable_version() -> Non
     assert list(judge_slices(LIMIT, KEY, worse, ())) == []
 
 
+def test_a_slice_that_is_answered_worse_by_any_factor_is_found() -> None:
+    rng = np.random.default_rng(6)
+    many = rows(rng, 3000)
+    truth = rng.lognormal(3, 0.8, 3000)
+    answers = truth * np.where(many.columns["carrier"] == "ZZ", 1e6, np.exp(rng.normal(0, 0.1, 3000)))
+    many = replace(many, labels=truth.tolist(), outputs={"prediction": answers}, classes=None)
+    limit = SlicesLimit(metric="rmse", max_drop=3.0)
+    found = list(judge_slices(limit, KEY, slices_of(many, WANTED)))
+    assert [one.name for one in found if one.breached] == ["carrier=ZZ"]
+
+
+def test_slices_whose_long_values_begin_alike_are_not_mixed_up() -> None:
+    page = "https://www.example-shop.com/catalogue/electronics/computers/"
+    good, bad = page + "laptops", page + "printers"
+
+    def shop(goods: int, bads: int, seed: int) -> LabelledRows:
+        rng = np.random.default_rng(seed)
+        pages = np.array([good] * goods + [bad] * bads, dtype=object)
+        truth = rng.integers(0, 2, goods + bads)
+        right = rng.random(goods + bads) < np.where(pages == good, 0.95, 0.6)
+        return replace(
+            rows(rng, goods + bads),
+            columns={"page": pages},
+            outputs={"prediction": np.where(right, truth, 1 - truth)},
+            labels=truth.tolist(),
+        )
+
+    wanted = (SliceSettings(feature="page"),)
+    stable, canary = find_slices(shop(600, 900, 1), wanted), find_slices(shop(900, 600, 2), wanted)
+    assert sorted(stable.counts.values()) == [600, 900]
+    assert {one.value for one in stable.judged} == {good, bad}
+    names = {one.name for one in stable.judged}
+    assert len(names) == 2 and names == set(canary.counts)
+    assert {len(one.shown) for one in stable.judged} == {60}
+    found = list(judge_slices(LIMIT, KEY, canary.judged, stable.judged, canary.counts))
+    assert [one.state for one in found] == ["held"], "both are answered as by the stable version"
+    most = (SliceSettings(feature="page", most=1),)
+    (larger,) = (one for one in stable.judged if one.value == bad)
+    assert len(find_slices(shop(900, 600, 2), most, {larger.name}).judged) == 2
+
+
 def test_labels_without_a_bad_slice_alarm_hardly_ever_however_often_one_looks() -> None:
     rng = np.random.default_rng(3)
     false = 0

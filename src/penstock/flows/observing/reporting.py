@@ -30,7 +30,7 @@ from penstock.monitoring.reporting.spans import (
     Span,
     VersionLine,
 )
-from penstock.monitoring.rowwise.slices import NAME_LENGTH, slices_of
+from penstock.monitoring.rowwise.slices import slices_of
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows
 from penstock.project.project import Project
@@ -118,7 +118,7 @@ def _slices(
     return tuple(
         SliceLine(
             feature=one.feature,
-            value=one.value[:NAME_LENGTH],
+            value=one.shown,
             label_count=one.label_count,
             quality={
                 name: Estimate.of(name, pair) for name, pair in measure_slice(one, settings).quality.items()

@@ -17,7 +17,7 @@ from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.rowwise.causes import Cause, Untold
-from penstock.monitoring.rowwise.slices import NAME_LENGTH, SliceQuality
+from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.monitoring.windows import Window
 
@@ -108,7 +108,7 @@ def measure_slice(one: SliceQuality, settings: EndpointSettings) -> SliceMeasure
     told = {name: one.quality.metric(name) for name in sorted(judged or guarded or USUAL_METRICS)}
     return SliceMeasure(
         feature=one.feature,
-        value=one.value[:NAME_LENGTH],
+        value=one.shown,
         label_count=one.label_count,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
     )

@@ -16,7 +16,7 @@ from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.quality.live import labelled
+from penstock.monitoring.quality.live import labelled, list_labelled
 from penstock.monitoring.rowwise.causes import Cause, Untold
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, Slices, find_slices
@@ -24,6 +24,7 @@ from penstock.monitoring.ruling import ruled_versions
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_endpoint_traffic_s, last_traffic_s, list_timings
 from penstock.monitoring.windows import BATCH, Window, WindowKey, list_windows, merge_windows, recent
+from penstock.records.classes import class_name
 from penstock.registry.states import last_rolled_back_ms
 from penstock.serving.deployments import Revision
 
@@ -33,6 +34,8 @@ MAX_STARTS = 640
 """How many windows are read at most to find enough traffic of a slow canary."""
 GATHERED_S = 86_400
 """How old a window may be that is gathered because newer ones hold too few rows."""
+HELD_MAX = 200
+"""Windows with labels that an estimate is held to at most: their sketches are read."""
 LABELLED_MAX = 5_000
 """Labelled requests that slices are told from at most."""
 LONGEST_S = 2 * 86_400
@@ -168,7 +171,11 @@ class Reading:
     def _whole(self, fresh_s: int, route: str) -> Window | None:
         """Merge the stable version's newest windows, with all that is known of them."""
         listed = list_windows(
-            self.connection, self.revision.endpoint, since_s=fresh_s, before_s=self._now_s + 1
+            self.connection,
+            self.revision.endpoint,
+            route=route,
+            since_s=fresh_s,
+            before_s=self._now_s + 1,
         )
         mine = [one for one in listed if one.key.version == self.revision.stable]
         return recent(mine, route, self.settings.monitor.windows)
@@ -239,22 +246,23 @@ class Reading:
         return find_slices(rows, wanted, {one.name for one in beside})
 
     def held(self, traffic: Traffic) -> Window | None:
-        """Return the windows that labels came for as one, with what was asked and answered in them.
+        """Return the windows that labels came for as one, the newest `HELD_MAX`, with what was asked and answered in them.
 
         None where nothing estimates errors, so that nothing is held to labels, or none came.
         """
         labelled = traffic.labelled
         if labelled is None or find_losses(traffic.reference.profile) is None:
             return None
-        listed = list_windows(self.connection, self.revision.endpoint, since_s=labelled.key.start_s)
-        mine = [
-            one
-            for one in listed
-            if one.key.version == traffic.key.version
-            and one.key.route != "direct"
-            and (one.key.route == BATCH) == (traffic.key.route == BATCH)
-        ]
-        known = [one for one in mine if one.quality.label_count and one.features.row_count]
+        listed = list_labelled(
+            self.connection,
+            self.revision.endpoint,
+            traffic.key.version,
+            since_s=labelled.key.start_s,
+            now_s=self._now_s,
+            most=HELD_MAX,
+            of_batches=traffic.key.route == BATCH,
+        )
+        known = [one for one in listed if one.quality.label_count and one.features.row_count]
         return merge_windows(known) if known else None
 
     @property
@@ -345,7 +353,9 @@ class Reading:
         if found is None:
             return None
         key = msgspec.structs.replace(self._key(version, route), start_s=found.key.start_s)
-        return msgspec.structs.replace(found, key=key)
+        positive = self.settings.monitor.positive
+        quality = found.quality if positive is None else found.quality.turned(class_name(positive))
+        return msgspec.structs.replace(found, key=key, quality=quality)
 
     def _labels_by(
         self, version: int, route: str, revisions: tuple[int, ...] | None = None

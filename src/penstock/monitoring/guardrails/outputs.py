@@ -18,7 +18,7 @@ from penstock.stats.evidence import chance_words, threshold
 
 ALPHA = 0.0001
 """Chance that the guard is wrong about a rollout; so small that the other guardrails keep theirs."""
-USELESS = "NaN, infinite, missing, a text for a number, a probability outside 0 to 1 or no class of the model"
+USELESS = "NaN, infinite, beyond 1e75, missing, a text for a number, a probability outside 0 to 1 or no class of the model"
 BAD = Bad(count=lambda one: one.nonfinite_count, runs=lambda one: one.nonfinite_run_count)
 
 

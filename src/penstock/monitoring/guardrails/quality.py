@@ -18,16 +18,14 @@ from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.measured import ALPHA, Measured, Reference, make_finding
 from penstock.monitoring.windows import Window
-from penstock.stats.confidence import excess_evidence, mean_evidence
+from penstock.stats.confidence import laddered_evidence
 from penstock.stats.evidence import chance_words, threshold
 from penstock.stats.metric_names import LOWER_IS_BETTER
 
 ASSUMED_ROWS = 1000
 """Held-out rows behind an offline metric of which nobody said how many there were."""
 SCALE = 0.05
-"""A fault is expected to cost this share of the metric, or as much again as is allowed,"""
-SPREAD = (1.0, 8.0, 64.0)
-"""or many times that: evidence is the mean over these, so that a very bad version is found as soon."""
+"""A fault is expected to cost this share of the metric, or as much again as is allowed, or many times that."""
 
 
 def judge_against_rival(
@@ -63,7 +61,7 @@ def judge_against_bound(limit: QualityLimit, window: Window, *, alpha: float = A
     if bound is None or window.quality.label_count < limit.min_labels or math.isnan(observed + error):
         return
     excess = observed - bound if limit.metric in LOWER_IS_BETTER else bound - observed
-    found = _evidence(excess, error, SCALE * abs(bound) or SCALE)
+    found = laddered_evidence(excess, error, SCALE * abs(bound) or SCALE)
     count, breached = window.quality.label_count, found >= threshold(alpha)
     words = "surely beyond" if breached else "beyond, and not surely so yet," if excess > 0 else "within"
     yield make_finding(
@@ -84,8 +82,9 @@ def judge_against_bound(limit: QualityLimit, window: Window, *, alpha: float = A
     )
 
 
-def _evidence(excess: float, error: float, scale: float) -> float:
-    return mean_evidence([excess_evidence(excess, error, scale * by) for by in SPREAD])
+def drop_evidence(drop: float, allowed: float, expected: float, error: float) -> float:
+    """Return the log evidence that a metric is worse than expected by more than is allowed, by however much."""
+    return laddered_evidence(drop - allowed, error, max(allowed, SCALE * abs(expected)) or SCALE)
 
 
 def _judge_drop(
@@ -97,7 +96,7 @@ def _judge_drop(
     if math.isnan(observed) or math.isnan(expected) or math.isnan(both_errors):
         return
     drop = observed - expected if limit.metric in LOWER_IS_BETTER else expected - observed
-    found = _evidence(drop - limit.allowed, both_errors, max(limit.allowed, SCALE * abs(expected)))
+    found = drop_evidence(drop, limit.allowed, expected, both_errors)
     count = window.quality.label_count
     breached = found >= threshold(alpha)
     yield make_finding(

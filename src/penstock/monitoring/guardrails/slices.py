@@ -15,11 +15,10 @@ from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding, Unjudged
 from penstock.monitoring.guardrails.limits import SlicesLimit
 from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding, make_unjudged
-from penstock.monitoring.guardrails.quality import SCALE, SPREAD
+from penstock.monitoring.guardrails.quality import drop_evidence
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
-from penstock.stats.confidence import excess_evidence, mean_evidence
 from penstock.stats.evidence import chance_words, split, threshold
 from penstock.stats.metric_names import LOWER_IS_BETTER
 
@@ -99,8 +98,7 @@ def _judge(
     if math.isnan(observed) or math.isnan(expected) or math.isnan(both):
         return None
     drop = observed - expected if limit.metric in LOWER_IS_BETTER else expected - observed
-    scale = max(limit.max_drop, SCALE * abs(expected))
-    evidence = mean_evidence([excess_evidence(drop - limit.max_drop, both, scale * by) for by in SPREAD])
+    evidence = drop_evidence(drop, limit.max_drop, expected, both)
     breached = evidence >= threshold(alpha)
     against = "the other rows" if other is None else "the stable version there"
     return make_finding(

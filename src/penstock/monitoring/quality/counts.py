@@ -1,11 +1,11 @@
 """The counts behind quality: what labels say of predictions, in a form that merges.
 
-The scores of each class are kept in 1,000 bins, which class was taken for which, and sums of losses. Rows
-of one request belong together, so all of it is kept in 32 groups of whole requests beside the totals. An
-output that is not finite is counted and left out. What the counts mean as metrics is in `quality`.
+The scores of each class are kept in 1,000 bins, how often each class was hit, missed and wrongly told, and sums of losses.
+Rows of one request belong together, so all of it is kept in 32 groups of whole requests beside the totals. An
+output that is no number of any size is counted and left out. What the counts mean as metrics is in `quality`.
 
 Format (version 2): MessagePack, see `to_bytes`. Version 1, without groups, is read; each such part then
-counts as one request.
+counts as one request. So are pairs of different classes, which were kept at first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
+from penstock.monitoring.quality.useless import LARGEST_ANSWER
 from penstock.stats.losses import log_losses_of_truth, losses
 
 Floats = npt.NDArray[np.float64]
@@ -27,10 +28,16 @@ Counts = npt.NDArray[np.int64]
 BINS = 1000
 COARSE = 50
 GROUPS = 32
-PAIRS_MAX = 1000
-"""Pairs of true and predicted class that are told apart; further ones are one."""
-POSITIVE = "+"
-"""The name that the positive class has in the counts of binary classification."""
+PAIRS_MAX = 3000
+"""Three counts of each of 1,000 classes; what comes of further ones is `UNKNOWN`."""
+OTHERS = "others"
+"""Any other class than the one beside it in a pair; the names of classes begin with a sign."""
+UNKNOWN = (OTHERS, OTHERS)
+"""Rows of which it is not known what class was taken for which, so that nothing is known of each class."""
+POSITIVE, NEGATIVE = "+", "-"
+"""The names that the positive class and the other have in the counts of binary classification."""
+IS_POSITIVE = "positive"
+"""In a pair with a name, without counts: which class is `POSITIVE`."""
 SUMS = (
     "scored", "brier", "log_loss", "classed", "right", "valued", "absolute", "squared", "label",
     "label_squares", "sized", "percent",
@@ -42,10 +49,15 @@ NONE: Counts = np.zeros(0, dtype=np.int64)
 class QualityCounts:
     """Mergeable counts of how right predictions were.
 
-    A merge is associative and commutative: exactly for counts, to rounding for sums.
+    A merge is associative and commutative: exactly for counts, to rounding for sums. Of two parts that have different
+    classes as the positive one, the last says which it is.
+
+    Attributes:
+        positive: the name of the positive class; empty where there is none, or nobody knows.
     """
 
     def __init__(self) -> None:
+        self.positive = ""
         self.left_out = 0
         self.fine: Counts = NONE
         self.coarse: Counts = NONE
@@ -119,23 +131,28 @@ class QualityCounts:
         truth, guess = codes[:count], codes[count:]
         self._add("classed", groups, np.ones(count))
         self._add("right", groups, (truth == guess).astype(np.float64))
-        pairs, place = np.unique(truth * len(names) + guess, return_inverse=True)
-        for index, pair in enumerate(pairs.tolist()):
-            known = self._class(names[pair // len(names)], names[pair % len(names)])
-            known += np.bincount(groups[place == index], minlength=GROUPS)
+        for is_of, codes, pair in (
+            (truth == guess, truth, lambda name: (name, name)),
+            (truth != guess, truth, lambda name: (name, OTHERS)),
+            (truth != guess, guess, lambda name: (OTHERS, name)),
+        ):
+            places = codes[is_of] * GROUPS + groups[is_of]
+            table = np.bincount(places, minlength=len(names) * GROUPS).reshape(-1, GROUPS)
+            for index in np.flatnonzero(table.any(axis=1)).tolist():
+                self._add_class(pair(names[index]), table[index])
 
-    def _class(self, truth: str, guess: str) -> Counts:
-        known = self.classes.get((truth, guess))
+    def _add_class(self, pair: tuple[str, str], counts: Counts) -> None:
+        known = self.classes.get(pair)
         if known is None:
             if len(self.classes) >= PAIRS_MAX:
-                truth = guess = "others"
-            known = self.classes.setdefault((truth, guess), np.zeros(GROUPS, dtype=np.int64))
-        return known
+                pair = UNKNOWN
+            known = self.classes.setdefault(pair, np.zeros(GROUPS, dtype=np.int64))
+        known += counts
 
     def add_values(self, predicted: Floats, labels: Floats, requests: Sequence[int] | None = None) -> None:
         """Add predicted numbers and true ones."""
         guess, truth = np.asarray(predicted, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-        keep = np.isfinite(guess)
+        keep = np.abs(guess) <= LARGEST_ANSWER
         self.left_out += int((~keep).sum())
         groups, guess, truth = _groups(len(keep), requests)[keep], guess[keep], truth[keep]
         self._add("valued", groups, np.ones(len(guess)))
@@ -145,7 +162,9 @@ class QualityCounts:
         self._add("label_squares", groups, np.square(truth))
         sized = truth != 0
         self._add("sized", groups[sized], np.ones(int(sized.sum())))
-        self._add("percent", groups[sized], np.abs((guess - truth)[sized] / truth[sized]))
+        with np.errstate(over="ignore"):  # of a truth next to zero
+            percent = np.abs((guess - truth)[sized] / truth[sized])
+        self._add("percent", groups[sized], np.minimum(percent, LARGEST_ANSWER))
 
     def _add(self, name: str, groups: Counts, values: Floats) -> None:
         self.sums[:, AT[name]] += np.bincount(groups, values, GROUPS)
@@ -168,16 +187,16 @@ class QualityCounts:
     def merge(self, other: Self) -> Self:
         """Return the quality of both; neither argument changes."""
         result = type(self)()
+        result.positive = other.positive or self.positive
         result.left_out = self.left_out + other.left_out
         result.sums = self.sums + other.sums
         result.squares = self.squares + other.squares
-        for one in (self, other):
+        for one in (self.turned(result.positive), other.turned(result.positive)):
             if one.fine is not NONE:
                 result.fine = one.fine if result.fine is NONE else result.fine + one.fine
                 result.coarse = one.coarse if result.coarse is NONE else result.coarse + one.coarse
-            for (truth, guess), counts in one.classes.items():
-                known = result._class(truth, guess)
-                known += counts
+            for pair, counts in one.classes.items():
+                result._add_class(pair, counts)
         result.classes = {pair: counts for pair, counts in result.classes.items() if counts.any()}
         if result.fine is not NONE and (self.fine is NONE or other.fine is NONE):
             result.fine, result.coarse = result.fine.copy(), result.coarse.copy()
@@ -188,7 +207,9 @@ class QualityCounts:
 
         What was taken out and is not in here is below nothing until then.
         """
+        other = other.turned(self.positive)
         negative = type(self)()
+        negative.positive = other.positive
         negative.left_out = -other.left_out
         negative.sums, negative.squares = -other.sums, -other.squares
         negative.fine, negative.coarse = -other.fine, -other.coarse
@@ -196,6 +217,24 @@ class QualityCounts:
             negative.fine = negative.coarse = NONE
         negative.classes = {pair: -counts for pair, counts in other.classes.items()}
         return self.merge(negative)
+
+    def turned(self, positive: str) -> Self:
+        """Return the same with another class as the positive one, where it is known which it is now."""
+        names = {one for pair in self.classes for one in pair}
+        is_unknown = not self.positive and (POSITIVE in names or self.fine is not NONE)
+        if positive in ("", self.positive) or is_unknown:
+            return self
+        new = {POSITIVE: f"={self.positive}", f"={positive}": POSITIVE}
+        if self.fine is not NONE or NEGATIVE in names or {self.positive, positive} == {"0", "1"}:
+            new = {POSITIVE: NEGATIVE, NEGATIVE: POSITIVE}
+        result = type(self)()
+        result.positive, result.left_out = positive, self.left_out
+        result.sums, result.squares = self.sums, self.squares
+        if self.fine is not NONE:  # the score of one class is what the other's lacks to one
+            result.fine, result.coarse = self.fine[::-1, ::-1], self.coarse[:, ::-1, ::-1]
+        for (truth, guess), counts in self.classes.items():
+            result._add_class((new.get(truth, truth), new.get(guess, guess)), counts)
+        return result
 
     @property
     def is_empty(self) -> bool:
@@ -206,9 +245,11 @@ class QualityCounts:
         """Serialise as MessagePack `[2, left_out, fine, coarse, sums, squares, classes]`.
 
         Counts are sparse: [index, count, …] of the flattened array; sums are [index, value, …] alike;
-        classes are [[truth, prediction, group counts], …] in alphabetical order.
+        classes are [[truth, prediction, group counts], …] in alphabetical order, of a class with itself and with
+        `OTHERS`, one way and the other; then [`IS_POSITIVE`, name, []], where it is known.
         """
         classes = [(*pair, _sparse(self.classes[pair])) for pair in sorted(self.classes)]
+        classes += [(IS_POSITIVE, self.positive, [])] if self.positive else []
         sums = (_sparse_floats(self.sums), _sparse_floats(self.squares))
         return msgspec.msgpack.encode(
             [2, self.left_out, _sparse(self.fine), _sparse(self.coarse), *sums, classes]
@@ -270,7 +311,13 @@ def _read(result: QualityCounts, parts: list[Any]) -> None:
     result.sums = _dense(sums, (GROUPS, len(SUMS)), np.float64)
     result.squares = _dense(squares, (len(SUMS),), np.float64)
     for truth, guess, counts in classes:
-        result.classes[str(truth), str(guess)] = _dense(counts, (GROUPS,), np.int64)
+        if truth == IS_POSITIVE:
+            result.positive = str(guess)
+            continue
+        pair = (str(truth), str(guess))
+        # which class was taken for which was told apart at first
+        for one in [pair] if truth == guess or OTHERS in pair else [(pair[0], OTHERS), (OTHERS, pair[1])]:
+            result._add_class(one, _dense(counts, (GROUPS,), np.int64))
 
 
 def _read_first(result: QualityCounts, parts: list[Any], data: bytes) -> None:

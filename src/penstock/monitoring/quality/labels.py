@@ -7,13 +7,13 @@ classifier of any number of classes, whose probabilities are `probability_CLASS`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from penstock.monitoring.quality.counts import POSITIVE
+from penstock.monitoring.quality.counts import NEGATIVE, POSITIVE
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.quality.useless import is_own_number, is_useless
 from penstock.records.classes import (
@@ -68,6 +68,16 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
     return None
 
 
+def kind_of(outputs: Outputs, labels: Sequence[Any]) -> Hashable:
+    """Return what answers have in common that can be scored as one: the outputs, which of them are numbers, what the labels are.
+
+    A whole number takes any class, and a label that is no number is none beside fractions.
+    """
+    numbers = frozenset(name for name, values in outputs.items() if values.dtype.kind in "biuf")
+    told = "prediction" in numbers and all(one is None or _is_number(one) for one in labels)
+    return frozenset(outputs), numbers, told or "probability" in outputs
+
+
 def is_same(one: Any, other: Any) -> bool:
     """Whether two labels say the same: 1, 1.0, true and "1" do."""
     return one == other or (one is not None and other is not None and class_name(one) == class_name(other))
@@ -83,7 +93,7 @@ def score(
 ) -> Quality:
     """Return the quality of predictions given their labels, one a row; None is not known and left out.
 
-    Rows whose answer is none (`useless`) are counted and left out.
+    Rows whose answer is none (`useless`), or whose label is no number where the answers are, are counted and left out.
 
     Args:
         requests: a number of the request of each row; rows of one request are kept together.
@@ -101,7 +111,10 @@ def score(
         if name == "prediction" or is_probability(name):
             is_number = is_own_number(name, outputs, classes)
             odd |= is_useless(name, values[: len(labels)], is_number=is_number)
-    finite = [index for index in known if not odd[index]]
+    is_numbers = (
+        probability is None and prediction is not None and prediction.dtype.kind == "f" and classes is None
+    )
+    finite = [index for index in known if not odd[index] and (not is_numbers or _is_number(labels[index]))]
     quality.left_out = len(known) - len(finite)
     if not finite:
         return quality
@@ -109,7 +122,7 @@ def score(
     numbers = None if requests is None else [requests[index] for index in finite]
     if probability is not None:
         _score_pair(quality, outputs, (finite, truth, numbers), _Pair(outputs, classes, truth), positive)
-    elif prediction is not None and prediction.dtype.kind == "f" and classes is None:
+    elif is_numbers and prediction is not None:
         quality.add_values(prediction[finite].astype(np.float64), np.array(truth, dtype=np.float64), numbers)
     elif prediction is not None:
         guesses, truths = (
@@ -117,6 +130,7 @@ def score(
             _names(truth),
         )
         chosen = _positive_of(classes, positive, {*guesses, *truths})
+        quality.positive = chosen or ""
         quality.add_classes(_named(guesses, chosen), _named(truths, chosen), numbers)
         each = _probabilities(outputs, classes)
         if each is not None:
@@ -148,14 +162,15 @@ def _score_pair(
     positive: Any,
 ) -> None:
     index, labels, requests = rows
-    scores = np.asarray(outputs["probability"], dtype=np.float64)[index]
+    scores = np.asarray(outputs["probability"][index], dtype=np.float64)
     truth = pair.are_last(labels)
     prediction = outputs.get("prediction")
     guess = scores >= 0.5 if prediction is None else pair.are_last(prediction[index].tolist())
     if positive is not None and not pair.is_last(class_name(positive)):
         scores, truth, guess = 1 - scores, ~truth, ~guess
+    quality.positive = (pair.last or "") if positive is None else class_name(positive)
     quality.add_binary(scores, truth, requests)
-    quality.add_classes(np.where(guess, POSITIVE, "-"), np.where(truth, POSITIVE, "-"), requests)
+    quality.add_classes(np.where(guess, POSITIVE, NEGATIVE), np.where(truth, POSITIVE, NEGATIVE), requests)
 
 
 class _Pair:
@@ -182,10 +197,13 @@ class _Pair:
             self.first, self.last = "0", "1"
         elif len(both) == 2:
             self.first, self.last = sorted(both, key=_order)
-        elif len(seen) == 1 and np.asarray(outputs["probability"], dtype=np.float64).max() >= 0.5:
-            (self.last,) = seen
         elif len(seen) == 1:
-            (self.first,) = seen
+            told = outputs["probability"]
+            scores = np.asarray(told[~is_useless("probability", told)], dtype=np.float64)
+            if len(scores) and scores.max() >= 0.5:
+                (self.last,) = seen
+            elif len(scores):
+                (self.first,) = seen
 
     def is_last(self, name: str) -> bool:
         """Whether a class is the one that the probability is of."""
@@ -233,7 +251,8 @@ def _positive_of(classes: Sequence[Any] | None, positive: Any, seen: set[str]) -
 def _named(names: Iterable[str], positive: str | None) -> list[str]:
     if positive is None:
         return [f"={name}" for name in names]
-    return [POSITIVE if name == positive else "-" if positive == "1" and name == "0" else f"={name}" for name in names]  # fmt: skip
+    other = {"1": "0", "0": "1"}.get(positive)
+    return [POSITIVE if name == positive else NEGATIVE if name == other else f"={name}" for name in names]
 
 
 def _is_text(values: npt.NDArray[Any]) -> bool:

@@ -11,11 +11,22 @@ import sqlalchemy as sa
 
 from penstock.base.store.remembered import Remembered, key_of
 from penstock.monitoring.quality.measures import Quality
-from penstock.monitoring.windows import BATCH, SKETCHES, Window, WindowKey, merge_windows, unpack, windows
+from penstock.monitoring.windows import (
+    BATCH,
+    SKETCHES,
+    Window,
+    WindowKey,
+    merge_windows,
+    rows_by_window,
+    unpack,
+    windows,
+)
 from penstock.stats.metric_names import METRICS
 
 KEPT = 64
 """Of so many versions the numbers are kept; reading their labels again takes 20 ms each."""
+IN_ORDER = (windows.c.start_s, windows.c.worker, windows.c.sequence)
+"""The last part says which class is the positive one (`QualityCounts`)."""
 
 
 class LiveQuality(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +68,37 @@ def labelled(
     if enough is not None:
         wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
     bare = [sa.null().label(one.name) if one.name in SKETCHES else one for one in windows.c]
-    found = [unpack(row) for row in connection.execute(sa.select(*bare).where(wanted))]
+    query = sa.select(*bare).where(wanted).order_by(*IN_ORDER)
+    found = [unpack(row) for row in connection.execute(query)]
     return merge_windows(found) if found else None
+
+
+def list_labelled(
+    connection: sa.Connection,
+    endpoint: str,
+    version: int,
+    *,
+    since_s: int,
+    now_s: int,
+    most: int,
+    of_batches: bool = False,
+) -> list[Window]:
+    """Return the newest `most` windows with labels of a version's predictions, with what was asked and answered in them.
+
+    Args:
+        since_s, now_s, of_batches: as in `labelled`.
+    """
+    with_labels = _of_version(endpoint, version, since_s=since_s, of_batches=of_batches)
+    starts = sa.select(windows.c.start_s).where(with_labels, windows.c.start_s <= now_s).distinct()
+    newest = starts.order_by(windows.c.start_s.desc()).limit(most).subquery()
+    query = sa.select(windows).where(
+        windows.c.endpoint == endpoint,
+        windows.c.version == version,
+        _of_route(of_batches),
+        windows.c.start_s.in_(sa.select(newest.c.start_s)),
+    )
+    rows = connection.execute(query.order_by(windows.c.worker, windows.c.sequence))
+    return [merge_windows([unpack(row) for row in one]) for one in rows_by_window(rows)]
 
 
 def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
@@ -94,7 +134,7 @@ def find_live_quality(
     for of_batches in (False, True):
         wanted = _of_version(endpoint, version, of_batches=of_batches)
         reach_s = _reach(connection, wanted, enough)
-        query = sa.select(windows.c.quality).where(wanted, windows.c.start_s >= reach_s)
+        query = sa.select(windows.c.quality).where(wanted, windows.c.start_s >= reach_s).order_by(*IN_ORDER)
         parts = parts or tuple(connection.execute(query).scalars())
     return _known.get(key_of(parts), partial(_told, parts))
 
@@ -116,14 +156,18 @@ def _of_version(
     endpoint: str, version: int, *, since_s: int = 0, of_batches: bool = False
 ) -> sa.ColumnElement[bool]:
     """Return what holds for rows with labels of a version's predictions, but for traffic that addressed it directly."""
-    route = windows.c.route
     return (
         (windows.c.endpoint == endpoint)
         & (windows.c.version == version)
-        & (route == BATCH if of_batches else route.not_in(("direct", BATCH)))
+        & _of_route(of_batches)
         & (windows.c.start_s >= since_s)
         & windows.c.quality.is_not(None)
     )
+
+
+def _of_route(of_batches: bool) -> sa.ColumnElement[bool]:
+    route = windows.c.route
+    return route == BATCH if of_batches else route.not_in(("direct", BATCH))
 
 
 def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:

@@ -9,13 +9,24 @@ other shows how far chance may carry a metric, whatever the rows of a request sh
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Invalid
-from penstock.monitoring.quality.counts import AT, GROUPS, NONE, POSITIVE, Counts, QualityCounts
+from penstock.monitoring.profile import LOST
+from penstock.monitoring.quality.counts import (
+    AT,
+    GROUPS,
+    NONE,
+    OTHERS,
+    POSITIVE,
+    UNKNOWN,
+    Counts,
+    QualityCounts,
+)
 from penstock.stats import classification
 from penstock.stats.metric_names import METRICS, OF_CLASSES, OF_SCORES
 
@@ -101,6 +112,8 @@ class Quality(QualityCounts):
         """Say what is missing before a metric has an error that can be trusted; None when nothing is."""
         if int(self._used().sum()) < MIN_GROUPS:
             return "labels of too few requests yet"
+        if name == "macro_f1" and UNKNOWN in self.classes:
+            return "labels of more classes than can be told apart (1,000 now, fewer before this version)"
         needs: dict[str, int] = {}
         if name in OF_SCORES:
             counts = np.zeros((2, 1), dtype=np.int64) if self.fine is NONE else self.fine
@@ -121,10 +134,14 @@ class Quality(QualityCounts):
     def _confusion(self) -> tuple[Counts, Counts, Counts]:
         """Return hits, false alarms and misses of the positive class, by group."""
         none = np.zeros(GROUPS, dtype=np.int64)
-        hit = self.classes.get((POSITIVE, POSITIVE), none)
-        false = sum((n for (t, p), n in self.classes.items() if p == POSITIVE != t), none)
-        missed = sum((n for (t, p), n in self.classes.items() if t == POSITIVE != p), none)
-        return hit, np.asarray(false), np.asarray(missed)
+        pairs = ((POSITIVE, POSITIVE), (OTHERS, POSITIVE), (POSITIVE, OTHERS))
+        hit, false, missed = (self.classes.get(pair, none) for pair in pairs)
+        return hit, false, missed
+
+    def _stacked(self, pairs: Sequence[tuple[str, str]]) -> Counts:
+        """Return the counts of each pair, `(n_groups, n_pairs)`."""
+        none = np.zeros(GROUPS, dtype=np.int64)
+        return np.stack([self.classes.get(pair, none) for pair in pairs], axis=1)
 
     def _values(self, name: str, *, whole: bool) -> Floats | None:
         """Return a metric of everything, `(1,)`, or without each group that has rows, `(n_groups,)`."""
@@ -154,18 +171,29 @@ class Quality(QualityCounts):
         with np.errstate(divide="ignore", invalid="ignore"):
             if name in MEANS:
                 return sums[:, AT[total]] / counts
-            if name == "rmse":
-                return np.sqrt(sums[:, AT[total]] / counts)
+            if (
+                name == "rmse"
+            ):  # without the group that has nearly all of it, rounding may leave less than nothing
+                return np.sqrt(np.maximum(sums[:, AT[total]], 0.0) / counts)
             if name != "r2":
                 raise LookupError(f"{name} is a name in stats/metric_names.py, and nothing computes it here")
             label = sums[:, AT["label"]]
             spread = sums[:, AT["label_squares"]] - np.square(label) / counts
-            explained: Floats = np.where(spread > 0, 1 - sums[:, AT["squared"]] / spread, np.nan)
+            is_known = spread > LOST * sums[:, AT["label_squares"]]
+            explained: Floats = np.where(is_known, 1 - sums[:, AT["squared"]] / spread, np.nan)
             return explained
 
     def _class_values(self, name: str, fold: Any) -> Floats | None:
         if name == "macro_f1":
-            return classification.macro_f1({pair: fold(value) for pair, value in self.classes.items()})
+            names = sorted({one for pair in self.classes for one in pair} - {OTHERS})
+            if not names or UNKNOWN in self.classes:
+                return None
+            pairs = (
+                [(one, one) for one in names],
+                [(OTHERS, one) for one in names],
+                [(one, OTHERS) for one in names],
+            )
+            return classification.macro_f1(*(fold(self._stacked(one)) for one in pairs))
         if not any(POSITIVE in pair for pair in self.classes):
             return None
         hit, false, missed = (fold(one) for one in self._confusion())

@@ -1,4 +1,4 @@
-"""Which answers are none: no finite number, no probability, no class of the model, or nothing at all.
+"""Which answers are none: no finite number or one beyond any size, no probability, no class of the model, or nothing at all.
 
 They are what the guard `outputs` judges, and no label says how right they were.
 """
@@ -16,6 +16,8 @@ from penstock.records.classes import PREDICTION, PROBABILITY, class_name, is_pro
 
 SLACK, ROUNDED = 1e-6, 4
 """What rounding may add to a probability, or take from it: so much, or so many steps of its kind of number."""
+LARGEST_ANSWER = 1e75
+"""A larger number is no answer: the square of its squared error, which the standard error is made of, is not finite."""
 Flags = npt.NDArray[np.bool_]
 
 
@@ -52,11 +54,18 @@ def is_useless(
     """
     is_judged = is_probability(name) and not is_number
     if values.dtype.kind in "fc":
-        odd: Flags = ~np.isfinite(values)
+        is_wide = values.dtype.kind == "f" and values.dtype.itemsize > 4
+        odd: Flags = ~(
+            np.abs(values) <= LARGEST_ANSWER if name == PREDICTION and is_wide else np.isfinite(values)
+        )
         if is_judged and values.dtype.kind == "f":
             slack = max(SLACK, ROUNDED * float(np.finfo(values.dtype).eps))
             odd |= (values < -slack) | (values > 1 + slack)
-    elif is_judged and values.dtype.kind in "OUST":
+    elif is_judged and values.dtype.kind == "O":
+        odd = np.array([not _is_share(one) for one in values.ravel().tolist()], dtype=np.bool_).reshape(
+            values.shape
+        )
+    elif is_judged and values.dtype.kind in "UST":
         odd = np.ones(values.shape, dtype=np.bool_)
     elif values.dtype.kind == "O":
         odd = _odd_objects(values, may_be_absent=name != PREDICTION)
@@ -67,6 +76,10 @@ def is_useless(
         names = {class_name(one) for one in classes}
         found = found | np.array([class_name(one) not in names for one in values.tolist()], dtype=np.bool_)
     return found
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, float) and -SLACK <= value <= 1 + SLACK
 
 
 def _odd_objects(values: npt.NDArray[Any], *, may_be_absent: bool) -> Flags:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -14,7 +15,7 @@ from penstock.monitoring.rowwise.labelled import Array, LabelledRows
 from penstock.records.classes import class_name
 
 MISSING = "(missing)"
-NAME_LENGTH = 60
+NAME_LENGTH, HASH_LENGTH = 60, 8
 
 
 class SliceQuality(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,11 @@ class SliceQuality(msgspec.Struct, frozen=True, kw_only=True):
         return slice_name(self.feature, self.value)
 
     @property
+    def shown(self) -> str:
+        """Its value as it is shown."""
+        return short_value(self.value)
+
+    @property
     def label_count(self) -> int:
         """How many labels it has."""
         return self.quality.label_count
@@ -48,8 +54,21 @@ class Slices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def slice_name(feature: str, value: str) -> str:
-    """Return what a slice is called."""
-    return f"{feature}={value[:NAME_LENGTH]}"
+    """Return what a slice is called; no two slices are called the same."""
+    return f"{feature}={short_value(value)}"
+
+
+def short_value(value: str) -> str:
+    """Return a value as it is shown: one that is too long is cut, and ends in a hash of the whole, which tells it from others.
+
+    Example:
+        >>> short_value("https://shop.example/catalogue/electronics/computers/laptops/13")
+        'https://shop.example/catalogue/electronics/computer…c308d271'
+    """
+    if len(value) <= NAME_LENGTH:
+        return value
+    digest = hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()[:HASH_LENGTH]
+    return f"{value[: NAME_LENGTH - HASH_LENGTH - 1]}…{digest}"
 
 
 def slices_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from penstock.base.errors import Unavailable, described
 from penstock.base.numbers import counted
 from penstock.flows.production.live.stacking import stack
 from penstock.monitoring.quality.counts import request_number
-from penstock.monitoring.quality.labels import is_same, misfit, score
+from penstock.monitoring.quality.labels import is_same, kind_of, misfit, score
 from penstock.monitoring.quality.live import labelled_start
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import MonitorSettings
@@ -55,6 +55,7 @@ from penstock.serving.recorder import Label, LabelCounts
 logger = logging.getLogger(__name__)
 Writer = tuple[int, Iterator[int]]
 """The number of the process that writes partial windows, and its running numbers."""
+OUTCOMES = ("accepted", "corrected", "waiting", "unknown", "duplicate", "misfit")
 REASONS_MAX = 20
 """Misfits whose reason is told in one answer."""
 
@@ -85,8 +86,8 @@ class Join:
         self._new_waiting: list[WaitingLabel] = []
         self._elsewhere: set[str] = set()
         self._room: int | None = None
-        names = ("accepted", "corrected", "waiting", "unknown", "duplicate", "misfit")
-        self._outcomes = dict.fromkeys(names, 0)
+        self._lost_count = 0
+        self._outcomes = dict.fromkeys(OUTCOMES, 0)
         self._reasons: dict[str, str] = {}
         self._known: dict[str, list[Any]] = {}
         self._last_ms: dict[str, int] = {}
@@ -125,6 +126,7 @@ class Join:
         self._collect(rows, before, sorted(changed))
         add_labels(self._connection, self._stored)
         add_waiting(self._connection, self._new_waiting)
+        add_lost(self._connection, {(self._endpoint, "full"): self._lost_count}, received_ms)
 
     def _take(self, label: Label, found: list[Prediction] | None, received_ms: int) -> str:
         """Keep what a label says that is new, and return what became of it."""
@@ -171,7 +173,7 @@ class Join:
         if self._room is None:
             self._room = waiting_labels.WAITING_MAX - count_waiting(self._connection, self._endpoint)
         if self._room <= 0:
-            add_lost(self._connection, {(self._endpoint, "full"): 1}, received_ms)
+            self._lost_count += 1
             return "unknown"
         self._room -= 1
         kept = WaitingLabel(
@@ -213,10 +215,10 @@ class Join:
 
     def _score(self, parts: Sequence[tuple[Prediction, list[Any]]]) -> Quality:
         """Score rows; answers of one window may differ in their outputs where a service of one's own gave them."""
-        alike: dict[tuple[str, ...], list[tuple[Columns, Prediction, list[Any]]]] = {}
+        alike: dict[Hashable, list[tuple[Columns, Prediction, list[Any]]]] = {}
         for row, values in parts:
             outputs = {name: one for name, one in decode_columns(row.outputs).items() if one.ndim == 1}
-            alike.setdefault(tuple(sorted(outputs)), []).append((outputs, row, values))
+            alike.setdefault(kind_of(outputs, values), []).append((outputs, row, values))
         scored = [
             score(
                 stack([outputs for outputs, _, _ in group]),
@@ -247,10 +249,11 @@ def join_labels(
     monitor: MonitorSettings,
     writer: Writer,
 ) -> LabelCounts:
-    """Join labels to their predictions in the caller's transaction, and write what they say of quality."""
-    join = Join(connection, endpoint, labels, monitor)
-    _run(connection, join, monitor, writer)
-    return join.counts()
+    """Join labels to their predictions in the caller's transaction, and write what they say of quality.
+
+    One that cannot be joined counts as one that does not fit, and holds back no other.
+    """
+    return _join_all(connection, endpoint, labels, monitor, writer, keeps=True)[1]
 
 
 def join_waiting(
@@ -319,9 +322,9 @@ def join_kept(
     ]
     if not labels:
         return 0
-    found, misfit_count = _join_all(connection, endpoint, labels, monitor, writer)
+    found, counts = _join_all(connection, endpoint, labels, monitor, writer, keeps=False)
     delete_waiting(connection, endpoint, found)
-    add_lost(connection, {(endpoint, "misfit"): misfit_count}, now_ms())
+    add_lost(connection, {(endpoint, "misfit"): counts.misfit}, now_ms())
     return sum(one.prediction_id in found for one in kept)
 
 
@@ -331,25 +334,37 @@ def _join_all(
     labels: Sequence[Label],
     monitor: MonitorSettings,
     writer: Writer,
-) -> tuple[set[str], int]:
-    """Join labels at once, or one by one where one of them cannot be; return whose predictions are stored, and how many do not fit."""
-    join = Join(connection, endpoint, labels, monitor, keeps=False)
+    *,
+    keeps: bool,
+) -> tuple[set[str], LabelCounts]:
+    """Join labels at once, or one half after the other where one of them cannot be; return whose predictions are stored."""
+    join = Join(connection, endpoint, labels, monitor, keeps=keeps)
     try:
         _run(connection, join, monitor, writer)
     except (Unavailable, sa.exc.SQLAlchemyError):
         raise
     except Exception as error:  # noqa: BLE001  (whatever a label holds, it is its own fault alone)
         if len(labels) > 1:
-            each = [_join_all(connection, endpoint, [one], monitor, writer) for one in labels]
-            return set[str]().union(*(found for found, _ in each)), sum(count for _, count in each)
+            middle = len(labels) // 2
+            found, counts = _join_all(connection, endpoint, labels[:middle], monitor, writer, keeps=keeps)
+            more, others = _join_all(connection, endpoint, labels[middle:], monitor, writer, keeps=keeps)
+            return found | more, _both(counts, others)
+        text, why = labels[0].text, described(error)
+        came = "came" if keeps else "waited"
         logger.warning(
-            "a label of %s that waited for prediction %s cannot be joined: %s",
-            endpoint,
-            labels[0].text,
-            described(error),
+            "a label of %s that %s for prediction %s cannot be joined: %s", endpoint, came, text, why
         )
-        return join.found, 1
-    return join.found, join.counts().misfit
+        return join.found, LabelCounts(
+            misfit=1, reasons={text: f"it cannot be joined to its prediction: {why}"}
+        )
+    return join.found, join.counts()
+
+
+def _both(one: LabelCounts, other: LabelCounts) -> LabelCounts:
+    return LabelCounts(
+        **{name: getattr(one, name) + getattr(other, name) for name in OUTCOMES},
+        reasons=dict([*one.reasons.items(), *other.reasons.items()][:REASONS_MAX]),
+    )
 
 
 def _run(connection: sa.Connection, join: Join, monitor: MonitorSettings, writer: Writer) -> None:
