@@ -10,7 +10,16 @@ import sqlalchemy as sa
 
 from patience import wait_until
 from penstock.access.credentials import Authenticator
-from penstock.access.grants import Access, Grant, list_grants, own, remove_grant, rename_resource, set_grant
+from penstock.access.grants import (
+    Access,
+    Grant,
+    disown,
+    list_grants,
+    own,
+    remove_grant,
+    rename_resource,
+    set_grant,
+)
 from penstock.access.passwords import hash_password, is_password
 from penstock.access.sessions import Sessions
 from penstock.access.tables import tokens
@@ -143,6 +152,26 @@ def test_ownership_outlives_the_owner(store: sa.Connection) -> None:
     own(store, "experiment", "5", "ann")
     remove_user(store, "ann", "test")
     assert Access(store, bob).role("experiment", "5") == "reader"
+
+
+def test_a_grant_to_the_owner_leaves_what_he_owns_to_him(store: sa.Connection) -> None:
+    ann, bob = (add_user(store, name, "writer", None, "test") for name in ("ann", "bob"))
+    own(store, "model", "m", "ann")
+    assert not set_grant(store, Grant(user="ann", kind="model", resource="m", role="admin"), "test")
+    with pytest.raises(Conflict, match="ann owns model m") as caught:
+        set_grant(store, Grant(user="ann", kind="model", resource="m", role="reader"), "test")
+    assert caught.value.code == "access.owner"
+    with pytest.raises(Conflict, match="ann owns model m"):
+        remove_grant(store, "ann", "model", "m", "test")
+    assert Access(store, ann).role("model", "m") == "admin"
+    assert Access(store, bob).role("model", "m") == "reader"
+    assert set_grant(store, Grant(user="bob", kind="model", resource="m", role="writer"), "test")
+    assert Access(store, bob).role("model", "m") == "writer", "others are granted what an owner has"
+    remove_grant(store, "bob", "model", "m", "test")
+    disown(store, "ann", "model", "m", "test")
+    assert Access(store, bob).role("model", "m") == "writer", "nobody owns it now"
+    with pytest.raises(NotFound):
+        disown(store, "ann", "model", "m", "test")
 
 
 def test_a_grant_replaces_the_role_up_and_down(store: sa.Connection) -> None:

@@ -91,7 +91,8 @@ def user_add(
         flag = f"--{one.kind} {shlex.quote(one.resource)}"
         session.note(
             f"{name} owns {one.kind} {one.resource}, which an earlier {name} made, and may change it: "
-            f"penstock user grant {shlex.quote(name)} reader {flag} takes that away, and leaves it to every writer"
+            f"penstock user revoke {shlex.quote(name)} {flag} --ownership takes that away, and leaves it to every "
+            "writer"
         )
     session.emit(
         {
@@ -226,31 +227,46 @@ def user_grant(
     with _project(session, store) as project, project.database.write() as connection:
         kind, resource = _resource(connection, experiment, model)
         grant = Grant(user=name, kind=kind, resource=resource, role=parse_role(role))
-        set_grant(connection, grant, project.actor)
+        is_new = set_grant(connection, grant, project.actor)
     session.emit(
         {"user": name, "kind": kind, "resource": resource, "role": role},
-        f"{name} is {role} on {kind} {resource}.",
+        f"{name} is {role} on {kind} {resource}."
+        if is_new
+        else f"{name} owns {kind} {resource}, and so is {role} there already.",
     )
 
 
 @user.command("revoke")
 @click.argument("name")
 @_resource_options
+@click.option(
+    "--ownership",
+    "is_ownership",
+    is_flag=True,
+    help="Take away that the user owns it: nobody does then, and every writer may change it.",
+)
 @_store_option
 @json_option
 @pass_session
 def user_revoke(
-    session: Session, name: str, experiment: str | None, model: str | None, store: str | None
+    session: Session,
+    name: str,
+    experiment: str | None,
+    model: str | None,
+    is_ownership: bool,
+    store: str | None,
 ) -> None:
     """Take a grant away; the user's own role holds again."""
-    from penstock.access.grants import remove_grant
+    from penstock.access.grants import disown, remove_grant
 
     with _project(session, store) as project, project.database.write() as connection:
         kind, resource = _resource(connection, experiment, model)
-        remove_grant(connection, name, kind, resource, project.actor)
+        (disown if is_ownership else remove_grant)(connection, name, kind, resource, project.actor)
     session.emit(
         {"user": name, "kind": kind, "resource": resource},
-        f"{name} has no grant on {kind} {resource} any more.",
+        f"{kind} {resource} is owned by nobody now: every writer may change it."
+        if is_ownership
+        else f"{name} has no grant on {kind} {resource} any more.",
     )
 
 
