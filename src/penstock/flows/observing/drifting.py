@@ -16,7 +16,7 @@ from penstock.serving.deployments import get_revision
 
 BINS = 12
 WINDOWS = 240
-"""So many of the newest windows are looked at."""
+"""So many of the newest windows of the time that is asked about are looked at."""
 SAMPLED = 3
 """Of a span of time so many windows are read at most, evenly apart."""
 MIN_ROWS = 30
@@ -62,7 +62,9 @@ def view_drift(
     with project.database.read() as connection:
         revision = get_revision(connection, endpoint)
         version = get_version(connection, revision.model, number or revision.stable, deleted=True)
-        found = list_windows(connection, endpoint, since_s=since_s, limit=WINDOWS, with_features=False)
+        found = list_windows(
+            connection, endpoint, since_s=since_s, before_s=until_s, limit=WINDOWS, with_features=False
+        )
     if version.profile_digest is None:
         raise NotFound(
             f"{version.ref} was registered without a reference table, so nothing is known to drift from",
@@ -70,13 +72,7 @@ def view_drift(
             hint="name `model.reference` in penstock.yaml and register again",
         )
     reference = project.artifacts.load(version.profile_digest, Profile.from_bytes)
-    wanted = [
-        one
-        for one in found
-        if one.key.version == version.number
-        and one.row_count
-        and (until_s is None or one.key.start_s < until_s)
-    ]
+    wanted = [one for one in found if one.key.version == version.number and one.row_count]
     spans = _spans(wanted)
     groups = [_some([one for one in wanted if begin <= one.key.start_s < end]) for begin, end in spans]
     stabilities = Stabilities(reference)
