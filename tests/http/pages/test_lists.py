@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import unescape
 from pathlib import Path
 from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from hostile import MARKUP, NOTE, START_MS, Hostile, fill
 from penstock.http.app import build_server_app
+from penstock.http.pages import list_views
 from penstock.http.pages.runs.tables import clause, is_loss
 from penstock.processes.controller import ControllerLoop
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
+from penstock.registry.entities import Manifest, ModelVersion, Provenance
+from penstock.registry.states import VersionState, add_state
+from penstock.registry.versions import add_version
 from penstock.tracking.entities import MetricPoint, Run
-from penstock.tracking.experiments import ensure_experiment
+from penstock.tracking.experiments import ensure_experiment, list_active_ids
 from penstock.tracking.metrics import RunReference, log_points
 from penstock.tracking.runs import create_run
 from projects import Sample
@@ -39,6 +45,10 @@ def store(sample: Sample) -> tuple[TestClient, Hostile]:
     hostile = fill(sample.project, run_count=CROWD)
     app = build_server_app(sample.project, ControllerLoop(sample.project))
     return TestClient(app, raise_server_exceptions=False, follow_redirects=False), hostile
+
+
+def words_of(text: str) -> str:
+    return re.sub(r" ([:,;.])", r"\1", " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split()))
 
 
 def rows_of(text: str) -> list[str]:
@@ -166,6 +176,76 @@ def test_names_say_whether_less_is_better_or_that_nobody_knows() -> None:
     assert [is_loss(one) for one in ("val_loss", "train/rmse", "test_auc", "top1-accuracy", "rows", "brier")] == [
         True, True, False, False, None, True,
     ]  # fmt: skip
+    turned = ("neg_mean_squared_error", "test_neg_log_loss", "cv/neg_brier_score")
+    assert [is_loss(one) for one in turned] == [False] * 3
+    assert [is_loss(one) for one in ("neg_loss", "precision_neg", "mean_neg_f1")] == [None, False, False]
+
+
+def test_what_was_rolled_back_is_never_the_best_however_many_were(
+    store: tuple[TestClient, Hostile], sample: Sample
+) -> None:
+    client, _hostile = store
+
+    def make(connection: sa.Connection, name: str, values: Sequence[tuple[float, bool]]) -> int:
+        for place, (value, is_out) in enumerate(values):
+            run = Run(
+                id=uuid5(NAMESPACE_URL, f"{name}{place}").hex,
+                experiment=name,
+                name=f"{name}-{place}",
+                status="FINISHED",
+                start_ms=START_MS + place,
+                end_ms=START_MS + place + 1,
+                params={"kind": "a" if place < 8 else "b"},
+                metrics={"roc_auc": value, "fit_time": 10.0 * place},
+            )
+            create_run(connection, run)
+            if is_out:
+                draft = ModelVersion(
+                    model="outs", number=0, digest=run.id * 2, created_ms=0, actor="ci", path="m",
+                    manifest=Manifest(()), provenance=Provenance(run_id=run.id), metrics={},
+                )  # fmt: skip
+                made = add_version(connection, draft)
+                state = VersionState(
+                    model="outs", number=made.number, digest=made.digest, state="rolled_back", time_ms=START_MS,
+                    actor="person:ada", reason="it was bad",
+                )  # fmt: skip
+                add_state(connection, state)
+        return ensure_experiment(connection, name)
+
+    outs = [(0.91 + place / 100, True) for place in range(7)]
+    with sample.project.database.write() as connection:
+        mixed = make(connection, "mixed", [*outs, (0.7, False), (0.6, False)])
+        bad = make(connection, "bad", outs[:1])
+    told = words_of(client.get(f"/experiments/{mixed}").text)
+    assert "Best roc_auc: 0.7000 in mixed-7, before 0.6000 in mixed-8" in told
+    assert "0.97 in mixed-6 does not count: it made outs/7" in told
+    alone = words_of(client.get(f"/experiments/{bad}").text)
+    assert "No run with roc_auc can be the best: what each made was rolled back" in alone
+    assert "0.91 in bad-0 does not count" in alone
+    assert "Best roc_auc" not in alone
+    chosen = "group=params.kind&column=metrics.roc_auc&column=metrics.fit_time"
+    groups = client.get(f"/experiments/{mixed}?{chosen}").text
+    assert "best roc_auc mean greatest fit_time mean" in words_of(groups)
+    row = groups.partition('data-key="group-a"')[2].partition("</tr>")[0]
+    assert 'data-name="best roc_auc">0.7' in row, "the best of a group is none that was rolled back either"
+
+
+def test_runs_of_every_experiment_are_looked_at_however_many_are_listed(
+    store: tuple[TestClient, Hostile], sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _hostile = store
+    monkeypatch.setattr(list_views, "EXPERIMENTS", 1)
+    with sample.project.database.read() as connection:
+        numbers = list_active_ids(connection)
+    text = client.get("/experiments").text
+    assert f"{len(numbers)} experiments." in words_of(text)
+    assert "The newest 1 are shown" in words_of(text)
+    last = client.get("/runs", params={"filter": "metrics.loss >= 0"}).text
+    assert len(rows_of(last)) == 100, "the crowd's experiment is not the newest"
+    monkeypatch.setattr(list_views, "MAX_LISTED", 1)
+    assert f"Runs of the newest 1 of {len(numbers)} experiments are here" in words_of(
+        client.get("/runs").text
+    )
 
 
 def test_a_long_name_hides_no_column_and_is_whole_in_its_title(store: tuple[TestClient, Hostile]) -> None:
