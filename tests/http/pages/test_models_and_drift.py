@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -31,7 +32,9 @@ from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from penstock.records.signature import Column, Signature
 from penstock.registry.aliases import list_alias_moves
+from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.notes import describe_version
+from penstock.registry.versions import add_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.workers import WorkerRevision, register_worker, report_revision
 from projects import Sample
@@ -151,6 +154,24 @@ def test_a_tensor_that_is_always_sent_is_required_on_page_and_card(
         "| age | FP64 | no |",
     ):
         assert told in card, card
+
+
+def test_a_model_card_is_downloaded_whatever_its_model_is_called(
+    client: TestClient, project: Project
+) -> None:
+    for model, told in (
+        ("Modèle", "attachment; filename=\"Modele-1.md\"; filename*=UTF-8''Mod%C3%A8le-1.md"),
+        ("模型", "attachment; filename=\"-1.md\"; filename*=UTF-8''%E6%A8%A1%E5%9E%8B-1.md"),
+        ('a"b', "attachment; filename=\"a_b-1.md\"; filename*=UTF-8''a%22b-1.md"),
+    ):
+        with project.database.write() as connection:
+            draft = ModelVersion(
+                model=model, number=0, digest="7" * 64, created_ms=0, actor="ci", path="m",
+                manifest=Manifest(()), provenance=Provenance(), metrics={},
+            )  # fmt: skip
+            add_version(connection, draft)
+        file = client.get(f"/models/{quote(model, safe='')}/1/card.md")
+        assert (file.status_code, file.headers["content-disposition"]) == (200, told)
 
 
 def test_a_page_tells_what_an_alias_was_at_a_time(client: TestClient, project: Project) -> None:

@@ -30,6 +30,7 @@ from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_newest, view_versions
 from penstock.flows.production.fitting import Takeover, view_takeovers
 from penstock.http.caller import caller_of
+from penstock.http.mlflow.files.headers import attachment
 from penstock.http.pages.chains import linked
 from penstock.http.pages.decisions.forms import actor_of
 from penstock.http.pages.decisions.offers import Offer, offer
@@ -129,7 +130,7 @@ class ModelPages:
         signature = find_signature(self._project, version.model, version.number)
         card = make_card(found, signature, outing)
         if request.url.path.endswith(".md"):
-            headers = {"Content-Disposition": f'attachment; filename="{version.model}-{version.number}.md"'}
+            headers = {"Content-Disposition": attachment(f"{version.model}-{version.number}.md")}
             return Response(card.text, media_type="text/markdown; charset=utf-8", headers=headers)
         return self._renderer.page("card.html", version=version, card=card)
 
