@@ -32,6 +32,7 @@ from penstock.access.users import (
     modify_user,
     remove_user,
     require_admin,
+    require_somebody,
 )
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Denied, Invalid, NotFound, Refused
@@ -98,6 +99,29 @@ def test_the_last_admin_stays(store: sa.Connection) -> None:
     add_user(store, "bob", "admin", None, "test")
     remove_user(store, "ann", "test")
     assert [user.name for user in list_users(store)] == ["bob"]
+
+
+def test_what_was_changed_of_a_user_is_told_whole(store: sa.Connection) -> None:
+    add_user(store, "ann", "reader", PASSWORD, "test")
+    modify_user(store, "ann", "test", role="writer", password=PASSWORD + "er")
+    modify_user(store, "ann", "test", role="reader")
+    modify_user(store, "ann", "test", password=PASSWORD)
+    modify_user(store, "ann", "test")
+    assert [event.summary for event in list_events(store, subject="user:ann")][1:] == [
+        "made ann writer and gave ann another password",
+        "made ann reader",
+        "gave ann another password",
+    ]
+
+
+def test_a_removed_user_is_nobody_whom_a_process_could_answer(store: sa.Connection) -> None:
+    with pytest.raises(Refused, match="nobody would be answered"):
+        require_somebody(store)
+    add_user(store, "ann", "reader", None, "test")
+    require_somebody(store)
+    remove_user(store, "ann", "test")
+    with pytest.raises(Refused, match="nobody would be answered"):
+        require_somebody(store)
 
 
 def test_a_token_stands_for_its_user_until_it_is_revoked(store: sa.Connection) -> None:
