@@ -16,7 +16,7 @@ from penstock.base.errors import Invalid
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.comparable import why_incomparable
 from penstock.flows.chain.links import Explanation
-from penstock.flows.chain.outings import view_outings
+from penstock.flows.chain.outings import Outing, view_outings
 from penstock.flows.models.aliases import AliasPolicy, plan_move
 from penstock.flows.models.evidence.approving import (
     Standing,
@@ -89,7 +89,7 @@ class ModelPages:
             "models.html",
             answer=answer_of_models(len(groups), shown, outings),
             models=groups,
-            columns={name: metric_columns(rows) for name, rows in groups.items()},
+            columns={name: metric_columns(rows, outings) for name, rows in groups.items()},
             outings=outings,
             totals=totals,
             server=self._renderer.address_of(request),
@@ -112,7 +112,7 @@ class ModelPages:
             "model.html",
             model=model,
             rows=rows,
-            columns=metric_columns(rows),
+            columns=metric_columns(rows, outings),
             outings=outings,
             asked=asked,
             moves=sorted(moves, key=lambda one: one.time_ms, reverse=True)[:VERSIONS],
@@ -205,10 +205,18 @@ class ModelPages:
         return asked(withdraw=False), asked(withdraw=True)
 
 
-def metric_columns(rows: list[VersionView]) -> list[str]:
-    """Return the offline metrics that are columns: those that live traffic can be judged by come first."""
-    names = {name for one in rows for name in one.version.metrics}
-    return sorted(names, key=lambda name: (name not in METRICS, name != "roc_auc", name))[:COLUMNS]
+def metric_columns(rows: list[VersionView], outings: Mapping[tuple[str, int], Outing]) -> list[str]:
+    """Return the metrics that are columns: of the offline ones those that live traffic can be judged by, then the others.
+
+    Where there is room left, those that labels told of live traffic alone.
+    """
+    offline = {name for one in rows for name in one.version.metrics}
+    told = [place for one in rows for place in outings[(one.version.model, one.version.number)].live]
+    names = offline.union(*(place.metrics for place in told))
+    ranked = sorted(
+        names, key=lambda name: (name not in offline, name not in METRICS, name != "roc_auc", name)
+    )
+    return ranked[:COLUMNS]
 
 
 def _deploying(project: Project, version: ModelVersion, takeovers: Sequence[Takeover]) -> str:
