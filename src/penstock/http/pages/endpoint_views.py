@@ -106,12 +106,21 @@ class EndpointPages:
             alerts = list_open_alerts(connection, name)
             revisions = list_revisions(connection, name)
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
-            may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
+            caller = caller_of(request.scope)
+            decides = {
+                model: caller.may(connection, "model", model, "admin")
+                for model in {revision.model, *(one.model for one in revisions)}
+            }
             workers = list_workers(connection, now_ms() - LOST_MS)
             out = list_barred(connection, revision.model)
             served = {(one.model, one.stable) for one in revisions}
             kept = {(one.model, one.number) for one in load_versions(connection, served)}
         goals = {one.number: _goal(one, revision, out, kept) for one in revisions}
+        goals |= {
+            one.number: "of another model"
+            for one in revisions
+            if goals[one.number] == "open" and decides[revision.model] and not decides[one.model]
+        }
         time_ms = now_ms()
         workers = [
             one
@@ -155,10 +164,10 @@ class EndpointPages:
             policies=steps or [],
             problems=list(dict.fromkeys(readable.problems)),
             view=view,
-            to_roll_back=offer(lambda: plan_rollback(self._project, name)),
+            to_roll_back=offer(lambda: self._plan_rollback(request, name)),
             to_promote=offer(lambda: plan_promotion_of_canary(self._project, name)),
             rules=view_rules(revision.model, policy.settings.traffic.rules) if policy else (),
-            may=may,
+            may=decides[revision.model],
             span=span,
             spans=SPANS,
             charts=_charts(windows, metric, revisions, findings, steps or []),
@@ -183,6 +192,12 @@ class EndpointPages:
             revisions=revisions,
             rows=group_events(events),
         )
+
+    def _plan_rollback(self, request: Request, name: str) -> None:
+        """Plan what the button does: it may bring another model back, which who asks must be allowed."""
+        model = plan_rollback(self._project, name).draft.model
+        with self._project.database.read() as connection:
+            caller_of(request.scope).require(connection, "model", model, "admin")
 
     def _current(self, connection: sa.Connection, name: str) -> Revision:
         """Return the current revision; of an endpoint that only `penstock.yaml` knows, tell how it begins."""
