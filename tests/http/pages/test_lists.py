@@ -15,12 +15,14 @@ from starlette.testclient import TestClient
 
 from hostile import MARKUP, NOTE, START_MS, Hostile, fill
 from penstock.http.app import build_server_app
-from penstock.http.pages import list_views
+from penstock.http.pages import list_views, model_views
+from penstock.http.pages.runs import compare_views
 from penstock.http.pages.runs.tables import clause, is_loss
 from penstock.processes.controller import ControllerLoop
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
-from penstock.registry.entities import Manifest, ModelVersion, Provenance
+from penstock.registry.aliases import move_alias
+from penstock.registry.entities import AliasMove, Manifest, ModelVersion, Provenance
 from penstock.registry.states import VersionState, add_state
 from penstock.registry.versions import add_version
 from penstock.tracking.entities import MetricPoint, Run
@@ -246,6 +248,58 @@ def test_runs_of_every_experiment_are_looked_at_however_many_are_listed(
     assert f"Runs of the newest 1 of {len(numbers)} experiments are here" in words_of(
         client.get("/runs").text
     )
+
+
+def test_what_a_page_leaves_out_is_told(
+    store: tuple[TestClient, Hostile], sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _hostile = store
+    ids = ["c" * 32, "d" * 32]
+    with sample.project.database.write() as connection:
+        for run_id in ids:
+            run = Run(id=run_id, experiment="curves", name="c", status="RUNNING", start_ms=START_MS)
+            create_run(connection, run)
+            points = [MetricPoint(key, step + 0.5, START_MS, step) for key in "abc" for step in (0, 1)]
+            log_points(connection, RunReference(run_id, ensure_experiment(connection, "curves")), points)
+    address = f"/compare?runs={','.join(ids)}"
+    for count, is_told in ((3, False), (2, True)):
+        monkeypatch.setattr(compare_views, "CURVES", count)
+        text = client.get(address).text
+        assert text.count("<figure") == count
+        assert (f"The first {count} metrics by name that have a curve are drawn" in text) is is_told
+    with sample.project.database.write() as connection:
+        for previous, version in ((None, 1), (1, None), (None, 1)):
+            move = AliasMove(
+                model="late", name="told", version=version, previous=previous, time_ms=START_MS, actor="ci",
+                verdict_id=None,
+            )  # fmt: skip
+            move_alias(connection, move, expected=previous)
+    told = re.compile(r"The newest (\d+) of (\d+) are shown")
+    assert told.search(words_of(client.get("/models/late").text)) is None
+    monkeypatch.setattr(model_views, "VERSIONS", 2)
+    found = told.search(words_of(client.get("/models/late").text))
+    assert found is not None
+    assert (found[1], int(found[2]) >= 3) == ("2", True)
+
+
+@table(
+    ("status", "end_ms", "words"),
+    [
+        ("FINISHED", None, "It finished; when was not told."),
+        ("KILLED", START_MS + 5000, "It was killed after 5.0 s."),
+        ("SCHEDULED", None, "It is scheduled, and has not begun."),
+        ("RUNNING", None, "It runs."),
+    ],
+)
+def test_what_became_of_a_run_is_told_as_far_as_it_is_known(
+    store: tuple[TestClient, Hostile], sample: Sample, status: str, end_ms: int | None, words: str
+) -> None:
+    client, _hostile = store
+    run_id = uuid5(NAMESPACE_URL, status).hex
+    with sample.project.database.write() as connection:
+        run = Run(id=run_id, experiment="ends", name=status, status=status, start_ms=START_MS, end_ms=end_ms)
+        create_run(connection, run)
+    assert words in words_of(client.get(f"/runs/{run_id}").text)
 
 
 def test_a_long_name_hides_no_column_and_is_whole_in_its_title(store: tuple[TestClient, Hostile]) -> None:

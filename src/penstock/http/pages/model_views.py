@@ -116,6 +116,7 @@ class ModelPages:
             outings=outings,
             asked=asked,
             moves=sorted(moves, key=lambda one: one.time_ms, reverse=True)[:VERSIONS],
+            move_count=len(moves),
             limit=VERSIONS,
         )
 
