@@ -192,6 +192,12 @@ def test_live_numbers_are_told_of_a_version_that_has_none_offline(tmp_path: Path
     told = numbers()
     assert re.search(r" roc_auc – 0\.\d+ 0\.900 –", told), told
     assert re.search(r" custom – – 3\.0+ –", told), "what the champion alone has"
+    assert "without an offline number" not in told
+    world.version(3, roc_auc=0.8)
+    world.deploy(3)
+    world.traffic("stable", 400, quality=scored(400, 1.5))
+    first, _, rest = main_of(client, "/models/m/3").partition('id="numbers"')[2].partition("<details")
+    assert (">roc_auc<" in first, ">brier<" in first, ">brier<" in rest) == (True, False, True)
     world.project.close()
 
 

@@ -168,6 +168,7 @@ class ModelPages:
         if champion is not None:
             theirs = find_signature(self._project, champion.model, champion.number)
             differences = [*_features(theirs, signature), *differences]
+        measures = measure_rows(measures_of(version, outing, champion, is_comparable=not apart))
         return self._renderer.page(
             "version.html",
             found=found,
@@ -186,7 +187,8 @@ class ModelPages:
             approving=self._approving(actor_of(request), version, people) if may and people.asked else (),
             comment=query_of(request)["comment"],
             signature=signature,
-            measures=measure_rows(measures_of(version, outing, champion, is_comparable=not apart)),
+            measures=[one for one in measures if one.name in version.metrics] or measures,
+            more_measures=[one for one in measures if version.metrics and one.name not in version.metrics],
             apart=apart,
             differences=differences,
             size=sum(file.size for file in version.manifest.files),
