@@ -10,7 +10,16 @@ import sqlalchemy as sa
 
 from patience import wait_until
 from penstock.access.credentials import Authenticator
-from penstock.access.grants import Access, Grant, list_grants, own, remove_grant, rename_resource, set_grant
+from penstock.access.grants import (
+    Access,
+    Grant,
+    disown,
+    list_grants,
+    own,
+    remove_grant,
+    rename_resource,
+    set_grant,
+)
 from penstock.access.passwords import hash_password, is_password
 from penstock.access.sessions import Sessions
 from penstock.access.tables import tokens
@@ -23,6 +32,7 @@ from penstock.access.users import (
     modify_user,
     remove_user,
     require_admin,
+    require_somebody,
 )
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Denied, Invalid, NotFound, Refused
@@ -91,6 +101,29 @@ def test_the_last_admin_stays(store: sa.Connection) -> None:
     assert [user.name for user in list_users(store)] == ["bob"]
 
 
+def test_what_was_changed_of_a_user_is_told_whole(store: sa.Connection) -> None:
+    add_user(store, "ann", "reader", PASSWORD, "test")
+    modify_user(store, "ann", "test", role="writer", password=PASSWORD + "er")
+    modify_user(store, "ann", "test", role="reader")
+    modify_user(store, "ann", "test", password=PASSWORD)
+    modify_user(store, "ann", "test")
+    assert [event.summary for event in list_events(store, subject="user:ann")][1:] == [
+        "made ann writer and gave ann another password",
+        "made ann reader",
+        "gave ann another password",
+    ]
+
+
+def test_a_removed_user_is_nobody_whom_a_process_could_answer(store: sa.Connection) -> None:
+    with pytest.raises(Refused, match="nobody would be answered"):
+        require_somebody(store)
+    add_user(store, "ann", "reader", None, "test")
+    require_somebody(store)
+    remove_user(store, "ann", "test")
+    with pytest.raises(Refused, match="nobody would be answered"):
+        require_somebody(store)
+
+
 def test_a_token_stands_for_its_user_until_it_is_revoked(store: sa.Connection) -> None:
     add_user(store, "ann", "reader", None, "test")
     token, text = create_token(store, "ann", "test")
@@ -143,6 +176,26 @@ def test_ownership_outlives_the_owner(store: sa.Connection) -> None:
     own(store, "experiment", "5", "ann")
     remove_user(store, "ann", "test")
     assert Access(store, bob).role("experiment", "5") == "reader"
+
+
+def test_a_grant_to_the_owner_leaves_what_he_owns_to_him(store: sa.Connection) -> None:
+    ann, bob = (add_user(store, name, "writer", None, "test") for name in ("ann", "bob"))
+    own(store, "model", "m", "ann")
+    assert not set_grant(store, Grant(user="ann", kind="model", resource="m", role="admin"), "test")
+    with pytest.raises(Conflict, match="ann owns model m") as caught:
+        set_grant(store, Grant(user="ann", kind="model", resource="m", role="reader"), "test")
+    assert caught.value.code == "access.owner"
+    with pytest.raises(Conflict, match="ann owns model m"):
+        remove_grant(store, "ann", "model", "m", "test")
+    assert Access(store, ann).role("model", "m") == "admin"
+    assert Access(store, bob).role("model", "m") == "reader"
+    assert set_grant(store, Grant(user="bob", kind="model", resource="m", role="writer"), "test")
+    assert Access(store, bob).role("model", "m") == "writer", "others are granted what an owner has"
+    remove_grant(store, "bob", "model", "m", "test")
+    disown(store, "ann", "model", "m", "test")
+    assert Access(store, bob).role("model", "m") == "writer", "nobody owns it now"
+    with pytest.raises(NotFound):
+        disown(store, "ann", "model", "m", "test")
 
 
 def test_a_grant_replaces_the_role_up_and_down(store: sa.Connection) -> None:

@@ -121,10 +121,18 @@ def test_who_takes_the_name_of_a_removed_user_is_told_to_own_what_that_one_made(
     project = open_workspace(desk.root)
     with project.database.write() as connection:
         own(connection, "model", "late", "bob")
-    project.close()
     desk.run("user", "remove", "bob")
     again = desk.run("user", "add", "bob", "--role", "writer")
     assert "bob owns model late, which an earlier bob made" in again.stderr
-    assert "penstock user grant bob reader --model late" in again.stderr
+    assert "penstock user revoke bob --model late --ownership" in again.stderr
+    with project.database.write() as connection:
+        own(connection, "experiment", "0", "bob")
+    project.close()
+    assert "already" in desk.run("user", "grant", "bob", "admin", "--experiment", "0").stdout
+    assert "bob owns experiment 0" in desk.error(
+        "user", "grant", "bob", "reader", "--experiment", "0", code=4
+    )
+    assert "bob owns experiment 0" in desk.error("user", "revoke", "bob", "--experiment", "0", code=4)
+    assert "every writer" in desk.run("user", "revoke", "bob", "--experiment", "0", "--ownership").stdout
     missing = desk.error("user", "grant", "bob", "none", "--experiment", "999")
     assert "there is no experiment 999" in missing and "by its name or id" in missing

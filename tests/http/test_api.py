@@ -148,6 +148,10 @@ def test_windows_tell_traffic_by_revision(client: TestClient) -> None:
     assert window["p99_ms"] == pytest.approx(10, rel=0.1)
     assert get(client, "/endpoints/delay/windows", revision=7) == []
     assert get(client, "/endpoints/delay/windows", limit=0) == []
+    start_s = window["start_s"]
+    assert get(client, "/endpoints/delay/windows", since_s=start_s, before_s=start_s + 1) == [window]
+    assert get(client, "/endpoints/delay/windows", since_s=start_s + 1) == []
+    assert get(client, "/endpoints/delay/windows", before_s=start_s) == []
 
 
 def test_models_versions_and_verdicts_agree(client: TestClient, released: Sample) -> None:

@@ -2,7 +2,8 @@
 
 A user's role holds for everything, with two exceptions. Who makes an experiment or a model owns it: he is its
 admin, and others read it, if their role is reader or more, and do not change it. And a grant for one experiment
-or model replaces the role there, up or down to `none`. An admin may do everything.
+or model replaces the role there, up or down to `none`; it never ends that somebody owns it, which is given up by
+its own name. An admin may do everything.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from penstock.access.roles import Kind, Role, includes, parse_role
 from penstock.access.tables import grants
 from penstock.access.users import OWNER, User, get_user
-from penstock.base.errors import NotFound
+from penstock.base.errors import Conflict, NotFound
 from penstock.base.store.database import upsert
 from penstock.base.store.events import record_event
 
@@ -89,13 +90,21 @@ def rename_resource(connection: sa.Connection, kind: Kind, before: str, after: s
     )
 
 
-def set_grant(connection: sa.Connection, grant: Grant, actor: str) -> None:
+def set_grant(connection: sa.Connection, grant: Grant, actor: str) -> bool:
     """Give a user a role on one experiment or model, in place of what he had there.
+
+    Returns:
+        Whether anything changed: an owner is admin already, and stays the owner.
 
     Raises:
         NotFound: there is no such user.
+        Conflict: the user owns it, and a grant of less would leave it without an owner (`access.owner`).
     """
     get_user(connection, grant.user)
+    if owns(connection, grant.user, grant.kind, grant.resource):
+        if grant.role == "admin":
+            return False
+        raise _owner(grant.user, grant.kind, grant.resource)
     statement = upsert(connection.dialect.name, grants).values(**msgspec.structs.asdict(grant))
     connection.execute(
         statement.on_conflict_do_update(
@@ -104,6 +113,7 @@ def set_grant(connection: sa.Connection, grant: Grant, actor: str) -> None:
     )
     summary = f"granted {grant.user} {grant.role} on {grant.kind} {grant.resource}"
     record_event(connection, "grant.set", f"user:{grant.user}", actor, summary)
+    return True
 
 
 def remove_grant(connection: sa.Connection, user: str, kind: Kind, resource: str, actor: str) -> None:
@@ -111,12 +121,12 @@ def remove_grant(connection: sa.Connection, user: str, kind: Kind, resource: str
 
     Raises:
         NotFound: there is no such user or grant.
+        Conflict: the user has no grant there, but owns it (`access.owner`).
     """
     get_user(connection, user)
-    columns = grants.c
-    done = connection.execute(
-        grants.delete().where(columns.user == user, columns.kind == kind, columns.resource == resource)
-    )
+    if owns(connection, user, kind, resource):
+        raise _owner(user, kind, resource)
+    done = connection.execute(grants.delete().where(*_there(user, kind, resource)))
     if not done.rowcount:
         raise NotFound(
             f"{user} has no grant on {kind} {resource}",
@@ -125,6 +135,30 @@ def remove_grant(connection: sa.Connection, user: str, kind: Kind, resource: str
         )
     summary = f"took {user}'s grant on {kind} {resource} away"
     record_event(connection, "grant.removed", f"user:{user}", actor, summary)
+
+
+def disown(connection: sa.Connection, user: str, kind: Kind, resource: str, actor: str) -> None:
+    """Let nobody own what a user owns: roles hold there from now on, so every writer may change it.
+
+    Raises:
+        NotFound: there is no such user, or he does not own it.
+    """
+    get_user(connection, user)
+    if not owns(connection, user, kind, resource):
+        raise NotFound(
+            f"{user} does not own {kind} {resource}",
+            code="access.not_owner",
+            hint=f"penstock user show {shlex.quote(user)}",
+        )
+    connection.execute(grants.delete().where(*_there(user, kind, resource)))
+    summary = f"let {kind} {resource} be owned by nobody, where {user} owned it: every writer may change it"
+    record_event(connection, "grant.removed", f"user:{user}", actor, summary)
+
+
+def owns(connection: sa.Connection, user: str, kind: Kind, resource: str) -> bool:
+    """Say whether a user owns one experiment or model."""
+    query = sa.select(grants.c.role).where(*_there(user, kind, resource))
+    return connection.execute(query).scalar() == OWNER
 
 
 def list_grants(connection: sa.Connection, user: str) -> list[Grant]:
@@ -139,3 +173,16 @@ def list_grants(connection: sa.Connection, user: str) -> list[Grant]:
         )
         for row in connection.execute(query)
     ]
+
+
+def _there(user: str, kind: Kind, resource: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (grants.c.user == user, grants.c.kind == kind, grants.c.resource == resource)
+
+
+def _owner(user: str, kind: Kind, resource: str) -> Conflict:
+    return Conflict(
+        f"{user} owns {kind} {resource}, and is its admin without a grant",
+        code="access.owner",
+        hint=f"leave it to every writer first: penstock user revoke {shlex.quote(user)} --{kind} "
+        f"{shlex.quote(resource)} --ownership",
+    )

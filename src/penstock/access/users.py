@@ -117,7 +117,12 @@ def modify_user(
     connection.execute(
         users.update().where(users.c.name == name).values(role=after.role, password_hash=after.password_hash)
     )
-    what = f"made {name} {after.role}" if role else f"gave {name} another password"
+    done = [f"made {name} {after.role}"] if role else []
+    if password is not None:
+        done.append(f"gave {name} another password")
+    if not done:
+        return after
+    what = " and ".join(done)
     _tell(connection, "user.modified", name, actor, what, {"role": before.role}, {"role": after.role})
     return after
 
@@ -163,7 +168,7 @@ def require_somebody(connection: sa.Connection) -> None:
     Raises:
         Refused: there is nobody.
     """
-    if not connection.execute(sa.select(sa.exists().select_from(users))).scalar():
+    if not connection.execute(sa.select(sa.exists().where(users.c.role != REMOVED))).scalar():
         raise Refused(
             "there is no user, so nobody would be answered",
             code="access.nobody",

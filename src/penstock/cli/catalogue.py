@@ -86,7 +86,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stage": ("pipelines.stage:stage", "Add, list and remove the stages of dvc.yaml."),
     "start": ("setup:start", "Propose a penstock.yaml from what the repository says."),
     "status": ("data.working_tree:status", "Show what changed in tracked data and pipelines."),
-    "token": ("servers.user:token", "Make and revoke the tokens of users."),
+    "token": ("servers.token:token", "Make and revoke the tokens of users."),
     "unfreeze": ("pipelines.freezing:unfreeze", "Let frozen stages and imports follow their inputs again."),
     "unprotect": ("data.paths:unprotect", "Turn links into the cache into files that can be edited."),
     "up": ("servers.server:up", "Run server and serve together."),

@@ -98,7 +98,12 @@ class _Api:
                 "/endpoints/{name}/windows",
                 self.windows,
                 list[WindowView],
-                (limit, ("revision", "only windows of this revision")),
+                (
+                    limit,
+                    ("revision", "only windows of this revision"),
+                    ("since_s", "only windows that start then or later, in seconds since 1970"),
+                    ("before_s", "only windows that start before it"),
+                ),
             ),
             Operation(
                 "/events", self.events, list[Event], (limit, ("after", "only events with an id above this"))
@@ -148,12 +153,14 @@ class _Api:
 
     def windows(self, request: Request) -> Any:
         """An endpoint's newest windows, oldest first; one start may have several routes."""
-        revision = _number(request, "revision", -1)
+        revision, before_s = (_number(request, name, -1) for name in ("revision", "before_s"))
         return view_windows(
             self._project,
             request.path_params["name"],
             revision=None if revision < 0 else revision,
             limit=_limit(request),
+            since_s=_number(request, "since_s", 0),
+            before_s=None if before_s < 0 else before_s,
         )
 
     def events(self, request: Request) -> Any:

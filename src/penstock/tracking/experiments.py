@@ -111,6 +111,14 @@ def list_experiments(connection: sa.Connection, numbers: Sequence[int]) -> list[
     return _load(connection, numbers)
 
 
+def list_active_ids(connection: sa.Connection) -> list[int]:
+    """Return the ids of every experiment that is not deleted, the newest first."""
+    query = sa.select(experiments.c.id).where(experiments.c.deleted_ms.is_(None))
+    return list(
+        connection.execute(query.order_by(experiments.c.created_ms.desc(), experiments.c.id.desc())).scalars()
+    )
+
+
 def rename_experiment(connection: sa.Connection, number: int, name: str) -> None:
     """Give an experiment another name.
 

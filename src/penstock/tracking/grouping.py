@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,15 @@ from penstock.tracking.tables import run_latest_metrics, run_params, runs
 
 @dataclass(frozen=True)
 class Spread:
-    """A metric in a group of runs: of how many, the least, the mean, the greatest; NaN counts as absent."""
+    """A metric in a group of runs: of how many, the least, the mean, the greatest; NaN counts as absent.
+
+    Least and greatest are None where no run counts for them.
+    """
 
     count: int
-    least: float
+    least: float | None
     mean: float
-    greatest: float
+    greatest: float | None
 
 
 @dataclass
@@ -32,9 +35,16 @@ class RunGroup:
 
 
 def group_runs(
-    connection: sa.Connection, wanted: RunSearch, param: str, metrics: Sequence[str]
+    connection: sa.Connection,
+    wanted: RunSearch,
+    param: str,
+    metrics: Sequence[str],
+    without: Mapping[str, Collection[str]] | None = None,
 ) -> list[RunGroup]:
     """Return the runs that match by their value of a parameter, the largest group first, up to `wanted.limit`.
+
+    Args:
+        without: by metric, runs that are neither the least nor the greatest, and in the mean all the same.
 
     Raises:
         Invalid: the filter cannot be read.
@@ -53,7 +63,9 @@ def group_runs(
             one, sa.and_(one.c.run_id == matched.c.id, one.c.key == key, one.c.is_nan.is_(False))
         )
         number = one.c.value
-        columns += [sa.func.count(number), sa.func.min(number), sa.func.avg(number), sa.func.max(number)]
+        left_out = (without or {}).get(key)
+        judged = sa.case((matched.c.id.in_(left_out), None), else_=number) if left_out else number
+        columns += [sa.func.count(number), sa.func.min(judged), sa.func.avg(number), sa.func.max(judged)]
     query = sa.select(*columns).select_from(joined).group_by(value).order_by(count.desc(), value)
     found = []
     for group, run_count, *numbers in connection.execute(query.limit(wanted.limit)):

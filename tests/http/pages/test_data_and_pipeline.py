@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from penstock.ci.report import CheckReport, CiReport, StepReport
 from penstock.flows.tracked.catalogue import Tracked
 from penstock.http.app import build_server_app
+from penstock.http.pages import pipeline_views
 from penstock.http.pages.data_views import answer_of
 from penstock.processes.controller import ControllerLoop
 from penstock.project.ci_reports import save_report
@@ -187,7 +188,7 @@ def test_outside_a_repository_both_pages_say_how_to_begin(tmp_path: Path) -> Non
 
 
 def test_experiments_stand_on_the_pipeline_page_with_what_they_differ_in(
-    sample: Sample, client: TestClient
+    sample: Sample, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "None was tried yet" in client.get("/pipeline").text
     git = sample.project.git
@@ -213,6 +214,15 @@ def test_experiments_stand_on_the_pipeline_page_with_what_they_differ_in(
     assert row.rstrip().endswith("2")
     assert ">strength<" in page
     assert "began at" in page
+    assert "not shown" not in words_of(page)
+    older = git.resolve("HEAD~1")
+    commit = git.run("commit-tree", made, "-p", older, "-m", "tried").strip()
+    git.run("update-ref", f"refs/exps/{older[:2]}/{older[2:]}/before", commit)
+    monkeypatch.setattr(pipeline_views, "BASELINES", 0)
+    monkeypatch.setattr(pipeline_views, "COLUMNS", 0)
+    told = words_of(client.get("/pipeline").text)
+    assert "Experiments that began at 1 older commit are not shown." in told
+    assert re.search(r"The first 0 columns are shown, [1-9]\d* more are not", told)
 
 
 def test_of_many_versions_that_came_of_data_three_are_named_and_the_rest_is_counted() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from penstock.flows.production.windows import WindowView
-from penstock.http.pages.drawing.axes import Tick, labels_apart, step_ticks, time_ticks
+from penstock.http.pages.drawing.axes import Tick, axis, labels_apart, step_ticks, time_ticks
 from penstock.http.pages.drawing.charts import WIDTH, Chart, Frame, Limit, bar_chart, line_chart
 from penstock.http.pages.drawing.histories import history_chart
 from penstock.http.pages.endpoint_views import limits_of
@@ -179,6 +179,16 @@ def test_small_numbers_fit_beside_a_chart() -> None:
     texts = [tick.text for tick in chart.y_ticks]
     assert "7.5e-5" in texts
     assert max(map(len, texts)) <= 7, texts
+
+
+def test_numbers_below_a_millionth_are_no_flat_line_and_their_axis_begins_at_zero() -> None:
+    chart = history_chart("rate", [(step, 1e-8 * (5 - step)) for step in range(5)])
+    assert chart is not None
+    assert [tick.text for tick in chart.y_ticks] == ["0", "2e-8", "4e-8", "6e-8"]
+    heights = [float(point.partition(",")[2]) for point in chart.series[0].lines[0].split()]
+    assert max(heights) - min(heights) > 50
+    low, high, values = axis(5e-324, 5e-324)
+    assert low < high and values == sorted(set(values))
 
 
 def test_the_label_of_a_limit_lies_where_no_point_is() -> None:

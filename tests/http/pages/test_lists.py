@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import unescape
 from pathlib import Path
 from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from hostile import MARKUP, NOTE, START_MS, Hostile, fill
 from penstock.http.app import build_server_app
+from penstock.http.pages import list_views, model_views
+from penstock.http.pages.runs import compare_views
 from penstock.http.pages.runs.tables import clause, is_loss
 from penstock.processes.controller import ControllerLoop
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
+from penstock.registry.aliases import move_alias
+from penstock.registry.entities import AliasMove, Manifest, ModelVersion, Provenance
+from penstock.registry.states import VersionState, add_state
+from penstock.registry.versions import add_version
 from penstock.tracking.entities import MetricPoint, Run
-from penstock.tracking.experiments import ensure_experiment
+from penstock.tracking.experiments import ensure_experiment, list_active_ids
 from penstock.tracking.metrics import RunReference, log_points
 from penstock.tracking.runs import create_run
 from projects import Sample
@@ -39,6 +47,10 @@ def store(sample: Sample) -> tuple[TestClient, Hostile]:
     hostile = fill(sample.project, run_count=CROWD)
     app = build_server_app(sample.project, ControllerLoop(sample.project))
     return TestClient(app, raise_server_exceptions=False, follow_redirects=False), hostile
+
+
+def words_of(text: str) -> str:
+    return re.sub(r" ([:,;.])", r"\1", " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split()))
 
 
 def rows_of(text: str) -> list[str]:
@@ -166,6 +178,128 @@ def test_names_say_whether_less_is_better_or_that_nobody_knows() -> None:
     assert [is_loss(one) for one in ("val_loss", "train/rmse", "test_auc", "top1-accuracy", "rows", "brier")] == [
         True, True, False, False, None, True,
     ]  # fmt: skip
+    turned = ("neg_mean_squared_error", "test_neg_log_loss", "cv/neg_brier_score")
+    assert [is_loss(one) for one in turned] == [False] * 3
+    assert [is_loss(one) for one in ("neg_loss", "precision_neg", "mean_neg_f1")] == [None, False, False]
+
+
+def test_what_was_rolled_back_is_never_the_best_however_many_were(
+    store: tuple[TestClient, Hostile], sample: Sample
+) -> None:
+    client, _hostile = store
+
+    def make(connection: sa.Connection, name: str, values: Sequence[tuple[float, bool]]) -> int:
+        for place, (value, is_out) in enumerate(values):
+            run = Run(
+                id=uuid5(NAMESPACE_URL, f"{name}{place}").hex,
+                experiment=name,
+                name=f"{name}-{place}",
+                status="FINISHED",
+                start_ms=START_MS + place,
+                end_ms=START_MS + place + 1,
+                params={"kind": "a" if place < 8 else "b"},
+                metrics={"roc_auc": value, "fit_time": 10.0 * place},
+            )
+            create_run(connection, run)
+            if is_out:
+                draft = ModelVersion(
+                    model="outs", number=0, digest=run.id * 2, created_ms=0, actor="ci", path="m",
+                    manifest=Manifest(()), provenance=Provenance(run_id=run.id), metrics={},
+                )  # fmt: skip
+                made = add_version(connection, draft)
+                state = VersionState(
+                    model="outs", number=made.number, digest=made.digest, state="rolled_back", time_ms=START_MS,
+                    actor="person:ada", reason="it was bad",
+                )  # fmt: skip
+                add_state(connection, state)
+        return ensure_experiment(connection, name)
+
+    outs = [(0.91 + place / 100, True) for place in range(7)]
+    with sample.project.database.write() as connection:
+        mixed = make(connection, "mixed", [*outs, (0.7, False), (0.6, False)])
+        bad = make(connection, "bad", outs[:1])
+    told = words_of(client.get(f"/experiments/{mixed}").text)
+    assert "Best roc_auc: 0.7000 in mixed-7, before 0.6000 in mixed-8" in told
+    assert "0.97 in mixed-6 does not count: it made outs/7" in told
+    alone = words_of(client.get(f"/experiments/{bad}").text)
+    assert "No run with roc_auc can be the best: what each made was rolled back" in alone
+    assert "0.91 in bad-0 does not count" in alone
+    assert "Best roc_auc" not in alone
+    chosen = "group=params.kind&column=metrics.roc_auc&column=metrics.fit_time"
+    groups = client.get(f"/experiments/{mixed}?{chosen}").text
+    assert "best roc_auc mean greatest fit_time mean" in words_of(groups)
+    row = groups.partition('data-key="group-a"')[2].partition("</tr>")[0]
+    assert 'data-name="best roc_auc">0.7' in row, "the best of a group is none that was rolled back either"
+
+
+def test_runs_of_every_experiment_are_looked_at_however_many_are_listed(
+    store: tuple[TestClient, Hostile], sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _hostile = store
+    monkeypatch.setattr(list_views, "EXPERIMENTS", 1)
+    with sample.project.database.read() as connection:
+        numbers = list_active_ids(connection)
+    text = client.get("/experiments").text
+    assert f"{len(numbers)} experiments." in words_of(text)
+    assert "The newest 1 are shown" in words_of(text)
+    last = client.get("/runs", params={"filter": "metrics.loss >= 0"}).text
+    assert len(rows_of(last)) == 100, "the crowd's experiment is not the newest"
+    monkeypatch.setattr(list_views, "MAX_LISTED", 1)
+    assert f"Runs of the newest 1 of {len(numbers)} experiments are here" in words_of(
+        client.get("/runs").text
+    )
+
+
+def test_what_a_page_leaves_out_is_told(
+    store: tuple[TestClient, Hostile], sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _hostile = store
+    ids = ["c" * 32, "d" * 32]
+    with sample.project.database.write() as connection:
+        for run_id in ids:
+            run = Run(id=run_id, experiment="curves", name="c", status="RUNNING", start_ms=START_MS)
+            create_run(connection, run)
+            points = [MetricPoint(key, step + 0.5, START_MS, step) for key in "abc" for step in (0, 1)]
+            log_points(connection, RunReference(run_id, ensure_experiment(connection, "curves")), points)
+    address = f"/compare?runs={','.join(ids)}"
+    for count, is_told in ((3, False), (2, True)):
+        monkeypatch.setattr(compare_views, "CURVES", count)
+        text = client.get(address).text
+        assert text.count("<figure") == count
+        assert (f"The first {count} metrics by name that have a curve are drawn" in text) is is_told
+    with sample.project.database.write() as connection:
+        for previous, version in ((None, 1), (1, None), (None, 1)):
+            move = AliasMove(
+                model="late", name="told", version=version, previous=previous, time_ms=START_MS, actor="ci",
+                verdict_id=None,
+            )  # fmt: skip
+            move_alias(connection, move, expected=previous)
+    told = re.compile(r"The newest (\d+) of (\d+) are shown")
+    assert told.search(words_of(client.get("/models/late").text)) is None
+    monkeypatch.setattr(model_views, "VERSIONS", 2)
+    found = told.search(words_of(client.get("/models/late").text))
+    assert found is not None
+    assert (found[1], int(found[2]) >= 3) == ("2", True)
+
+
+@table(
+    ("status", "end_ms", "words"),
+    [
+        ("FINISHED", None, "It finished; when was not told."),
+        ("KILLED", START_MS + 5000, "It was killed after 5.0 s."),
+        ("SCHEDULED", None, "It is scheduled, and has not begun."),
+        ("RUNNING", None, "It runs."),
+    ],
+)
+def test_what_became_of_a_run_is_told_as_far_as_it_is_known(
+    store: tuple[TestClient, Hostile], sample: Sample, status: str, end_ms: int | None, words: str
+) -> None:
+    client, _hostile = store
+    run_id = uuid5(NAMESPACE_URL, status).hex
+    with sample.project.database.write() as connection:
+        run = Run(id=run_id, experiment="ends", name=status, status=status, start_ms=START_MS, end_ms=end_ms)
+        create_run(connection, run)
+    assert words in words_of(client.get(f"/runs/{run_id}").text)
 
 
 def test_a_long_name_hides_no_column_and_is_whole_in_its_title(store: tuple[TestClient, Hostile]) -> None:

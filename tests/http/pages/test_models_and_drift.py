@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from starlette.testclient import TestClient
 from penstock.base.clock import format_ms, now_ms
 from penstock.flows.chain.cards import escape
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.observing import drifting
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
-from penstock.http.pages import model_views
+from penstock.http.pages import endpoint_views, model_views
 from penstock.http.pages.drawing.drift import drift_rows
 from penstock.http.pages.telling.markdown import markdown
 from penstock.monitoring.findings import Finding
@@ -30,7 +32,9 @@ from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from penstock.records.signature import Column, Signature
 from penstock.registry.aliases import list_alias_moves
+from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.notes import describe_version
+from penstock.registry.versions import add_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.workers import WorkerRevision, register_worker, report_revision
 from projects import Sample
@@ -152,6 +156,24 @@ def test_a_tensor_that_is_always_sent_is_required_on_page_and_card(
         assert told in card, card
 
 
+def test_a_model_card_is_downloaded_whatever_its_model_is_called(
+    client: TestClient, project: Project
+) -> None:
+    for model, told in (
+        ("Modèle", "attachment; filename=\"Modele-1.md\"; filename*=UTF-8''Mod%C3%A8le-1.md"),
+        ("模型", "attachment; filename=\"-1.md\"; filename*=UTF-8''%E6%A8%A1%E5%9E%8B-1.md"),
+        ('a"b', "attachment; filename=\"a_b-1.md\"; filename*=UTF-8''a%22b-1.md"),
+    ):
+        with project.database.write() as connection:
+            draft = ModelVersion(
+                model=model, number=0, digest="7" * 64, created_ms=0, actor="ci", path="m",
+                manifest=Manifest(()), provenance=Provenance(), metrics={},
+            )  # fmt: skip
+            add_version(connection, draft)
+        file = client.get(f"/models/{quote(model, safe='')}/1/card.md")
+        assert (file.status_code, file.headers["content-disposition"]) == (200, told)
+
+
 def test_a_page_tells_what_an_alias_was_at_a_time(client: TestClient, project: Project) -> None:
     apply_promotion(project, plan_promotion(project, "late/2"))
     with project.database.read() as connection:
@@ -207,6 +229,31 @@ def test_an_endpoint_shows_the_time_that_the_address_asks_for(client: TestClient
     old = client.get("/endpoints/delay", params={"from": "2001-01-01", "to": "2001-01-02"}).text
     assert "No traffic in this time" in old
     assert client.get("/endpoints/delay?from=yesterday").status_code == 400
+
+
+def test_an_endpoint_says_where_it_shows_the_newest_windows_of_a_time_only(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_views, "WINDOWS", 1)
+    monkeypatch.setattr(endpoint_views, "MOST_WINDOWS", 2)
+    monkeypatch.setattr(drifting, "WINDOWS", 1)
+    row = '<td>stable</td><td class="n">'
+
+    def shown(first: int, last: int | None) -> tuple[int, str]:
+        asked = {"from": str(1000 * (BEGIN + first)), "numbers": "1"}
+        asked |= {} if last is None else {"to": str(1000 * (BEGIN + last))}
+        text = client.get("/endpoints/delay", params=asked).text
+        told = re.search(r"The newest [^.]* of this time are shown", words_of(text))
+        return text.count(row), told[0] if told else ""
+
+    assert shown(0, 60) == (1, ""), "the oldest window, whatever came after it"
+    assert shown(0, 120) == (2, "")
+    assert shown(-90, 3600) == (2, "The newest 2 windows of this time are shown")
+    assert shown(-90, None) == (2, "The newest 2 windows of this time are shown")
+    whole = client.get("/endpoints/delay?numbers=1").text
+    assert (whole.count(row), "The newest 1 window" in words_of(whole)) == (1, True)
+    early = {"from": str(1000 * BEGIN), "to": str(1000 * (BEGIN + 60))}
+    assert "No traffic" not in client.get("/endpoints/delay/drift", params=early).text
 
 
 def test_an_endpoint_names_its_hosts_and_workers_and_what_each_serves(

@@ -9,6 +9,8 @@ import pytest
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from flows.production.endpoints import World
+from penstock.access.grants import Grant, set_grant
 from penstock.access.roles import Role
 from penstock.access.users import add_user
 from penstock.base.store.events import list_events
@@ -151,3 +153,50 @@ def test_a_session_that_was_ended_elsewhere_is_over_here_too(client: TestClient)
     client.cookies.clear()
     client.cookies.set(COOKIE, secret)
     assert client.get("/runs").status_code == 401
+
+
+def test_who_is_admin_of_one_model_brings_no_other_back_on_its_endpoint(tmp_path: Path) -> None:
+    world = World(tmp_path / "world")
+    world.version(1)
+    world.version(1, model="other")
+    world.version(2)
+    world.policy()
+    world.deploy(1)
+    world.deploy(1, model="other")
+    world.deploy(2)
+    with world.project.database.write() as connection:
+        for name, models in (("root", ()), ("eve", ("m",)), ("ida", ("m", "other"))):
+            add_user(connection, name, "admin" if name == "root" else "reader", PASSWORD, "test")
+            for model in models:
+                set_grant(connection, Grant(user=name, kind="model", resource=model, role="admin"), "test")
+    app = build_server_app(world.project, ControllerLoop(world.project), asks_for_credentials=True)
+    client = TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
+    needed = "it needs the role admin on model other"
+    enter(client, "eve")
+    page = client.get("/endpoints/delay", headers=HTML).text
+    assert "rollback?to=1" in page
+    assert "rollback?to=2" not in page
+    assert '/endpoints/delay/rollback"' not in page, "it would bring the other model back"
+    assert "needs the role admin on model" in page
+    for to in ("2", ""):
+        form = {"revision": "3", "to": to, "reason": "x"}
+        for answer in (
+            client.get("/endpoints/delay/rollback", params={"to": to}, headers=HTML),
+            client.post(
+                "/endpoints/delay/rollback", data=form, headers={**FORM, "origin": "http://127.0.0.1"}
+            ),
+        ):
+            assert (answer.status_code, needed in answer.text) == (403, True), to
+    with world.project.database.read() as connection:
+        assert get_revision(connection, "delay").number == 3
+    assert client.get("/endpoints/delay/rollback?to=1", headers=HTML).status_code == 200
+    enter(client, "ida")
+    page = client.get("/endpoints/delay", headers=HTML).text
+    assert "rollback?to=2" in page
+    assert '/endpoints/delay/rollback"' in page
+    form = {"revision": "3", "to": "2", "reason": "x"}
+    done = client.post("/endpoints/delay/rollback", data=form, headers={**FORM, "origin": "http://127.0.0.1"})
+    assert done.status_code == 303
+    with world.project.database.read() as connection:
+        assert get_revision(connection, "delay").model == "other"
+    world.project.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -167,6 +168,37 @@ def test_the_live_numbers_of_a_version_are_told_by_endpoint(client: TestClient) 
     compared = words_of(main_of(client, "/models/m/compare?versions=1,2"))
     assert "roc_auc on rolls" in compared
     assert "roc_auc on churn" in compared
+
+
+def test_live_numbers_are_told_of_a_version_that_has_none_offline(tmp_path: Path) -> None:
+    world = World(tmp_path / "world")
+    world.version(1)
+    world.version(2, roc_auc=0.9, custom=3.0)
+    world.policy()
+    world.deploy(1)
+    world.traffic("stable", 400, quality=scored(400, 1.5))
+    client = TestClient(build_server_app(world.project, ControllerLoop(world.project)))
+
+    def numbers() -> str:
+        main = main_of(client, "/models/m/1")
+        return words_of(main.partition('id="numbers"')[2].partition("</section>")[0])
+
+    assert re.search(r" roc_auc – 0\.\d+", numbers())
+    assert re.search(
+        r"\| roc_auc \| – \| 0\.\d+ \|", client.get("/models/m/1/card.md").text.replace("\\", "")
+    )
+    assert "roc_auc" in main_of(client, "/models/m")
+    world.alias(2)
+    told = numbers()
+    assert re.search(r" roc_auc – 0\.\d+ 0\.900 –", told), told
+    assert re.search(r" custom – – 3\.0+ –", told), "what the champion alone has"
+    assert "without an offline number" not in told
+    world.version(3, roc_auc=0.8)
+    world.deploy(3)
+    world.traffic("stable", 400, quality=scored(400, 1.5))
+    first, _, rest = main_of(client, "/models/m/3").partition('id="numbers"')[2].partition("<details")
+    assert (">roc_auc<" in first, ">brier<" in first, ">brier<" in rest) == (True, False, True)
+    world.project.close()
 
 
 def test_a_version_that_answers_elsewhere_though_it_was_rolled_back_says_so(client: TestClient) -> None:

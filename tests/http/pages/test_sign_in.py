@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -21,6 +22,7 @@ from penstock.http.auth import COOKIE
 from penstock.http.pages.sign_in import safe_place
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
+from penstock.registry.models import ensure_model
 from penstock.serving.deployments import get_revision
 from projects import Sample
 from tables import table
@@ -137,6 +139,21 @@ def test_a_session_ends_with_time_with_the_password_and_with_the_user(
     assert not is_in()
     client.cookies.set(COOKIE, "made-up\udcff".encode("utf-8", "replace").decode())
     assert not is_in()
+
+
+def test_a_name_of_any_letters_is_led_back_to(project: Project) -> None:
+    with project.database.write() as connection:
+        for model in ("rate of 50%", "a#b", "a?b"):
+            ensure_model(connection, model)
+    for model in ("rate of 50%", "a#b", "a?b"):
+        client = client_of(project)
+        wanted = f"/models/{quote(model, safe='')}?alias=champion&at=2026-01-01"
+        led = client.get(wanted, headers=HTML)
+        page = client.get(led.headers["location"], headers=HTML)
+        (place,) = re.findall(r'name="next" value="([^"]*)"', page.text)
+        signed = {"name": "root", "password": PASSWORD, "next": unescape(place)}
+        done = client.post("/sign-in", data=signed, headers=HTML)
+        assert (done.status_code, done.headers["location"]) == (303, wanted)
 
 
 def test_a_form_that_comes_after_the_session_leads_to_sign_in_and_back_with_what_was_written(

@@ -302,6 +302,13 @@ def test_events_are_told_in_a_sentence_what_went_wrong_first() -> None:
     )
     assert answer_of_events(events[:0]) == ""
     assert "nothing went wrong" in answer_of_events([event(1, "model.registered")])
+    assert answer_of_events([event(1, "model.registered")], is_cut=True) == (
+        "The newest 1 event, and nothing went wrong in them. The newest: s."
+    )
+    assert answer_of_events(events, is_cut=True, before=9).startswith(
+        "The newest 3 events older than number 9. What went wrong in them: 2 × limit breached"
+    )
+    assert answer_of_events(events, before=9).startswith("3 events older than number 9. What")
 
 
 @given(st.text(max_size=12), st.text(max_size=12))

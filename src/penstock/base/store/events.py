@@ -92,9 +92,14 @@ def list_events(
     kind: str | None = None,
     after_id: int = 0,
     before_id: int | None = None,
+    words: str = "",
     limit: int = 50,
 ) -> list[Event]:
-    """Return the newest `limit` events with id above `after_id` (and below `before_id`), oldest first."""
+    """Return the newest `limit` events with id above `after_id` (and below `before_id`), oldest first.
+
+    Args:
+        words: a part of what is told of an event, of its actor, subject or kind, in letters of either size.
+    """
     query = sa.select(events).where(events.c.id > after_id)
     if before_id is not None:
         query = query.where(events.c.id < before_id)
@@ -102,11 +107,16 @@ def list_events(
         query = query.where(events.c.subject == subject)
     if kind is not None:
         query = query.where(events.c.kind == kind)
+    if words:
+        told = events.c.summary + " " + events.c.actor + " " + events.c.subject + " " + events.c.kind
+        # SQLite knows the sizes of ASCII letters alone
+        sizes = dict.fromkeys((words, words.lower(), words.upper(), words.title()))
+        query = query.where(sa.or_(*(told.icontains(one, autoescape=True) for one in sizes)))
     rows = connection.execute(query.order_by(events.c.id.desc()).limit(limit)).mappings()
     return [Event(**row) for row in reversed(list(rows))]
 
 
-def list_kinds(connection: sa.Connection, limit: int) -> list[str]:
-    """Return the kinds of the newest `limit` events, each once."""
-    newest = sa.select(events.c.kind).order_by(events.c.id.desc()).limit(limit).subquery()
-    return list(connection.execute(sa.select(newest.c.kind).distinct()).scalars())
+def list_kinds(connection: sa.Connection, after_id: int = 0) -> dict[str, int]:
+    """Return every kind that an event with an id above `after_id` has, with the newest such id."""
+    query = sa.select(events.c.kind, sa.func.max(events.c.id)).where(events.c.id > after_id)
+    return {str(kind): int(newest) for kind, newest in connection.execute(query.group_by(events.c.kind))}

@@ -1,4 +1,4 @@
-"""Users of a server that runs with `--auth`, their tokens, and what they are granted.
+"""Users of a server that runs with `--auth`, and what they are granted; their tokens are in `token.py`.
 
 These commands work on the store itself, so whoever can write it can make the first admin.
 """
@@ -15,7 +15,6 @@ import click
 
 from penstock.base.errors import NotFound
 from penstock.cli.output import Session, json_option, pass_session
-from penstock.cli.servers.ending import End
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 ROLE = click.Choice(["none", "reader", "writer", "admin"])
 
 
-def _store_option(command: F) -> F:
+def store_option(command: F) -> F:
+    """Let a command take the address of the server's store."""
     return click.option(
         "--backend-store-uri", "store", help="The server's store; by default what penstock.yaml says."
     )(command)
@@ -49,7 +49,8 @@ def _resource_options(command: F) -> F:
 
 
 @contextmanager
-def _project(session: Session, store: str | None) -> Iterator[Project]:
+def opened(session: Session, store: str | None) -> Iterator[Project]:
+    """Open the project of a server, or of the store that is named."""
     from penstock.workspace import open_server
 
     project = open_server(session.directory, store=store)
@@ -72,7 +73,7 @@ def user() -> None:
 @click.argument("name")
 @click.option("--role", type=ROLE, required=True, help="What the user may do.")
 @_password_options
-@_store_option
+@store_option
 @json_option
 @pass_session
 def user_add(
@@ -84,14 +85,15 @@ def user_add(
     from penstock.access.users import add_user
 
     secret = _password(password, password_stdin)
-    with _project(session, store) as project, project.database.write() as connection:
+    with opened(session, store) as project, project.database.write() as connection:
         made = add_user(connection, name, parse_role(role), secret, project.actor)
         owned = [one for one in list_grants(connection, name) if one.role == "owner"]
     for one in owned:
         flag = f"--{one.kind} {shlex.quote(one.resource)}"
         session.note(
             f"{name} owns {one.kind} {one.resource}, which an earlier {name} made, and may change it: "
-            f"penstock user grant {shlex.quote(name)} reader {flag} takes that away, and leaves it to every writer"
+            f"penstock user revoke {shlex.quote(name)} {flag} --ownership takes that away, and leaves it to every "
+            "writer"
         )
     session.emit(
         {
@@ -105,7 +107,7 @@ def user_add(
 
 
 @user.command("list")
-@_store_option
+@store_option
 @json_option
 @pass_session
 def user_list(session: Session, store: str | None) -> None:
@@ -114,7 +116,7 @@ def user_list(session: Session, store: str | None) -> None:
     from penstock.access.users import list_users
     from penstock.base.clock import now_ms
 
-    with _project(session, store) as project, project.database.read() as connection:
+    with opened(session, store) as project, project.database.read() as connection:
         users, tokens = list_users(connection), list_tokens(connection)
     rows = [
         {
@@ -144,7 +146,7 @@ def user_list(session: Session, store: str | None) -> None:
 
 @user.command("show")
 @click.argument("name")
-@_store_option
+@store_option
 @json_option
 @pass_session
 def user_show(session: Session, name: str, store: str | None) -> None:
@@ -154,7 +156,7 @@ def user_show(session: Session, name: str, store: str | None) -> None:
     from penstock.access.grants import list_grants
     from penstock.access.users import get_user
 
-    with _project(session, store) as project, project.database.read() as connection:
+    with opened(session, store) as project, project.database.read() as connection:
         found, grants = get_user(connection, name), list_grants(connection, name)
     session.emit(
         {"name": name, "role": found.role, "grants": msgspec.to_builtins(grants)},
@@ -171,7 +173,7 @@ def user_show(session: Session, name: str, store: str | None) -> None:
 @click.argument("name")
 @click.option("--role", type=ROLE, help="What the user may do from now on.")
 @_password_options
-@_store_option
+@store_option
 @json_option
 @pass_session
 def user_modify(
@@ -189,7 +191,7 @@ def user_modify(
     secret = _password(password, password_stdin)
     if role is None and secret is None:
         raise click.UsageError("say what to change: --role, --password or --password-stdin")
-    with _project(session, store) as project, project.database.write() as connection:
+    with opened(session, store) as project, project.database.write() as connection:
         wanted = None if role is None else parse_role(role)
         changed = modify_user(connection, name, project.actor, role=wanted, password=secret)
     session.emit({"name": name, "role": changed.role}, f"{name} is {changed.role}.")
@@ -197,14 +199,14 @@ def user_modify(
 
 @user.command("remove")
 @click.argument("name")
-@_store_option
+@store_option
 @json_option
 @pass_session
 def user_remove(session: Session, name: str, store: str | None) -> None:
     """Remove a user with all tokens and grants; a running server knows at once."""
     from penstock.access.users import remove_user
 
-    with _project(session, store) as project, project.database.write() as connection:
+    with opened(session, store) as project, project.database.write() as connection:
         remove_user(connection, name, project.actor)
     session.emit({"removed": name}, f"Removed {name}.")
 
@@ -213,7 +215,7 @@ def user_remove(session: Session, name: str, store: str | None) -> None:
 @click.argument("name")
 @click.argument("role", type=ROLE)
 @_resource_options
-@_store_option
+@store_option
 @json_option
 @pass_session
 def user_grant(
@@ -223,148 +225,50 @@ def user_grant(
     from penstock.access.grants import Grant, set_grant
     from penstock.access.roles import parse_role
 
-    with _project(session, store) as project, project.database.write() as connection:
+    with opened(session, store) as project, project.database.write() as connection:
         kind, resource = _resource(connection, experiment, model)
         grant = Grant(user=name, kind=kind, resource=resource, role=parse_role(role))
-        set_grant(connection, grant, project.actor)
+        is_new = set_grant(connection, grant, project.actor)
     session.emit(
         {"user": name, "kind": kind, "resource": resource, "role": role},
-        f"{name} is {role} on {kind} {resource}.",
+        f"{name} is {role} on {kind} {resource}."
+        if is_new
+        else f"{name} owns {kind} {resource}, and so is {role} there already.",
     )
 
 
 @user.command("revoke")
 @click.argument("name")
 @_resource_options
-@_store_option
+@click.option(
+    "--ownership",
+    "is_ownership",
+    is_flag=True,
+    help="Take away that the user owns it: nobody does then, and every writer may change it.",
+)
+@store_option
 @json_option
 @pass_session
 def user_revoke(
-    session: Session, name: str, experiment: str | None, model: str | None, store: str | None
-) -> None:
-    """Take a grant away; the user's own role holds again."""
-    from penstock.access.grants import remove_grant
-
-    with _project(session, store) as project, project.database.write() as connection:
-        kind, resource = _resource(connection, experiment, model)
-        remove_grant(connection, name, kind, resource, project.actor)
-    session.emit(
-        {"user": name, "kind": kind, "resource": resource},
-        f"{name} has no grant on {kind} {resource} any more.",
-    )
-
-
-@click.group()
-def token() -> None:
-    """Make and revoke the tokens of users (MLFLOW_TRACKING_TOKEN)."""
-
-
-@token.command("create")
-@click.argument("name")
-@click.option(
-    "--scope",
-    "scopes",
-    type=click.Choice(["infer", "feedback", "load", "metrics"]),
-    multiple=True,
-    help="Narrow it to serve processes, and there to this; may be repeated.",
-)
-@click.option(
-    "--endpoint", "endpoints", multiple=True, help="Narrow its scopes to this endpoint; may be repeated."
-)
-@click.option(
-    "--expires",
-    "expires_ms",
-    type=End(),
-    metavar="TIME",
-    help="When it ends: 12h, 90d, or a date or time (UTC where it says nothing else). By default when it is revoked.",
-)
-@_store_option
-@json_option
-@pass_session
-def token_create(
     session: Session,
     name: str,
-    scopes: tuple[str, ...],
-    endpoints: tuple[str, ...],
-    expires_ms: int | None,
+    experiment: str | None,
+    model: str | None,
+    is_ownership: bool,
     store: str | None,
 ) -> None:
-    """Make a token for a user and print it; it cannot be shown again.
+    """Take a grant away; the user's own role holds again."""
+    from penstock.access.grants import disown, remove_grant
 
-    It may do what its user may, or less with --scope.
-    """
-    from penstock.access.scopes import SCOPES_OF_ROLE, parse_scope
-    from penstock.access.tokens import create_token
-    from penstock.access.users import get_user
-    from penstock.base.clock import format_ms
-
-    wanted = tuple(parse_scope(one) for one in scopes)
-    with _project(session, store) as project, project.database.write() as connection:
-        made, text = create_token(
-            connection, name, project.actor, scopes=wanted, endpoints=endpoints, expires_ms=expires_ms
-        )
-        role = get_user(connection, name).role
-    for scope in wanted:
-        if scope not in SCOPES_OF_ROLE[role]:
-            session.note(
-                f"warning: {name} is {role}, and {scope} needs more: the token opens it only for models where {name} is "
-                "granted that (penstock user grant)"
-            )
-    until = "" if expires_ms is None else f", until {format_ms(expires_ms)}"
-    session.note(f"Token {made.id} of {name}{until}; it is shown this once:")
-    session.emit({"id": made.id, "user": name, "token": text, "expires_ms": expires_ms}, text)
-
-
-@token.command("list")
-@click.argument("name", required=False)
-@_store_option
-@json_option
-@pass_session
-def token_list(session: Session, name: str | None, store: str | None) -> None:
-    """List the tokens of one user or of all."""
-    import msgspec
-
-    from penstock.access.tokens import list_tokens
-    from penstock.base.clock import format_ms
-
-    with _project(session, store) as project, project.database.read() as connection:
-        found = list_tokens(connection, name)
-    rows: list[tuple[object, ...]] = [
-        (
-            one.id,
-            one.user,
-            " ".join(one.scopes or ("everything",))
-            + (f" on {' '.join(one.endpoints)}" if one.endpoints else ""),
-            format_ms(one.created_ms),
-            *(
-                "" if moment is None else format_ms(moment)
-                for moment in (one.used_ms, one.expires_ms, one.revoked_ms)
-            ),
-        )
-        for one in found
-    ]
+    with opened(session, store) as project, project.database.write() as connection:
+        kind, resource = _resource(connection, experiment, model)
+        (disown if is_ownership else remove_grant)(connection, name, kind, resource, project.actor)
     session.emit(
-        msgspec.to_builtins(found),
-        lambda: render_table(
-            rows,
-            ("id", "user", "for", "made", "last used", "ends", "revoked"),
-            none="No tokens yet: penstock token create NAME",
-        ),
+        {"user": name, "kind": kind, "resource": resource},
+        f"{kind} {resource} is owned by nobody now: every writer may change it."
+        if is_ownership
+        else f"{name} has no grant on {kind} {resource} any more.",
     )
-
-
-@token.command("revoke")
-@click.argument("token_")
-@_store_option
-@json_option
-@pass_session
-def token_revoke(session: Session, token_: str, store: str | None) -> None:
-    """Revoke a token, by its id or the token itself; a running server knows at once."""
-    from penstock.access.tokens import revoke_token
-
-    with _project(session, store) as project, project.database.write() as connection:
-        gone = revoke_token(connection, token_, project.actor)
-    session.emit({"id": gone.id, "user": gone.user}, f"Revoked token {gone.id} of {gone.user}.")
 
 
 def _password(given: str | None, from_stdin: bool) -> str | None:

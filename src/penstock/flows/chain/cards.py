@@ -66,14 +66,10 @@ def make_card(found: VersionView, signature: Signature | None, outing: Outing, t
     if signature is not None:
         for title, columns in (("Takes", signature.inputs), ("Gives", signature.outputs)):
             lines += [f"## {title}", "", *_table(("name", "type", "required"), map(_column, columns)), ""]
-    if version.metrics:
+    scores = [version.metrics, *(one.metrics for one in outing.live)]
+    if names := sorted({name for one in scores for name in one}):
         rows = [
-            (
-                name,
-                format_number(value),
-                *(format_number(one.metrics[name]) if name in one.metrics else "–" for one in outing.live),
-            )
-            for name, value in sorted(version.metrics.items())
+            (name, *(format_number(one[name]) if name in one else "–" for one in scores)) for name in names
         ]
         live = [f"live on {one.endpoint}, {counted(one.label_count, 'label')}" for one in outing.live]
         lines += ["## Scores", "", *_table(("metric", "held-out data", *live), rows), ""]

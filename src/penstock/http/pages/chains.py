@@ -13,6 +13,7 @@ from penstock.http.pages.drawing.chains import draw_chain
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.chains import sentence_of
 from penstock.http.pages.telling.formatting import path
+from penstock.http.pages.telling.timeline import event_address
 from penstock.http.subjects import explain_subject
 from penstock.project.project import Project
 
@@ -59,7 +60,7 @@ def link_address(link: Link) -> str | None:
     if link.kind == "run":
         return f"/runs/{path(link.key)}"
     if link.kind == "event":
-        return f"/events#event-{path(link.key)}"
+        return event_address(link.key)
     if link.kind == "commit":
         return f"/why/{path(link.key)}"
     if link.kind == "dependency" and not link.details.get("is_tracked"):

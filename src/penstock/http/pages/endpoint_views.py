@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import NotFound, PenstockError
 from penstock.base.store.events import list_events
 from penstock.base.store.outside import told_outside
 from penstock.flows.observing.drifting import DriftOverTime, view_drift
@@ -37,7 +37,8 @@ from penstock.http.pages.drawing.charts import Chart, Frame, Limit, bar_chart, l
 from penstock.http.pages.drawing.drift import drift_rows
 from penstock.http.pages.drawing.heat import heat_map
 from penstock.http.pages.looks import Looks
-from penstock.http.pages.queries import query_of, refusal
+from penstock.http.pages.queries import query_of
+from penstock.http.pages.ranges import SPANS, chosen_range
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import condition_of
 from penstock.http.pages.telling.formatting import milliseconds, number
@@ -48,7 +49,6 @@ from penstock.monitoring.policies import PolicyStep, list_policy_steps, policy_o
 from penstock.monitoring.ruling import view_rules
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
-from penstock.registry.references import parse_time
 from penstock.registry.states import list_barred
 from penstock.registry.versions import load_versions
 from penstock.serving.deployments import Revision, find_revision, get_revision, list_revisions
@@ -57,13 +57,13 @@ from penstock.serving.workers import list_workers
 EVENTS = 60
 BREACHES = 20
 WINDOWS = 120
+"""So many starts of windows are shown where the address names no time."""
 MOST_WINDOWS = 1000
+"""And so many where it does; the newest of them, which the page then says."""
 DRIFT_ROWS = 30
 """So many measures of drift are told, the nearest to their limits; the page of drift has every feature."""
 SOME_FEATURES = 40
 OF_DRIFT = frozenset({"drift", "multivariate"})
-SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "all": 0}
-"""What the time range of the address may be, in seconds; 0 for the newest windows, however old."""
 
 Shown = TypeVar("Shown")
 
@@ -106,12 +106,21 @@ class EndpointPages:
             alerts = list_open_alerts(connection, name)
             revisions = list_revisions(connection, name)
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
-            may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
+            caller = caller_of(request.scope)
+            decides = {
+                model: caller.may(connection, "model", model, "admin")
+                for model in {revision.model, *(one.model for one in revisions)}
+            }
             workers = list_workers(connection, now_ms() - LOST_MS)
             out = list_barred(connection, revision.model)
             served = {(one.model, one.stable) for one in revisions}
             kept = {(one.model, one.number) for one in load_versions(connection, served)}
         goals = {one.number: _goal(one, revision, out, kept) for one in revisions}
+        goals |= {
+            one.number: "of another model"
+            for one in revisions
+            if goals[one.number] == "open" and decides[revision.model] and not decides[one.model]
+        }
         time_ms = now_ms()
         workers = [
             one
@@ -131,16 +140,18 @@ class EndpointPages:
         since_s = now_ms() // 1000 - SPANS[span] if SPANS[span] else 0
         if chosen.is_set:
             span, since_s = "", chosen.since_s
+        most = MOST_WINDOWS if chosen.is_set or SPANS[span] else WINDOWS
         windows = readable.read(
             lambda _connection: view_windows(
                 self._project,
                 name,
-                limit=WINDOWS if chosen.until_s is None else MOST_WINDOWS,
+                limit=most + 1,
                 since_s=since_s,
+                before_s=chosen.until_s,
                 metrics=judged or USUAL_METRICS,
             )
         )
-        windows = [one for one in windows or [] if chosen.until_s is None or one.start_s < chosen.until_s]
+        windows, is_cut = _newest(windows or [], most)
         own = looks if seen is None else {**looks, name: seen}
         view = next(iter(overview(self._project, own, only=name, most_ms=SLOW_MS)), None)
         findings = seen.findings if seen else ()
@@ -153,16 +164,17 @@ class EndpointPages:
             policies=steps or [],
             problems=list(dict.fromkeys(readable.problems)),
             view=view,
-            to_roll_back=offer(lambda: plan_rollback(self._project, name)),
+            to_roll_back=offer(lambda: self._plan_rollback(request, name)),
             to_promote=offer(lambda: plan_promotion_of_canary(self._project, name)),
             rules=view_rules(revision.model, policy.settings.traffic.rules) if policy else (),
-            may=may,
+            may=decides[revision.model],
             span=span,
             spans=SPANS,
             charts=_charts(windows, metric, revisions, findings, steps or []),
             numbers=bool(query["numbers"]),
             numbers_link=urlencode({**{key: value for key, value in query.items() if value}, "numbers": "1"}),
             windows=list(reversed(windows)),
+            most_windows=most if is_cut else 0,
             guardrails=_guardrails(findings),
             drift=drift[:DRIFT_ROWS],
             untold=[one for one in findings if one.kind == "drift" and one.unjudged is not None],
@@ -180,6 +192,12 @@ class EndpointPages:
             revisions=revisions,
             rows=group_events(events),
         )
+
+    def _plan_rollback(self, request: Request, name: str) -> None:
+        """Plan what the button does: it may bring another model back, which who asks must be allowed."""
+        model = plan_rollback(self._project, name).draft.model
+        with self._project.database.read() as connection:
+            caller_of(request.scope).require(connection, "model", model, "admin")
 
     def _current(self, connection: sa.Connection, name: str) -> Revision:
         """Return the current revision; of an endpoint that only `penstock.yaml` knows, tell how it begins."""
@@ -235,41 +253,12 @@ class EndpointPages:
         )
 
 
-@dataclass(frozen=True)
-class Range:
-    """A span of time that an address asks for with `from` and `to`, in UTC; texts as they were written."""
-
-    since: str = ""
-    until: str = ""
-    since_s: int = 0
-    until_s: int | None = None
-
-    @property
-    def is_set(self) -> bool:
-        """Whether the address names one."""
-        return bool(self.since_s or self.until_s)
-
-
-def chosen_range(query: Mapping[str, str]) -> Range:
-    """Return the span of `?from=…&to=…`.
-
-    Raises:
-        Invalid: one is no time, or the end is not after the beginning.
-    """
-    since_ms, until_ms = (_time_ms(query, name) for name in ("from", "to"))
-    if until_ms is not None and until_ms // 1000 <= (since_ms or 0) // 1000:
-        raise refusal("to", "is not after the beginning")
-    until_s = None if until_ms is None else until_ms // 1000
-    return Range(query["from"], query["to"], (since_ms or 0) // 1000, until_s)
-
-
-def _time_ms(query: Mapping[str, str], name: str) -> int | None:
-    try:
-        return parse_time(query[name]) if query[name] else None
-    except Invalid:
-        raise refusal(
-            name, f"is a date or a time in UTC, not {query[name][:60]!r}", "2026-11-03T10:00"
-        ) from None
+def _newest(windows: list[WindowView], most: int) -> tuple[list[WindowView], bool]:
+    """Return the windows of the `most` newest starts, and whether there were older ones; the oldest come first."""
+    starts = sorted({one.start_s for one in windows})
+    if len(starts) <= most:
+        return windows, False
+    return [one for one in windows if one.start_s >= starts[-most]], True
 
 
 def _goal(

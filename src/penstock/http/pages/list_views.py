@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import sqlalchemy as sa
 from starlette.requests import Request
@@ -23,14 +24,17 @@ from penstock.http.pages.runs.tables import (
 )
 from penstock.http.pages.runs.views import NOTE_TAG
 from penstock.project.project import Project
+from penstock.records.limits import MAX_LISTED
 from penstock.registry.states import find_rolled_back
 from penstock.registry.versions import list_versions_of_run
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
-from penstock.tracking.experiments import get_experiment, parse_experiment_id
+from penstock.tracking.experiments import get_experiment, list_active_ids, parse_experiment_id
 from penstock.tracking.search import ExperimentSearch, search_experiments
 
 EXPERIMENTS = 1000
+NAMED = 12
+"""So many experiments are named above the runs of all."""
 COUNTED = 100
 """So many of the best runs are counted where they share a value."""
 MAX_DIFFERENCES = 6
@@ -42,12 +46,13 @@ class Best:
 
     `shared` is how many have its value, itself too; with several there is nothing that it alone differs in. Where
     `is_more`, there are so many that they were not all counted. `is_alone`: no other run has the metric. `refused` is the run that would have been best but for its model, which was rolled back, and why.
+    There is no `run` where all were.
     """
 
     metric: str
-    run: Run
-    next: Run | None
-    differences: tuple[tuple[str, str, str], ...]
+    run: Run | None = None
+    next: Run | None = None
+    differences: tuple[tuple[str, str, str], ...] = ()
     more: int = 0
     shared: int = 1
     is_more: bool = False
@@ -56,6 +61,12 @@ class Best:
     refused: Run | None = None
     refused_ref: str = ""
     why: str = ""
+
+
+class _Refusal(TypedDict, total=False):
+    refused: Run
+    refused_ref: str
+    why: str
 
 
 class ListPages:
@@ -69,8 +80,9 @@ class ListPages:
         """Runs of all experiments."""
         asked = Asked.of(query_of(request))
         with self._project.database.read() as connection:
-            experiments = search_experiments(connection, ExperimentSearch(limit=EXPERIMENTS))
-            ids = [one.id for one in experiments]
+            experiments = search_experiments(connection, ExperimentSearch(limit=NAMED))
+            every = list_active_ids(connection)
+            ids = every[:MAX_LISTED]
             table = find_runs(connection, ids, asked)
             groups = find_groups(connection, ids, table)
             best = self._best(connection, ids, table)
@@ -80,6 +92,8 @@ class ListPages:
             groups=groups,
             best=best,
             experiments=experiments,
+            experiment_count=len(every),
+            searched_count=len(ids),
             here_address="/runs",
             limit=asked.size,
             server=self._renderer.address_of(request),
@@ -89,7 +103,11 @@ class ListPages:
         """Every experiment."""
         with self._project.database.read() as connection:
             found = search_experiments(connection, ExperimentSearch(limit=EXPERIMENTS))
-        return self._renderer.page("experiments.html", experiments=found, limit=EXPERIMENTS)
+            last = search_experiments(
+                connection, ExperimentSearch(order_by=["last_update_time DESC"], limit=1)
+            )
+            count = len(list_active_ids(connection))
+        return self._renderer.page("experiments.html", experiments=found, newest=last, count=count)
 
     def experiment(self, request: Request) -> Response:
         """One experiment: its runs, narrowed by a filter."""
@@ -118,31 +136,22 @@ class ListPages:
         metric = self._metric(table)
         if metric is None:
             return None
-        found = table.ranked.get(metric) or best_runs(connection, ids, table.asked.filter, metric, LOOKED_AT)
-        runs = known = _loaded(connection, list(found)[:LOOKED_AT], metric)
+        out = table.rolled_back
+        most = LOOKED_AT + len(out)
+        found = table.ranked.get(metric) or best_runs(connection, ids, table.asked.filter, metric, most)
+        counted = {one: value for one, value in found.items() if one not in out}
+        runs = _loaded(connection, list(counted)[:LOOKED_AT], metric)
+        first = next(iter(found), None)
+        refusal = self._refusal(connection, first, metric) if first in out else {}
         if not runs:
-            return None
-        refused, refused_ref, why = None, "", ""
-        for place, run in enumerate(runs):
-            states = [
-                (version, state)
-                for version in list_versions_of_run(connection, run.id)
-                if (state := find_rolled_back(connection, version)) is not None
-            ]
-            if not states:
-                runs = runs[place:]
-                break
-            if refused is None:
-                refused, (refused_version, state) = run, states[0]
-                refused_ref = refused_version.ref
-                why = state.why_of(refused_version)
+            return Best(metric, **refusal) if refusal else None
         value = runs[0].metrics[metric]
-        if len(found) >= LOOKED_AT and list(found.values())[-1] == value:  # who else shares it?
-            found = best_runs(connection, ids, table.asked.filter, metric, COUNTED + 1)
-        tied = [one for one in found if found[one] == value and one not in table.rolled_back]
-        behind = [one for one in found if found[one] != value and one not in table.rolled_back]
-        others = behind[:1] if runs[0].id in tied else []
-        seen = [one for one in known if one.id in others] or _loaded(connection, others, metric)
+        if len(found) >= most and list(counted.values())[-1] == value:  # who else shares it?
+            more = best_runs(connection, ids, table.asked.filter, metric, COUNTED + 1 + len(out))
+            counted = {one: value for one, value in more.items() if one not in out}
+        tied = [one for one in counted if counted[one] == value]
+        others = [one for one in counted if counted[one] != value][:1] if runs[0].id in tied else []
+        seen = [one for one in runs if one.id in others] or _loaded(connection, others, metric)
         other = seen[0] if seen else None
         differences = differing(runs[0], other) if other and len(tied) < 2 else []
         return Best(
@@ -155,10 +164,17 @@ class ListPages:
             is_more=len(tied) > COUNTED,
             tied=tuple(one for one in runs if one.id in tied),
             is_alone=len(runs) == 1,
-            refused=refused,
-            refused_ref=refused_ref,
-            why=why,
+            **refusal,
         )
+
+    def _refusal(self, connection: sa.Connection, run_id: str | None, metric: str) -> _Refusal:
+        """Return the run that would have been best but for its model, and what became of that; nothing without one."""
+        for run in _loaded(connection, [run_id] if run_id else [], metric):
+            for version in list_versions_of_run(connection, run.id):
+                state = find_rolled_back(connection, version)
+                if state is not None:
+                    return {"refused": run, "refused_ref": version.ref, "why": state.why_of(version)}
+        return {}
 
     def _metric(self, table: RunTable) -> str | None:
         shown = [one.key for one in table.columns if one.kind == "metrics" and is_loss(one.key) is not None]

@@ -16,7 +16,7 @@ from penstock.base.errors import Invalid
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.comparable import why_incomparable
 from penstock.flows.chain.links import Explanation
-from penstock.flows.chain.outings import view_outings
+from penstock.flows.chain.outings import Outing, view_outings
 from penstock.flows.models.aliases import AliasPolicy, plan_move
 from penstock.flows.models.evidence.approving import (
     Standing,
@@ -30,6 +30,7 @@ from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_newest, view_versions
 from penstock.flows.production.fitting import Takeover, view_takeovers
 from penstock.http.caller import caller_of
+from penstock.http.mlflow.files.headers import attachment
 from penstock.http.pages.chains import linked
 from penstock.http.pages.decisions.forms import actor_of
 from penstock.http.pages.decisions.offers import Offer, offer
@@ -88,7 +89,7 @@ class ModelPages:
             "models.html",
             answer=answer_of_models(len(groups), shown, outings),
             models=groups,
-            columns={name: metric_columns(rows) for name, rows in groups.items()},
+            columns={name: metric_columns(rows, outings) for name, rows in groups.items()},
             outings=outings,
             totals=totals,
             server=self._renderer.address_of(request),
@@ -111,10 +112,11 @@ class ModelPages:
             "model.html",
             model=model,
             rows=rows,
-            columns=metric_columns(rows),
+            columns=metric_columns(rows, outings),
             outings=outings,
             asked=asked,
             moves=sorted(moves, key=lambda one: one.time_ms, reverse=True)[:VERSIONS],
+            move_count=len(moves),
             limit=VERSIONS,
         )
 
@@ -129,7 +131,7 @@ class ModelPages:
         signature = find_signature(self._project, version.model, version.number)
         card = make_card(found, signature, outing)
         if request.url.path.endswith(".md"):
-            headers = {"Content-Disposition": f'attachment; filename="{version.model}-{version.number}.md"'}
+            headers = {"Content-Disposition": attachment(f"{version.model}-{version.number}.md")}
             return Response(card.text, media_type="text/markdown; charset=utf-8", headers=headers)
         return self._renderer.page("card.html", version=version, card=card)
 
@@ -166,6 +168,7 @@ class ModelPages:
         if champion is not None:
             theirs = find_signature(self._project, champion.model, champion.number)
             differences = [*_features(theirs, signature), *differences]
+        measures = measure_rows(measures_of(version, outing, champion, is_comparable=not apart))
         return self._renderer.page(
             "version.html",
             found=found,
@@ -184,7 +187,8 @@ class ModelPages:
             approving=self._approving(actor_of(request), version, people) if may and people.asked else (),
             comment=query_of(request)["comment"],
             signature=signature,
-            measures=measure_rows(measures_of(version, outing, champion, is_comparable=not apart)),
+            measures=[one for one in measures if one.name in version.metrics] or measures,
+            more_measures=[one for one in measures if version.metrics and one.name not in version.metrics],
             apart=apart,
             differences=differences,
             size=sum(file.size for file in version.manifest.files),
@@ -204,10 +208,18 @@ class ModelPages:
         return asked(withdraw=False), asked(withdraw=True)
 
 
-def metric_columns(rows: list[VersionView]) -> list[str]:
-    """Return the offline metrics that are columns: those that live traffic can be judged by come first."""
-    names = {name for one in rows for name in one.version.metrics}
-    return sorted(names, key=lambda name: (name not in METRICS, name != "roc_auc", name))[:COLUMNS]
+def metric_columns(rows: list[VersionView], outings: Mapping[tuple[str, int], Outing]) -> list[str]:
+    """Return the metrics that are columns: of the offline ones those that live traffic can be judged by, then the others.
+
+    Where there is room left, those that labels told of live traffic alone.
+    """
+    offline = {name for one in rows for name in one.version.metrics}
+    told = [place for one in rows for place in outings[(one.version.model, one.version.number)].live]
+    names = offline.union(*(place.metrics for place in told))
+    ranked = sorted(
+        names, key=lambda name: (name not in offline, name not in METRICS, name != "roc_auc", name)
+    )
+    return ranked[:COLUMNS]
 
 
 def _deploying(project: Project, version: ModelVersion, takeovers: Sequence[Takeover]) -> str:

@@ -30,7 +30,6 @@ from penstock.project.project import Project
 
 EVENTS = 40
 ALL_EVENTS = 120
-KINDS_OF = 500
 OWN_EVENTS = 30
 SPARK = 60
 STALE_MS = 10_000
@@ -47,6 +46,7 @@ class OverviewPages:
         self._looks = looks
         self._renderer = renderer
         self._waiting = Waiting()
+        self._kinds: dict[str, int] = {}
 
     def overview(self, _request: Request) -> Response:
         """Every endpoint as a card, the worst first, and what happened last."""
@@ -102,32 +102,26 @@ class OverviewPages:
         asked = query_of(request)
         before = asked.number("before")
         with self._project.database.read() as connection:
-            found = list(
-                reversed(
-                    list_events(
-                        connection,
-                        kind=asked["kind"] or None,
-                        subject=asked["subject"] or None,
-                        before_id=before,
-                        limit=ALL_EVENTS,
-                    )
-                )
+            found = list_events(
+                connection,
+                kind=asked["kind"] or None,
+                subject=asked["subject"] or None,
+                before_id=before,
+                words=asked["q"],
+                limit=ALL_EVENTS + 1,
             )
-            kinds = sorted(list_kinds(connection, KINDS_OF), key=plain_words)
-        words = asked["q"].casefold()
-        kept = [
-            one for one in found if words in f"{one.summary} {one.actor} {one.subject} {one.kind}".casefold()
-        ]
+            # events stay, so that only those that came since are looked through again
+            self._kinds = self._kinds | list_kinds(connection, max(self._kinds.values(), default=0))
+        shown, is_cut = found[::-1][:ALL_EVENTS], len(found) > ALL_EVENTS
         return self._renderer.page(
             "events.html",
-            answer=answer_of_events(kept),
-            rows=group_events(kept),
+            answer=answer_of_events(shown, is_cut=is_cut, before=before),
+            rows=group_events(shown),
             asked=asked,
-            kinds=kinds,
-            older=found[-1].id if len(found) == ALL_EVENTS else None,
+            kinds=sorted(self._kinds, key=plain_words),
+            older=shown[-1].id if is_cut else None,
             before=before,
-            limit=ALL_EVENTS,
-            count=len(found),
+            count=len(shown),
         )
 
 

@@ -39,12 +39,16 @@ class Tried:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...]
     left_out: int
+    older: int = 0
+    """Commits that experiments began at and that are not looked at."""
+    columns_left_out: int = 0
 
 
 def _experiments(repo: DataRepository) -> Tried | None:
     """Return the newest experiments; None without any."""
     git = Git(repo.root)
-    baselines = list(dict.fromkeys(one.baseline for one in list_experiments(git)))[:BASELINES]
+    every = list(dict.fromkeys(one.baseline for one in list_experiments(git)))
+    baselines = every[:BASELINES]
     head = git.head()
     baselines += [head] if head is not None and head not in baselines else []
     states = collect(repo, Shown(Baselines(revisions=tuple(baselines)), workspace=False)) if baselines else []
@@ -53,7 +57,8 @@ def _experiments(repo: DataRepository) -> Tried | None:
         return None
     table = tabulate(states, Layout(only_changed=True))
     at = {name: place for place, name in enumerate(table.headers)}
-    shown = [name for name in table.headers if name not in FIXED][:COLUMNS]
+    changed = [name for name in table.headers if name not in FIXED]
+    shown = changed[:COLUMNS]
     rows = [
         (
             str(row[at["Experiment"]] or ""),
@@ -64,7 +69,13 @@ def _experiments(repo: DataRepository) -> Tried | None:
         )
         for row in table.rows
     ]
-    return Tried(tuple(shown), tuple(rows[:EXPERIMENTS]), max(0, len(rows) - EXPERIMENTS))
+    return Tried(
+        tuple(shown),
+        tuple(rows[:EXPERIMENTS]),
+        left_out=max(0, len(rows) - EXPERIMENTS),
+        older=len(set(every) - set(baselines)),
+        columns_left_out=len(changed) - len(shown),
+    )
 
 
 class PipelinePages:

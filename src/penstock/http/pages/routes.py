@@ -18,13 +18,14 @@ from penstock.http.pages.chains import ChainPages
 from penstock.http.pages.data_views import DataPages
 from penstock.http.pages.decisions.aliases import AliasPages
 from penstock.http.pages.decisions.endpoints import DecisionPages
-from penstock.http.pages.endpoint_views import SPANS, EndpointPages
+from penstock.http.pages.endpoint_views import EndpointPages
 from penstock.http.pages.list_views import ListPages
 from penstock.http.pages.looks import Looks
 from penstock.http.pages.model_views import ModelPages
 from penstock.http.pages.overview_views import OverviewPages
 from penstock.http.pages.pipeline_views import PipelinePages
 from penstock.http.pages.queries import Choice, Number, Parameter, read_query
+from penstock.http.pages.ranges import SPANS
 from penstock.http.pages.render import STATIC, Renderer
 from penstock.http.pages.runs.artifact_views import ArtifactPages, VersionFilePages
 from penstock.http.pages.runs.compare_views import SMOOTHINGS, ComparePages

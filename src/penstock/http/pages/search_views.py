@@ -11,6 +11,7 @@ from penstock.flows.chain.finding import Hit, find_anything
 from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import path, segment
+from penstock.http.pages.telling.timeline import event_address
 from penstock.project.project import Project
 
 
@@ -50,7 +51,7 @@ def address_of(hit: Hit) -> str:
         model, _, number = hit.key.rpartition("/")
         return f"/models/{segment(model)}/{number}{'#verdict' if hit.kind == 'verdict' else ''}"
     if hit.kind == "event":
-        return f"/events#event-{hit.key}"
+        return event_address(hit.key)
     if hit.kind == "stage":
         return f"/pipeline#stage-{segment(hit.key)}"
     if hit.kind == "tracked":

@@ -35,7 +35,7 @@ def build_turn_away(project_name: str, base: str = "") -> TurnAway:
             return await show_problem(request, error)
         if request.method == "GET":
             query = str(request.url.query)
-            place = request.scope["path"] + (f"?{query}" if query else "")
+            place = _written(request.scope["path"]) + (f"?{query}" if query else "")
             return RedirectResponse(f"{base}{SIGN_IN}?next={quote(place, safe='')}", 303)
         if request.method != "POST" or request.url.path.startswith(PROGRAM_PATHS):
             return None
@@ -67,6 +67,11 @@ def place_again(path: str, sent: Mapping[str, str]) -> str:
     }.get((section, verb))
     if kept is None:
         return "/"
-    page = quote(path.removesuffix("/approve"), safe="/@")
+    page = _written(path.removesuffix("/approve"))
     query = urlencode({name: sent[name][:MAX_REASON] for name in kept if sent.get(name)})
     return f"{page}?{query}" if query else page
+
+
+def _written(path: str) -> str:
+    """Return a path, which is read already, as an address writes it."""
+    return quote(path, safe="/@")

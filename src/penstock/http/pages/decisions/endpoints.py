@@ -52,6 +52,7 @@ class DecisionPages:
         query = query_of(request)
         to = query["to"] if verb == "rollback" else ""
         plan = self._plan(request, verb, to)
+        self._require_admin_of(request, plan.draft.model)
         with self._project.database.read() as connection:
             changes = preview_changes(connection, plan)
         return self._renderer.page(
@@ -65,12 +66,18 @@ class DecisionPages:
         plan = self._plan(request, verb, asked["to"], asked["reason"])
         if plan.before is not None and plan.before.number != seen:
             self._require(plan.endpoint, seen)
+        self._require_admin_of(request, plan.draft.model)
         apply_deployment(self._project, plan)
         return RedirectResponse(f"{self._renderer.base}/endpoints/{segment(plan.endpoint)}", 303)
 
     def _require_admin(self, request: Request) -> None:
         with self._project.database.read() as connection:
             model = get_revision(connection, request.path_params["name"]).model
+        self._require_admin_of(request, model)
+
+    def _require_admin_of(self, request: Request, model: str) -> None:
+        """Make sure that who asks may decide about a model: of the one that answers now, and of the one that would then."""
+        with self._project.database.read() as connection:
             caller_of(request.scope).require(connection, "model", model, "admin")
 
     def _require(self, endpoint: str, seen: int) -> None:

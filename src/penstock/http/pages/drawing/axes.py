@@ -10,6 +10,8 @@ from functools import lru_cache
 from penstock.base.clock import find_moment
 
 MOST_TICKS = 5
+LEAST = 1e-300
+"""An axis is at least so long: below are the last numbers that a float can be."""
 SPANS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 DAY_S = 86_400
 MOST_NAMES = 3
@@ -33,10 +35,17 @@ class Tick:
 
 
 def axis(low: float, high: float, *, bars: bool = False) -> tuple[float, float, list[float]]:
-    """Return where a vertical axis begins and ends, and the round values on it, for values of a range."""
+    """Return where a vertical axis begins and ends, and the round values on it, for values of a range.
+
+    Values that differ in less than a millionth of themselves are drawn as the same.
+
+    Example:
+        >>> axis(1e-8, 5e-8), axis(5e-8, 5e-8)[2]
+        ((0.0, 6e-08, [0.0, 2e-08, 4e-08, 6e-08]), [4e-08, 4.5e-08, 5e-08, 5.5e-08, 6e-08])
+    """
     if not bars and low >= 0 and low < high / 2:
         low = 0.0
-    least = max(1e-6, abs(high) * 1e-6)
+    least = max(LEAST, max(abs(low), abs(high)) * 1e-6)
     if high - low < least:
         low, high = (
             (0.0, 1.0)
@@ -48,7 +57,8 @@ def axis(low: float, high: float, *, bars: bool = False) -> tuple[float, float, 
         )
     size = _nice((high - low) / 3)
     first, last = math.floor(low / size), math.ceil(high / size)
-    values = [round(size * index, 10) for index in range(first, last + 1)]
+    digits = max(10, 3 - math.floor(math.log10(size)))
+    values = [round(size * index, digits) for index in range(first, last + 1)]
     return values[0], values[-1], values
 
 

@@ -10,7 +10,7 @@ import shlex
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from penstock.artifacts.files import OpenFile
 from penstock.artifacts.previews import Rows, decode, kind_of, picture_type, pretty, read_parquet, read_rows
 from penstock.base.errors import Invalid, NotFound
+from penstock.http.mlflow.files.headers import attachment
 from penstock.http.mlflow.files.places import model_root, proxied_path, run_root
 from penstock.http.mlflow.files.proxy import join_root
 from penstock.http.mlflow.files.transfer import ArtifactService
@@ -207,7 +208,7 @@ class VersionFilePages(FilePages):
         """The bytes of one file, to be kept."""
         file = (await run_in_threadpool(self._open, request)).file
         headers = {
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+            "Content-Disposition": attachment(file.name),
             "Content-Length": str(file.size_bytes),
         }
         return StreamingResponse(file.read(0, None), 200, headers, "application/octet-stream")

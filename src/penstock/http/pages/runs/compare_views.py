@@ -84,7 +84,8 @@ class ComparePages:
             rolled_back=rolled_back,
             rows=[one for one in rows if one.differs],
             same=[one for one in rows if not one.differs],
-            charts=charts,
+            charts=charts[:CURVES],
+            is_cut=len(charts) > CURVES,
             look=look,
             smoothings=SMOOTHINGS,
             every=runs,
@@ -154,6 +155,7 @@ def _keys(runs: Sequence[Run], kind: str) -> list[str]:
 
 
 def _charts(connection: sa.Connection, runs: Mapping[int, Run], look: Look) -> list[Chart]:
+    """Return the curves of metrics by name, and at least one more than are drawn where there are more."""
     found: list[Chart] = []
     keys = _keys(list(runs.values()), "metrics")
     ids, count = [one.id for one in runs.values()], min(MOST_POINTS, POINTS_OF_CHART // len(runs))
@@ -162,9 +164,9 @@ def _charts(connection: sa.Connection, runs: Mapping[int, Run], look: Look) -> l
         stored = list_thinned_curves(connection, ids, part, count)
         drawn = (_chart(runs, key, stored, look) for key in part)
         found += [chart for chart in drawn if chart is not None]
-        if len(found) >= CURVES:
+        if len(found) > CURVES:
             break
-    return found[:CURVES]
+    return found
 
 
 def _chart(

@@ -21,7 +21,7 @@ GROUP_METRICS = 2
 
 @dataclass(frozen=True)
 class Group:
-    """Runs with one value of a parameter: how many, by metric the best and the mean, and the address that shows them."""
+    """Runs with one value of a parameter: how many, by metric the best (the greatest where no name tells which it is) and the mean, and the address that shows them."""
 
     value: str | None
     count: int
@@ -39,9 +39,9 @@ def find_groups(
     param = asked.group.partition(".")[2]
     metrics = [one.key for one in table.columns if one.kind == "metrics"]
     metrics = metrics if asked.columns else metrics[:GROUP_METRICS]
-    found = group_runs(
-        connection, RunSearch(list(experiment_ids), asked.filter, limit=MAX_GROUPS), param, metrics
-    )
+    out = {key: tuple(table.rolled_back) for key in metrics if is_loss(key) is not None}
+    wanted = RunSearch(list(experiment_ids), asked.filter, limit=MAX_GROUPS)
+    found = group_runs(connection, wanted, param, metrics, out)
     cells: list[dict[str, tuple[str, str]]] = [{} for _ in found]
     for key in metrics:
         spreads = [one.metrics.get(key) for one in found]
@@ -57,7 +57,7 @@ def find_groups(
 
 def _mean(spread: Spread) -> float:
     """Return the mean of a group; infinities are stored as the greatest numbers, whose mean would be one of no meaning."""
-    ends = [one for one in (spread.least, spread.greatest) if is_endless(one)]
+    ends = [one for one in (spread.least, spread.greatest) if one is not None and is_endless(one)]
     return sum(math.copysign(math.inf, one) for one in ends) if ends else spread.mean
 
 

@@ -30,7 +30,7 @@ from penstock.tracking.search import RunSearch, rank_runs, run_cursor, search_ru
 PAGE, PAGE_BELOW_GROUPS = 100, 25
 MAX_FILTER = 6000
 LOOKED_AT = 6
-"""So many of the best runs are looked at: the best may be copies of one another, or rolled back."""
+"""So many of the best runs are looked at: the best may be copies of one another."""
 METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
 MAX_COLUMNS, MAX_OFFERED = 24, 200
 CELL = 44
@@ -40,6 +40,8 @@ ORDERED_BY = ("start_time", "end_time", "status", "run_name")
 _SET = re.compile(r"'?\{('[^']*'(?:, '[^']*')*)\}'?")
 _PLAIN = re.compile(r"[A-Za-z_]\w*\Z")
 _LOSSES = frozenset({"loss", "error", "err", "latency", "seconds", "perplexity"}) | LOWER_IS_BETTER
+_NEGATED = re.compile(r"(?:\A|[^a-z0-9])neg_(\w+)")
+"""A loss with its sign turned round, as scikit-learn's scorers have it; `neg_loss` may also be that of negative samples."""
 _SCORES = frozenset({"auc", "acc", "accuracy", "f1", "precision", "recall", "r2", "score", "ndcg", "map"}) | (
     METRICS - LOWER_IS_BETTER
 )
@@ -102,6 +104,11 @@ class Column:
         """The column as an address names it."""
         return f"{self.kind}.{self.key}"
 
+    @property
+    def extreme(self) -> str:
+        """What the value at the end that is looked for is called: nobody says which end of some metrics is better."""
+        return "greatest" if is_loss(self.key) is None else "best"
+
 
 class Cell(NamedTuple):
     """One cell of a row, as its template writes it: a page has thousands. `whole` is the text where it was cut."""
@@ -129,7 +136,10 @@ class RunTable:
     rolled_back: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Column] = field(default_factory=dict)
     ranked: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """The best runs that match, with their values, by each metric that is a column and whose name tells which way is better."""
+    """The best runs that match, with their values, by each metric that is a column and whose name tells which way is better.
+
+    Those rolled back stand among them, and so many others that `LOOKED_AT` are left.
+    """
 
 
 def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> RunTable:
@@ -201,12 +211,13 @@ def is_loss(name: str) -> bool | None:
     """Say whether less of a metric is better, by the words in its name; None where they do not tell.
 
     Example:
-        >>> is_loss("val/log_loss"), is_loss("roc_auc"), is_loss("rows")
-        (True, False, None)
+        >>> is_loss("val/log_loss"), is_loss("roc_auc"), is_loss("rows"), is_loss("neg_log_loss")
+        (True, False, None, False)
     """
     words = {name.lower(), *re.split(r"[^a-z0-9]+", name.lower()), *re.split(r"[^a-z0-9_]+", name.lower())}
     if words & _LOSSES:
-        return True
+        negated = _NEGATED.search(name.lower())
+        return True if negated is None else None if negated[1] == "loss" else False
     return False if words & _SCORES else None
 
 
@@ -286,8 +297,8 @@ def _ranked(
     columns: Sequence[Column],
     rolled_back: Mapping[str, str],
 ) -> dict[str, dict[str, float]]:
-    """Return the best of all runs that match, by metric; so many that one is left without those rolled back."""
-    most = max(LOOKED_AT, min(PAGE, len(rolled_back) + 1))
+    """Return the best of all runs that match, by metric; so many that enough are left without those rolled back."""
+    most = LOOKED_AT + len(rolled_back)
     return {
         one.key: best_runs(connection, experiment_ids, asked.filter, one.key, most)
         for one in columns

@@ -135,12 +135,12 @@ class RunPages:
 def _answer(run: Run) -> str:
     """Return what became of a run, in one sentence."""
     if run.status not in ENDED:
-        return "It runs."
-    took = duration(run)
+        return "It is scheduled, and has not begun." if run.status == "SCHEDULED" else "It runs."
+    took = f" after {duration(run)}" if run.end_ms else "; when was not told"
     word = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "was killed"}[run.status]
     failed = [one.name for one in run.stages if one.action == "failed"]
     where = f" at {', '.join(failed)}" if failed else ""
-    return f"It {word}{where} after {took}."
+    return f"It {word}{where}{took}."
 
 
 def _model_uri(model: LoggedModel) -> str:

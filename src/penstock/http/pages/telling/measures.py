@@ -52,13 +52,16 @@ class MeasureRow:
 def measures_of(
     version: ModelVersion, outing: Outing, champion: ModelVersion | None, *, is_comparable: bool = True
 ) -> list[Measure]:
-    """Return the metrics of a version, those that are known live first.
+    """Return the metrics of a version, those that are known live first, then those that it has live or the champion alone.
 
     Args:
         is_comparable: whether its offline numbers and the champion's are of the same rows.
     """
     told = {name for one in outing.live for name in one.metrics}
-    names = sorted(version.metrics, key=lambda name: (name not in told, name not in METRICS, name))
+    names = sorted(
+        {*version.metrics, *told, *(champion.metrics if champion else ())},
+        key=lambda name: (name not in version.metrics, name not in told, name not in METRICS, name),
+    )
     return [
         Measure(
             name,

@@ -76,20 +76,39 @@ def group_events(events: Sequence[Event]) -> list[Row]:
     return [Row(tuple(row)) for row in rows]
 
 
-def answer_of_events(events: Sequence[Event]) -> str:
-    """Return in a sentence how many events these are, newest first, and what went wrong in them; empty without events."""
+def answer_of_events(events: Sequence[Event], *, is_cut: bool = False, before: int | None = None) -> str:
+    """Return in a sentence how many events these are, newest first, and what went wrong in them; empty without events.
+
+    Args:
+        is_cut: whether there are older ones, of which nothing is said.
+        before: the number that all of these are older than.
+    """
     if not events:
         return ""
     wrong = Counter(plain_words(one.kind) for one in events if tone(one.kind) == "past")
     told = ", ".join(f"{count:,} × {words}" for words, count in wrong.most_common(MOST_NAMED))
     more = f" and {len(wrong) - MOST_NAMED} kinds more" if len(wrong) > MOST_NAMED else ""
-    what = f". What went wrong: {told}{more}" if wrong else ", and nothing went wrong"
-    return f"{counted(len(events), 'event')}{what}. The newest: {sentence(events[0].summary)}"
+    of_them = " in them" if is_cut or before else ""
+    what = f". What went wrong{of_them}: {told}{more}" if wrong else f", and nothing went wrong{of_them}"
+    which = f"{'The newest ' if is_cut else ''}{counted(len(events), 'event')}"
+    older = f" older than number {before}" if before else ""
+    return f"{which}{older}{what}. The newest: {sentence(events[0].summary)}"
 
 
 def _is_undecided(between: list[list[Event]], subject: str) -> bool:
     """Whether nothing was decided about a subject in between: a row may not jump over a decision."""
     return not any(row[0].subject == subject and row[0].kind not in REPEATED for row in between)
+
+
+def event_address(number: str) -> str:
+    """Return where an event is shown, however many came after it.
+
+    Example:
+        >>> event_address("7")
+        '/events?before=8#event-7'
+    """
+    asked = f"?before={int(number) + 1}" if number.isascii() and number.isdigit() else ""
+    return f"/events{asked}#event-{path(number)}"
 
 
 def subject_address(subject: str) -> str | None:
