@@ -6,59 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from client.scripts import found, script
 from patience import PATIENCE_S
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import send_journals
-from penstock.data.verbs.creation import init_repository
 from penstock.project.project import Project
-from penstock.tracking.entities import Run
-from penstock.tracking.runs import list_runs
 from penstock.workspace import open_workspace
 from projects import Sample
-from servers.forking import MODEL_IMPORTS, penstock_server, run_penstock
+from servers.forking import run_penstock
 from servers.tracking import run_tracking
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    root = tmp_path / "project"
-    root.mkdir()
-    init_repository(root, no_scm=True, subdir=False, force=False)
-    opened = open_workspace(root, {})
-    _ = opened.database
-    yield opened
-    opened.close()
-
-
-def script(root: Path, text: str, ok: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a script: a fork where it comes to its end, an interpreter where that is an exception."""
-    environment = {**os.environ, "HOME": str(root), "MLFLOW_TRACKING_URI": "", **variables}
-    if ok:
-        server = penstock_server(*MODEL_IMPORTS)
-        done = server.run([], cwd=root, env=environment, program=textwrap.dedent(text), timeout=PATIENCE_S)
-    else:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(text)],
-            cwd=root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
-    assert (done.returncode == 0) == ok, done.stderr
-    return done
-
-
-def found(project: Project) -> list[Run]:
-    with project.database.read() as connection:
-        return list_runs(connection)
 
 
 def test_a_script_needs_no_server(project: Project) -> None:

@@ -18,6 +18,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.client.buffer import Buffer
 from penstock.client.offline import JournalSink
+from penstock.client.process.signals import stand_still
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
 from penstock.client.system import INTERVAL_S, SystemMetrics
 from penstock.records.limits import check_key
@@ -50,7 +51,7 @@ class ActiveRun:
         self._status: RunStatus = "RUNNING"
         self._params: dict[str, str] = {}
         self._steps: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._lock, self._ending = threading.Lock(), threading.RLock()
         self._pid = os.getpid()
         self._buffer = Buffer(self._deliver, self._keep)
         self._system = (
@@ -111,7 +112,7 @@ class ActiveRun:
                         hint="start another run",
                     )
             self._params.update(texts)
-        self._buffer.add(params=texts)
+        self._add(params=texts)
 
     def log_metric(self, key: str, value: float, step: int | None = None) -> None:
         """Record one point of a metric; without a step it is the next one.
@@ -132,7 +133,7 @@ class ActiveRun:
         for key, value in metrics.items():
             check_key(key)
             points.append(MetricPoint(key, _number(key, value), time_ms, self._step(key, step)))
-        self._buffer.add(metrics=points)
+        self._add(metrics=points)
 
     def set_tag(self, key: str, value: object) -> None:
         """Set one tag.
@@ -148,7 +149,7 @@ class ActiveRun:
         Raises:
             Invalid: a name cannot be one.
         """
-        self._buffer.add(tags={check_key(key): str(value) for key, value in tags.items()})
+        self._add(tags={check_key(key): str(value) for key, value in tags.items()})
 
     def log_artifact(self, path: str | Path, artifact_path: str | None = None) -> None:
         """Keep a file, in the folder `artifact_path` of the run's artifacts.
@@ -212,7 +213,7 @@ class ActiveRun:
         self._buffer.flush()
 
     def end(self, status: RunStatus = "FINISHED") -> None:
-        """Send what waits and end the run; ending twice changes nothing.
+        """Send what waits and end the run; ending twice changes nothing, and waits for an end that is under way.
 
         A forked child sends what it recorded; the run ends in the process that started it.
 
@@ -222,10 +223,12 @@ class ActiveRun:
         if os.getpid() != self._pid:
             self.flush()
             return
-        with self._lock:
-            if self._status != "RUNNING":
-                return
-            self._status = status
+        with self._ending:
+            if self._status == "RUNNING":
+                self._status = status
+                self._end(status)
+
+    def _end(self, status: RunStatus) -> None:
         problem: PenstockError | None = None
         try:
             if self._system is not None:
@@ -245,7 +248,7 @@ class ActiveRun:
 
         What waited at the fork is the parent's to send.
         """
-        self._lock = threading.Lock()
+        self._lock, self._ending = threading.Lock(), threading.RLock()
         self._system = None
         self._recording.sink.after_fork()
         self._recording.journal.after_fork()
@@ -264,6 +267,16 @@ class ActiveRun:
             self.end("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
         except PenstockError as refused:
             logger.warning("a record of run %s was refused: %s", self.id, refused.message)
+
+    def _add(
+        self,
+        metrics: list[MetricPoint] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        if self._status != "RUNNING":
+            stand_still()
+        self._buffer.add(metrics, params, tags)
 
     def _step(self, key: str, step: int | None) -> int:
         with self._lock:
