@@ -16,12 +16,13 @@ from typing import Any
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.store.database import check_texts
 from penstock.client.buffer import Buffer
 from penstock.client.offline import JournalSink
 from penstock.client.process.signals import stand_still
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
 from penstock.client.system import INTERVAL_S, SystemMetrics
-from penstock.records.limits import check_key
+from penstock.records.limits import check_key, check_step
 from penstock.tracking.entities import MetricPoint, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class ActiveRun:
         """Record one parameter; it keeps its value for the run.
 
         Raises:
-            Invalid: it has another value already, or the name cannot be one.
+            Invalid: it has another value already, or the name or the text cannot be kept.
         """
         self.log_params({key: value})
 
@@ -102,7 +103,7 @@ class ActiveRun:
         Raises:
             Invalid: as `log_param`; then none is recorded.
         """
-        texts = {check_key(key): str(value) for key, value in params.items()}
+        texts = _texts(params)
         with self._lock:
             for key, text in texts.items():
                 if self._params.get(key, text) != text:
@@ -118,7 +119,7 @@ class ActiveRun:
         """Record one point of a metric; without a step it is the next one.
 
         Raises:
-            Invalid: the value is no number, or the name cannot be one.
+            Invalid: the value is no number, the step no whole number, or the name cannot be one.
         """
         self.log_metrics({key: value}, step)
 
@@ -128,18 +129,19 @@ class ActiveRun:
         Raises:
             Invalid: as `log_metric`; then none is recorded.
         """
-        time_ms = now_ms()
-        points = []
-        for key, value in metrics.items():
-            check_key(key)
-            points.append(MetricPoint(key, _number(key, value), time_ms, self._step(key, step)))
-        self._add(metrics=points)
+        time_ms, asked = now_ms(), None if step is None else check_step(step)
+        numbers = {_plain(check_key(key)): _number(key, value) for key, value in metrics.items()}
+        self._add(
+            metrics=[
+                MetricPoint(key, value, time_ms, self._step(key, asked)) for key, value in numbers.items()
+            ]
+        )
 
     def set_tag(self, key: str, value: object) -> None:
         """Set one tag.
 
         Raises:
-            Invalid: the name cannot be one.
+            Invalid: the name or the text cannot be kept.
         """
         self.set_tags({key: value})
 
@@ -147,9 +149,9 @@ class ActiveRun:
         """Set tags, replacing those of the same name.
 
         Raises:
-            Invalid: a name cannot be one.
+            Invalid: a name or a text cannot be kept; then none is set.
         """
-        self._add(tags={check_key(key): str(value) for key, value in tags.items()})
+        self._add(tags=_texts(tags))
 
     def log_artifact(self, path: str | Path, artifact_path: str | None = None) -> None:
         """Keep a file, in the folder `artifact_path` of the run's artifacts.
@@ -229,19 +231,18 @@ class ActiveRun:
                 self._end(status)
 
     def _end(self, status: RunStatus) -> None:
-        problem: PenstockError | None = None
         try:
             if self._system is not None:
                 self._system.stop()
+        except Exception:  # a look at the machine is no reason to leave the run going
+            logger.exception("the machine was not measured")
+        try:
             self._buffer.close()
-        except PenstockError as error:
-            problem = error
-        self._attempt(
-            lambda: self._recording.sink.finish(self.id, status, now_ms()),
-            lambda: self._recording.journal.finish(self._key, status, now_ms()),
-        )
-        if problem is not None:
-            raise problem
+        finally:
+            self._attempt(
+                lambda: self._recording.sink.finish(self.id, status, now_ms()),
+                lambda: self._recording.journal.finish(self._key, status, now_ms()),
+            )
 
     def after_fork(self) -> None:
         """Go on in a forked child: same run, and threads, locks and connections of its own.
@@ -323,6 +324,30 @@ class ActiveRun:
                 self._recording.journal.go_on(self._key, self.id)
 
 
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
+    """Return names and texts as every place can keep them.
+
+    Raises:
+        Invalid: one cannot be kept.
+    """
+    texts = {_plain(check_key(key)): _plain(str(value)) for key, value in values.items()}
+    check_texts(texts.items())
+    for key, text in texts.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Invalid(
+                f"{key!r} holds half a character (a lone surrogate), which no store can keep: {text[:100]!r}",
+                code="request.invalid_value",
+            ) from None
+    return texts
+
+
+def _plain(text: str) -> str:
+    """Return a text of a type of its own, such as `numpy.str_`, as one that every encoder knows."""
+    return str.__str__(text)
+
+
 def _number(key: str, value: object) -> float:
     try:
         if isinstance(value, bool | str):
@@ -332,7 +357,7 @@ def _number(key: str, value: object) -> float:
         raise Invalid(
             f"metric {key!r}: the value is too large for a double", code="request.invalid_value"
         ) from None
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - whatever the value's own class says
         raise Invalid(
             f"metric {key!r}: {value!r} is no number", code="request.invalid_value", hint="log it as a tag"
         ) from None

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from penstock.base.background import Background
-from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.errors import PenstockError, Unavailable, described
 from penstock.client.sink import Batch
 from penstock.tracking.entities import MetricPoint
 
@@ -79,9 +79,19 @@ class Buffer:
             if not batch:
                 return
             try:
-                self._deliver(batch)
-            except Unavailable as error:
-                logger.warning("%s; kept here until `penstock run sync`", error.message)
-                self._keep(batch)
+                self._hand_over(batch)
             except PenstockError as error:
                 self._problem = self._problem or error
+            except Exception as error:  # noqa: BLE001 - told by the next flush, and no end is left out for it
+                problem = PenstockError(
+                    f"records were not kept: {described(error)}", code="client.not_recorded"
+                )
+                problem.__cause__ = error
+                self._problem = self._problem or problem
+
+    def _hand_over(self, batch: Batch) -> None:
+        try:
+            self._deliver(batch)
+        except Unavailable as error:
+            logger.warning("%s; kept here until `penstock run sync`", error.message)
+            self._keep(batch)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from penstock.base.errors import PenstockError
+from penstock.base.errors import PenstockError, described
 from penstock.client.active import ActiveRun
 from penstock.client.process.signals import forget_signals, watch_signals
 from penstock.tracking.entities import RunStatus
@@ -60,5 +60,6 @@ def _end_all(status: RunStatus = "FINISHED") -> None:
     for run in list(_going):
         try:
             run.end(status)
-        except PenstockError as error:
-            logger.warning("run %s: %s", run.id, error.message)
+        except Exception as error:  # noqa: BLE001 - the other runs end all the same
+            told = error.message if isinstance(error, PenstockError) else described(error)
+            logger.warning("run %s: %s", run.id, told)

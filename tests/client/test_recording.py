@@ -1,0 +1,100 @@
+"""A run that is being recorded: what it cannot keep is told at once, and what else it was given is kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.scripts import found
+from penstock.base.errors import Invalid, PenstockError
+from penstock.client.active import ActiveRun, Recording
+from penstock.client.embedded import StoreSink
+from penstock.client.offline import JournalSink
+from penstock.client.sink import Batch, RunDraft
+from penstock.project.project import Project
+from penstock.tracking.entities import MetricPoint
+from penstock.tracking.metrics import RunReference, list_history, log_points
+
+DRAFT = RunDraft(client_id="a" * 32, experiment="e", name="n", start_ms=1_700_000_000_000)
+
+
+@pytest.fixture
+def recording(project: Project, tmp_path: Path) -> Recording:
+    return Recording(StoreSink(project), JournalSink(tmp_path), system_metrics=False)
+
+
+def points(project: Project, run_id: str, key: str) -> list[tuple[int, float]]:
+    with project.database.read() as connection:
+        return [(row[3], row[1]) for row in list_history(connection, run_id, key)]
+
+
+def test_whole_numbers_of_any_kind_are_steps(project: Project, recording: Recording) -> None:
+    with ActiveRun.start(recording, DRAFT) as run:
+        for step in (*np.arange(2), np.array(2), 3, np.uint8(4)):
+            run.log_metric("loss", np.float32(0.5), step=step)
+        run.log_metric("loss", Decimal("0.25"))  # type: ignore[arg-type]
+        run.log_param(np.str_("lr"), np.str_("0.1"))
+    assert sorted(points(project, run.id, "loss")) == [*((step, 0.5) for step in range(5)), (5, 0.25)]
+    assert found(project)[0].params == {"lr": "0.1"}
+
+
+class Tensor:
+    """A value of more than one element, as PyTorch refuses it."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("a Tensor with 2 elements cannot be converted to Scalar")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda run: run.log_metrics({"good": 1.0, "m": 1.0}, step=1.5),
+        lambda run: run.log_metrics({"good": 1.0, "m": 1.0}, step="1"),
+        lambda run: run.log_metrics({"good": 1.0, "m": 1.0}, step=2**63),
+        lambda run: run.log_metrics({"good": 1.0, "m": Tensor()}),
+        lambda run: run.log_metrics({"good": 1.0, "m": np.zeros(2)}),
+        lambda run: run.log_params({"good": 1, "p": "a\0b"}),
+        lambda run: run.log_params({"good": 1, "p": "\ud800"}),
+        lambda run: run.set_tag("t", "\ud800"),
+    ],
+)
+def test_what_no_store_can_keep_is_told_at_once(
+    project: Project, recording: Recording, work: Callable[[ActiveRun], None]
+) -> None:
+    with ActiveRun.start(recording, DRAFT) as run:
+        with pytest.raises(Invalid):
+            work(run)
+        run.log_metric("good", 2.0)
+    (kept,) = found(project)
+    assert (kept.status, kept.metrics, kept.params) == ("FINISHED", {"good": 2.0}, {})
+    assert points(project, run.id, "good") == [(0, 2.0)]
+
+
+def test_the_store_takes_no_steps_but_whole_ones(project: Project, recording: Recording) -> None:
+    run_id = recording.sink.start(DRAFT)
+    with project.database.write() as connection:
+        point: Any = MetricPoint("m", 1.0, 5, np.int64(3))
+        log_points(connection, RunReference(run_id, 1), [point])
+        with pytest.raises(Invalid, match="step"):
+            log_points(connection, RunReference(run_id, 1), [MetricPoint("m", 1.0, 5, 1.5)])  # type: ignore[arg-type]
+    assert points(project, run_id, "m") == [(3, 1.0)]
+
+
+def test_a_defect_while_sending_is_told_and_the_run_ends(
+    project: Project, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: StoreSink, run_id: str, batch: Batch) -> None:
+        raise TypeError("cannot encode")
+
+    monkeypatch.setattr(StoreSink, "log", broken)
+    run = ActiveRun.start(recording, DRAFT)
+    run.log_metric("m", 1.0)
+    with pytest.raises(PenstockError, match="cannot encode"):
+        run.end()
+    assert found(project)[0].status == "FINISHED"
