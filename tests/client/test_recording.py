@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.scripts import found
-from penstock.base.errors import Invalid, PenstockError
+from client.scripts import forked, found
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.client.active import ActiveRun, Recording
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink
@@ -98,3 +97,71 @@ def test_a_defect_while_sending_is_told_and_the_run_ends(
     with pytest.raises(PenstockError, match="cannot encode"):
         run.end()
     assert found(project)[0].status == "FINISHED"
+
+
+def again(recording: Recording) -> ActiveRun:
+    """Go on with a run whose parameter p is 1."""
+    with ActiveRun.start(recording, DRAFT) as run:
+        run.log_param("p", 1)
+    return ActiveRun.resume(recording, run.id)
+
+
+def test_a_refused_parameter_takes_nothing_else_along(project: Project, recording: Recording) -> None:
+    run = again(recording)
+    run.log_params({"p": 2, "q": 3})
+    for step in range(50):
+        run.log_metric("loss", 0.5, step)
+    run.set_tag("team", "x")
+    with pytest.raises(Invalid, match=r"not kept: parameter 'p': Changing param values") as told:
+        run.end()
+    assert told.value.code == "tracking.parameter_changed"
+    (kept,) = found(project)
+    assert (kept.status, kept.params, kept.metrics) == ("FINISHED", {"p": "1", "q": "3"}, {"loss": 0.5})
+    assert kept.tags["team"] == "x"
+    assert len(points(project, run.id, "loss")) == 50
+
+
+def test_all_that_is_lost_is_named(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: StoreSink, run_id: str, batch: Batch) -> None:
+        raise NotFound("there is no run", code="tracking.no_run")
+
+    run = ActiveRun.start(recording, DRAFT)
+    monkeypatch.setattr(StoreSink, "log", gone)
+    run.log_params({"p": 2, "q": 3})
+    for step in range(50):
+        run.log_metrics({"loss": 0.5, "auc": 0.5}, step)
+    names = "parameter 'p', parameter 'q', 50 points of 'loss', 50 points of 'auc'"
+    with pytest.raises(NotFound, match=f"not kept: {names}: there is no run"):
+        run.end()
+
+
+def test_what_an_interrupted_flush_had_in_hand_is_sent(
+    project: Project, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: StoreSink, run_id: str, batch: Batch) -> None:
+        raise KeyboardInterrupt
+
+    run = ActiveRun.start(recording, DRAFT)
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreSink, "log", interrupted)
+        run.log_metric("m", 1.0)
+        with pytest.raises(KeyboardInterrupt):
+            run.flush()
+    run.log_metric("m", 2.0)
+    run.end("KILLED")
+    assert points(project, run.id, "m") == [(0, 1.0), (1, 2.0)]
+
+
+def test_a_process_that_ends_tells_what_was_lost(project: Project, recording: Recording) -> None:
+    again(recording).end()
+    done = forked(
+        project.root,
+        f"""
+        import penstock
+        penstock.start_run(run_id={DRAFT.client_id!r}, system_metrics=False)
+        penstock.log_param("p", 2)
+        penstock.log_metric("loss", 0.5)
+        """,
+    )
+    assert f"run {DRAFT.client_id}: not kept: parameter 'p'" in done.stderr
+    assert found(project)[0].metrics == {"loss": 0.5}

@@ -267,7 +267,7 @@ class ActiveRun:
         try:
             self.end("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
         except PenstockError as refused:
-            logger.warning("a record of run %s was refused: %s", self.id, refused.message)
+            logger.warning("run %s: %s", self.id, refused.message)
 
     def _add(
         self,
