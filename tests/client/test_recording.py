@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from client.scripts import forked, found
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
 from penstock.client.active import ActiveRun, Recording
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink
@@ -165,3 +165,42 @@ def test_a_process_that_ends_tells_what_was_lost(project: Project, recording: Re
     )
     assert f"run {DRAFT.client_id}: not kept: parameter 'p'" in done.stderr
     assert found(project)[0].metrics == {"loss": 0.5}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda run: run.log_metric("late", 2.0),
+        lambda run: run.log_param("late", 1),
+        lambda run: run.set_tag("late", "x"),
+    ],
+)
+def test_nothing_is_logged_to_a_run_that_ended(
+    project: Project, recording: Recording, work: Callable[[ActiveRun], None]
+) -> None:
+    with ActiveRun.start(recording, DRAFT) as run:
+        run.log_metric("m", 1.0)
+    with pytest.raises(Conflict, match=f"run {run.id} has ended") as told:
+        work(run)
+    assert told.value.code == "client.run_ended"
+    assert told.value.hint == f"go on with it: penstock.start_run(run_id={run.id!r})"
+
+
+def test_what_is_logged_while_a_run_ends_is_kept_or_refused(
+    project: Project, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ActiveRun.start(recording, DRAFT)
+    original, refused = StoreSink.log, []
+
+    def log(self: StoreSink, run_id: str, batch: Batch) -> None:
+        original(self, run_id, batch)
+        try:
+            run.log_metric("m", len(refused))
+        except Conflict as error:
+            refused.append(error.code)
+
+    monkeypatch.setattr(StoreSink, "log", log)
+    run.log_metric("m", 1.0)
+    run.end()
+    assert refused == ["client.run_ended"]
+    assert points(project, run.id, "m") == [(0, 1.0)]

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError, Unavailable
 from penstock.base.store.database import check_texts
 from penstock.client.buffer import Buffer
 from penstock.client.offline import JournalSink
@@ -41,8 +41,8 @@ class Recording:
 class ActiveRun:
     """A run in this process. Use it as a context manager: an exception ends it as FAILED.
 
-    Logging returns at once and sends in the background; artifacts are sent before the call returns. Safe for
-    several threads.
+    Logging returns at once and sends in the background; artifacts are sent before the call returns. Parameters, metrics
+    and tags of a run that has ended are refused with `Conflict`. Safe for several threads.
     """
 
     def __init__(self, recording: Recording, run_id: str, key: str, *, is_offline: bool = False) -> None:
@@ -229,6 +229,8 @@ class ActiveRun:
             if self._status == "RUNNING":
                 self._status = status
                 self._end(status)
+            else:
+                self.flush()  # what an end that was interrupted had in hand
 
     def _end(self, status: RunStatus) -> None:
         try:
@@ -275,9 +277,13 @@ class ActiveRun:
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
     ) -> None:
-        if self._status != "RUNNING":
+        if self._status != "RUNNING" or not self._buffer.add(metrics, params, tags):
             stand_still()
-        self._buffer.add(metrics, params, tags)
+            raise Conflict(
+                f"run {self.id} has ended",
+                code="client.run_ended",
+                hint=f"go on with it: penstock.start_run(run_id={self.id!r})",
+            )
 
     def _step(self, key: str, step: int | None) -> int:
         with self._lock:

@@ -37,7 +37,7 @@ class Buffer:
 
     def __init__(self, deliver: Callable[[Batch], None], keep: Callable[[Batch], None]) -> None:
         self._deliver, self._keep = deliver, keep
-        self._batch = Batch()
+        self._batch, self._is_closed = Batch(), False
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._problem: Exception | None = None
@@ -50,15 +50,18 @@ class Buffer:
         metrics: list[MetricPoint] | None = None,
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
-    ) -> None:
-        """Add records; they are sent within `FLUSH_S`."""
+    ) -> bool:
+        """Add records, which are sent within `FLUSH_S`; say whether they were taken, as before `close`."""
         with self._lock:
+            if self._is_closed:
+                return False
             self._batch.metrics.extend(metrics or ())
             self._batch.params.update(params or {})
             self._batch.tags.update(tags or {})
             is_full = len(self._batch.metrics) >= FLUSH_COUNT
         if is_full:
             self._background.wake()
+        return True
 
     def flush(self) -> None:
         """Send what waits, now.
@@ -80,6 +83,8 @@ class Buffer:
             PenstockError: as `flush`.
         """
         self._background.stop()
+        with self._lock:
+            self._is_closed = True
         self.flush()
 
     def _send(self) -> None:
