@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink, send_journals
 from penstock.client.server import Address, ServerSink
@@ -176,10 +176,21 @@ def test_what_is_sent_twice_changes_nothing(place: Place) -> None:
 @pytest.mark.parametrize("place", ["embedded", "server"], indirect=True)
 def test_an_ended_run_goes_on(place: Place) -> None:
     run_id = place.sink.start(DRAFT)
+    place.sink.log(run_id, Batch(metrics=[MetricPoint("loss", 1.0, 9, step) for step in (7, 3)]))
     place.sink.finish(run_id, "FINISHED", 5)
-    place.sink.reopen(run_id)
+    assert place.sink.reopen(run_id) == {"loss": 7}
+    assert place.run(run_id).end_ms is None
+    assert place.run(run_id).name == DRAFT.name
+    place.sink.finish(run_id, "FINISHED", 6)
+    with pytest.raises(Conflict, match="is of the experiment 'contract', not of 'other'"):
+        place.sink.reopen(run_id, experiment="other", name="no", tags={"no": "no"})
+    assert place.run(run_id).status == "FINISHED"
+    place.sink.reopen(run_id, experiment="contract", name="second", tags={"team": "x"})
     place.sink.log(run_id, Batch(tags={"again": "yes"}))
-    assert place.run(run_id).status == "RUNNING"
+    run = place.run(run_id)
+    assert (run.status, run.end_ms, run.name) == ("RUNNING", None, "second")
+    assert {"team": "x", "again": "yes", "t": "v"}.items() <= run.tags.items()
+    assert "no" not in run.tags
     with pytest.raises(NotFound):
         place.sink.reopen("f" * 32)
 

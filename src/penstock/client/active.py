@@ -21,7 +21,7 @@ from penstock.client.buffer import Buffer
 from penstock.client.offline import JournalSink
 from penstock.client.process.signals import stand_still
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
-from penstock.client.system import INTERVAL_S, SystemMetrics
+from penstock.client.system import INTERVAL_S, PREFIX, SystemMetrics
 from penstock.records.limits import check_key, check_step
 from penstock.tracking.entities import MetricPoint, RunStatus
 
@@ -45,19 +45,29 @@ class ActiveRun:
     and tags of a run that has ended are refused with `Conflict`. Safe for several threads.
     """
 
-    def __init__(self, recording: Recording, run_id: str, key: str, *, is_offline: bool = False) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        run_id: str,
+        key: str,
+        *,
+        is_offline: bool = False,
+        steps: Mapping[str, int] | None = None,
+    ) -> None:
         self._recording = recording
         self.id = run_id
         self._key, self._is_offline = key, is_offline
         self._status: RunStatus = "RUNNING"
         self._params: dict[str, str] = {}
-        self._steps: dict[str, int] = {}
+        self._steps = dict(steps or {})
         self._lock, self._ending = threading.Lock(), threading.RLock()
         self._pid = os.getpid()
         self._buffer = Buffer(self._deliver, self._keep)
-        self._system = (
-            SystemMetrics(self._log_system, recording.system_interval_s) if recording.system_metrics else None
-        )
+        self._system: SystemMetrics | None = None
+        if recording.system_metrics:
+            looks = (step for key, step in self._steps.items() if key.startswith(PREFIX))
+            first = max(looks, default=-1) + 1
+            self._system = SystemMetrics(self._log_system, recording.system_interval_s, first)
 
     @classmethod
     def start(cls, recording: Recording, draft: RunDraft) -> ActiveRun:
@@ -69,15 +79,24 @@ class ActiveRun:
             return cls(recording, recording.journal.start(draft), draft.client_id, is_offline=True)
 
     @classmethod
-    def resume(cls, recording: Recording, run_id: str) -> ActiveRun:
-        """Let an ended run go on.
+    def resume(
+        cls,
+        recording: Recording,
+        run_id: str,
+        *,
+        experiment: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ActiveRun:
+        """Let an ended run go on: with its next steps, under a new name and with further tags where they are given.
 
         Raises:
             NotFound: there is no such run.
+            Conflict: it is of another experiment than the one named.
             Unavailable: the place cannot be reached.
         """
-        recording.sink.reopen(run_id)
-        return cls(recording, run_id, f"{run_id}-{uuid.uuid4().hex[:8]}")
+        steps = recording.sink.reopen(run_id, experiment=experiment, name=name, tags=tags)
+        return cls(recording, run_id, f"{run_id}-{uuid.uuid4().hex[:8]}", steps=steps)
 
     @property
     def is_offline(self) -> bool:
@@ -103,7 +122,7 @@ class ActiveRun:
         Raises:
             Invalid: as `log_param`; then none is recorded.
         """
-        texts = _texts(params)
+        texts = checked_texts(params)
         with self._lock:
             for key, text in texts.items():
                 if self._params.get(key, text) != text:
@@ -151,7 +170,7 @@ class ActiveRun:
         Raises:
             Invalid: a name or a text cannot be kept; then none is set.
         """
-        self._add(tags=_texts(tags))
+        self._add(tags=checked_texts(tags))
 
     def log_artifact(self, path: str | Path, artifact_path: str | None = None) -> None:
         """Keep a file, in the folder `artifact_path` of the run's artifacts.
@@ -330,7 +349,7 @@ class ActiveRun:
                 self._recording.journal.go_on(self._key, self.id)
 
 
-def _texts(values: Mapping[str, object]) -> dict[str, str]:
+def checked_texts(values: Mapping[str, object]) -> dict[str, str]:
     """Return names and texts as every place can keep them.
 
     Raises:

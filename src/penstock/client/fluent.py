@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Conflict
-from penstock.client.active import ActiveRun
+from penstock.client.active import ActiveRun, checked_texts
 from penstock.client.connect import connect
 from penstock.client.context import draft_run
 from penstock.client.process.going import watch_run
@@ -38,29 +38,31 @@ def start_run(
 
     Args:
         experiment: its name; by default the project's, or what `PENSTOCK_EXPERIMENT` says.
-        run_id: a run that ended, to go on with.
+        run_id: a run that ended, to go on with: its metrics with their next steps, under the name and with the tags and
+            the description that are given.
         nested: whether it belongs to the active run.
 
     Raises:
-        Conflict: a run is active and `nested` is False.
+        Conflict: a run is active and `nested` is False, or it is `run_id`; or that is of another experiment.
+        Invalid: a name or a text of the tags cannot be kept.
         NotARepository: there is neither a project here nor a server's address.
         NotFound: there is no run `run_id`.
     """
     stand_still()
     parent = active_run()
-    if parent is not None and not nested:
+    if parent is not None and (not nested or run_id == parent.id):
         raise Conflict(
             f"run {parent.id} is active", code="client.run_active", hint="end_run() first, or nested=True"
         )
+    own = checked_texts(tags or {})
+    if parent is not None:
+        own[PARENT_TAG] = parent.id
+    if description is not None:
+        own |= checked_texts({NOTE_TAG: description})
     connection = connect(system_metrics=system_metrics)
     if run_id is not None:
-        run = ActiveRun.resume(connection.recording, run_id)
+        run = ActiveRun.resume(connection.recording, run_id, experiment=experiment, name=run_name, tags=own)
     else:
-        own = {key: str(value) for key, value in (tags or {}).items()}
-        if parent is not None:
-            own[PARENT_TAG] = parent.id
-        if description is not None:
-            own[NOTE_TAG] = description
         draft = draft_run(
             connection.around, experiment=experiment or connection.experiment, name=run_name, tags=own
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
-from penstock.tracking.entities import PARENT_TAG, RunStatus
+from penstock.tracking.entities import NAME_TAG, PARENT_TAG, RunStatus
 
 FOLDER = "offline"
 JOURNAL = "journal"
@@ -56,9 +56,20 @@ class JournalSink:
         """Begin a journal of what a run that the server knows still has to send."""
         self._write(client_id, Record(run_id=run_id))
 
-    def reopen(self, run_id: str) -> None:
-        """Begin a journal of a run that the server knows."""
+    def reopen(
+        self,
+        run_id: str,
+        *,
+        experiment: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dict[str, int]:
+        """Begin a journal of a run that the server knows; what the server alone knows of it is not looked at."""
         self._write(run_id, Record(run_id=run_id))
+        own = {**(tags or {}), **({NAME_TAG: name} if name else {})}
+        if own:
+            self.log(run_id, Batch(tags=own))
+        return {}
 
     def log(self, run_id: str, batch: Batch) -> None:
         """Append a batch."""
