@@ -33,15 +33,15 @@ while True:
 WHILE_IT_ENDS = """
 import os, penstock, signal
 from penstock.client.embedded import StoreSink
-original = StoreSink.log
-def log(self, run_id, batch):
+original = StoreSink.finish
+def finish(self, *arguments):
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGTERM)
-    original(self, run_id, batch)
+    original(self, *arguments)
 run = penstock.start_run(system_metrics=False)
 penstock.log_metric("before", 1)
 run.flush()
-StoreSink.log = log
+StoreSink.finish = finish
 penstock.log_metric("m", 1)
 run.end()
 raise AssertionError("goes on")

@@ -232,6 +232,7 @@ class ActiveRun:
             PenstockError: a record was refused, now or earlier.
         """
         self._buffer.flush()
+        stand_still()
 
     def end(self, status: RunStatus = "FINISHED") -> None:
         """Send what waits and end the run; ending twice changes nothing, and waits for an end that is under way.
@@ -249,7 +250,8 @@ class ActiveRun:
                 self._status = status
                 self._end(status)
             else:
-                self.flush()  # what an end that was interrupted had in hand
+                self._buffer.flush()  # what an end that was interrupted had in hand
+        stand_still()
 
     def _end(self, status: RunStatus) -> None:
         try:
@@ -321,6 +323,7 @@ class ActiveRun:
             lambda: self._recording.sink.upload(self.id, source, plain),
             lambda: self._recording.journal.upload(self._key, source, plain),
         )
+        stand_still()
 
     def _deliver(self, batch: Batch) -> None:
         if self._is_offline:

@@ -2,7 +2,7 @@
 
 A handler runs in the main thread, between any two steps of what is done there: the lock of a run may be held, a batch
 half filled. So a thread of its own ends the runs. The main thread waits for it where it is outside of the client;
-inside it goes on, lets go of what it holds, and stands still at its next record.
+inside it goes on, lets go of what it holds, and stands still at the end of its call or at its next record.
 """
 
 from __future__ import annotations
