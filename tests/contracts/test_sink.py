@@ -63,7 +63,10 @@ class Place:
 
     def run(self, run_id: str) -> Run:
         if self.journal is not None:
-            run_id = dict(send_journals(self._home, self._target))[run_id]
+            (sent,) = [one for one in send_journals(self._home, self._target) if one.kept_as == run_id]
+            if sent.problem is not None:
+                raise sent.problem
+            run_id = sent.run_id
         with self.project.database.read() as connection:
             return runs.get_run(connection, run_id)
 
