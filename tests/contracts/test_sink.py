@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.base.errors import Conflict, Invalid, NotFound, Unavailable
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink, send_journals
+from penstock.client.rest import Rest
 from penstock.client.server import Address, ServerSink
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
 from penstock.data.verbs.creation import init_repository
@@ -174,6 +176,25 @@ def test_what_is_sent_twice_changes_nothing(place: Place) -> None:
     with place.project.database.read() as connection:
         assert len(list_history(connection, run.id, "m")) == 1
         assert len(runs.list_runs(connection, experiment="contract")) == 1
+
+
+@pytest.mark.parametrize("place", ["server"], indirect=True)
+def test_a_start_that_was_cut_off_is_made_whole(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Rest.post
+
+    def cut(self: Rest, path: str, body: dict[str, Any], method: str = "POST") -> Any:
+        if path.endswith("runs/log-inputs"):
+            raise Unavailable("it went away", code="client.unavailable")
+        return original(self, path, body, method)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rest, "post", cut)
+        with pytest.raises(Unavailable):
+            place.sink.start(DRAFT)
+    run_id = place.sink.start(DRAFT)
+    assert place.run(run_id).inputs == DRAFT.inputs
+    with place.project.database.read() as connection:
+        assert [run.id for run in runs.list_runs(connection, experiment="contract")] == [run_id]
 
 
 @pytest.mark.parametrize("place", ["embedded", "server"], indirect=True)

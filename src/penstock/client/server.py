@@ -39,8 +39,14 @@ class ServerSink:
                 "max_results": 1,
             },
         ).get("runs", [])
-        if known:
-            return str(known[0]["info"]["run_id"])
+        run_id = str(known[0]["info"]["run_id"]) if known else self._create(draft, experiment)
+        if (
+            draft.inputs
+        ):  # for a run that is there too: an earlier try may have come no further; twice changes nothing
+            self.rest.post(f"{API}/runs/log-inputs", {"run_id": run_id, "datasets": _datasets(draft.inputs)})
+        return run_id
+
+    def _create(self, draft: RunDraft, experiment: str) -> str:
         tags = {**draft.tags, NAME_TAG: draft.name, CLIENT_TAG: draft.client_id}
         made = self.rest.post(
             f"{API}/runs/create",
@@ -52,10 +58,7 @@ class ServerSink:
                 "tags": _pairs(tags),
             },
         )
-        run_id = str(made["run"]["info"]["run_id"])
-        if draft.inputs:
-            self.rest.post(f"{API}/runs/log-inputs", {"run_id": run_id, "datasets": _datasets(draft.inputs)})
-        return run_id
+        return str(made["run"]["info"]["run_id"])
 
     def reopen(
         self,
