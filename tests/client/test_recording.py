@@ -9,16 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from starlette.testclient import TestClient
 
 from client.scripts import forked, found
 from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
+from penstock.cli.main import cli
 from penstock.client.active import ActiveRun, Recording
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink
 from penstock.client.sink import Batch, RunDraft
+from penstock.http.app import build_server_app
+from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from penstock.tracking.entities import MetricPoint
-from penstock.tracking.metrics import RunReference, list_history, log_points
+from penstock.tracking.metrics import RunReference, list_history, list_steps, list_thinned, log_points
 
 DRAFT = RunDraft(client_id="a" * 32, experiment="e", name="n", start_ms=1_700_000_000_000)
 
@@ -41,6 +47,29 @@ def test_whole_numbers_of_any_kind_are_steps(project: Project, recording: Record
         run.log_param(np.str_("lr"), np.str_("0.1"))
     assert sorted(points(project, run.id, "loss")) == [*((step, 0.5) for step in range(5)), (5, 0.25)]
     assert found(project)[0].params == {"lr": "0.1"}
+
+
+def test_steps_that_an_earlier_client_stored_as_bytes_are_read(
+    project: Project, recording: Recording
+) -> None:
+    with ActiveRun.start(recording, DRAFT) as run:
+        for step in range(1, 4):
+            run.log_metric("loss", 0.5, step)
+    with project.database.write() as connection:
+        for table in ("run_metrics", "run_latest_metrics"):
+            as_bytes = f"UPDATE {table} SET step = CAST(char(step) || x'00000000000000' AS BLOB)"
+            connection.execute(sa.text(as_bytes))
+    assert points(project, run.id, "loss") == [(1, 0.5), (2, 0.5), (3, 0.5)]
+    with project.database.read() as connection:
+        assert [row[3] for row in list_thinned(connection, run.id, "loss", 10)] == [1, 2, 3]
+        assert list_steps(connection, [run.id], "loss", None) == {run.id: [1, 2, 3]}
+    assert ActiveRun.resume(recording, run.id).status == "RUNNING"
+    client = TestClient(build_server_app(project, ControllerLoop(project)), raise_server_exceptions=False)
+    history = f"/api/2.0/mlflow/metrics/get-history?run_id={run.id}&metric_key=loss"
+    for address in (f"/runs/{run.id}", "/runs", history, f"/api/2.0/mlflow/runs/get?run_id={run.id}"):
+        assert client.get(address).status_code == 200, address
+    done = CliRunner().invoke(cli, ["-C", str(project.root), "run", "export", run.id])
+    assert done.exit_code == 0, done.output
 
 
 class Tensor:
