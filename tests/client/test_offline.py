@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+
+import pytest
 
 from client.scripts import found
 from penstock.client.offline import JOURNAL, JournalSink
@@ -63,3 +66,22 @@ def test_a_journal_that_is_refused_holds_up_no_other(project: Project) -> None:
     assert run_penstock(project.root, "run", "sync", MLFLOW_TRACKING_URI="").returncode == 1
     runs = {run.name: run for run in found(project)}
     assert runs["b"].tags[PARENT_TAG] == runs["a"].id
+
+
+def test_files_that_threads_keep_at_once_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = JournalSink(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    original, later = shutil.copyfile, ["two"]
+
+    def copyfile(source: Path, target: Path) -> None:
+        if later:  # as another thread that comes between
+            journal.upload("a", tmp_path / later.pop(), "two")
+        original(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    journal.upload("a", tmp_path / "one", "one")
+    assert sorted(file.read_text() for file in (Path(journal.place) / "a" / "files").iterdir()) == [
+        "one",
+        "two",
+    ]

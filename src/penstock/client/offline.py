@@ -12,6 +12,7 @@ import os
 import shlex
 import shutil
 import threading
+import uuid
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -100,7 +101,7 @@ class JournalSink:
     def _place(self, run_id: str) -> Path:
         files = self._home / run_id / "files"
         files.mkdir(parents=True, exist_ok=True)
-        return files / f"{len(list(files.iterdir()))}-{os.getpid()}"
+        return files / uuid.uuid4().hex
 
     def _write(self, run_id: str, record: Record) -> None:
         folder = self._home / run_id
