@@ -10,8 +10,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
+
+from penstock.base.threads import HEAR_S, begin
 
 NUMBERS = (signal.SIGTERM, signal.SIGHUP)
 ENDING_S = 90.0
@@ -19,22 +22,34 @@ ENDING_S = 90.0
 _CLIENT = "penstock.client."
 
 
-class _Ending(threading.Thread):
-    """Ends the runs, then the process, as the signal would have."""
+class _Ending:
+    """Ends the runs in a thread of its own, then the process, as the signal would have."""
 
     def __init__(self, number: int, end_runs: Callable[[], None]) -> None:
-        super().__init__(name="penstock-end")
         self._number, self._end_runs = number, end_runs
+        self._thread, self._done = 0, threading.Event()
         self.is_over = False
 
-    def run(self) -> None:
+    def begin(self) -> None:
+        """Begin; once only."""
+        begin("penstock-end", self._end)
+
+    def wait(self) -> None:
+        """Wait until the process ends; the thread that ends it does not."""
+        deadline_s = time.monotonic() + ENDING_S
+        while self._thread != threading.get_ident() and time.monotonic() < deadline_s:
+            if self._done.wait(HEAR_S):
+                return
+
+    def _end(self) -> None:
+        self._thread = threading.get_ident()
         try:
             self._end_runs()
         finally:
             self.is_over = True
-            os.kill(
-                os.getpid(), self._number
-            )  # the handler again, since only the main thread can take it away
+            # the handler again, since only the main thread can take it away
+            os.kill(os.getpid(), self._number)
+            self._done.set()
 
 
 _ending: _Ending | None = None
@@ -53,9 +68,9 @@ def watch_signals(end_runs: Callable[[], None]) -> None:
         global _ending  # noqa: PLW0603 - a process ends once
         if _ending is None:
             _ending = _Ending(number, end_runs)
-            _ending.start()
+            _ending.begin()
         if not _is_inside(frame):
-            _ending.join(ENDING_S)
+            _ending.wait()
         elif not _ending.is_over:
             return
         signal.signal(number, signal.SIG_DFL)
@@ -68,8 +83,8 @@ def watch_signals(end_runs: Callable[[], None]) -> None:
 
 def stand_still() -> None:
     """Wait for the end of the process where a signal ends it; return at once in any other."""
-    if _ending is not None and _ending is not threading.current_thread():
-        _ending.join(ENDING_S)
+    if _ending is not None:
+        _ending.wait()
 
 
 def forget_signals() -> None:
