@@ -6,59 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from client.scripts import found, script
 from patience import PATIENCE_S
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import send_journals
-from penstock.data.verbs.creation import init_repository
 from penstock.project.project import Project
-from penstock.tracking.entities import Run
-from penstock.tracking.runs import list_runs
+from penstock.tracking.metrics import list_history
 from penstock.workspace import open_workspace
 from projects import Sample
-from servers.forking import MODEL_IMPORTS, penstock_server, run_penstock
+from servers.forking import run_penstock
 from servers.tracking import run_tracking
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    root = tmp_path / "project"
-    root.mkdir()
-    init_repository(root, no_scm=True, subdir=False, force=False)
-    opened = open_workspace(root, {})
-    _ = opened.database
-    yield opened
-    opened.close()
-
-
-def script(root: Path, text: str, ok: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a script: a fork where it comes to its end, an interpreter where that is an exception."""
-    environment = {**os.environ, "HOME": str(root), "MLFLOW_TRACKING_URI": "", **variables}
-    if ok:
-        server = penstock_server(*MODEL_IMPORTS)
-        done = server.run([], cwd=root, env=environment, program=textwrap.dedent(text), timeout=PATIENCE_S)
-    else:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(text)],
-            cwd=root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
-    assert (done.returncode == 0) == ok, done.stderr
-    return done
-
-
-def found(project: Project) -> list[Run]:
-    with project.database.read() as connection:
-        return list_runs(connection)
 
 
 def test_a_script_needs_no_server(project: Project) -> None:
@@ -223,6 +184,42 @@ def test_runs_within_a_run_name_it_on_a_server_too(tmp_path: Path) -> None:
         "fold of 0.1": {"auc": 0.1}, "fold of 0.2": {"auc": 0.2},
     }  # fmt: skip
     assert {run.status for run in runs.values()} == {"FINISHED"}
+
+
+def test_a_run_goes_on_where_it_was_with_what_it_is_given(project: Project) -> None:
+    script(
+        project.root,
+        """
+        import penstock
+        from penstock.base.errors import PenstockError
+        with penstock.start_run("first") as run:
+            for loss in (1.0, 2.0, 3.0):
+                penstock.log_metric("loss", loss)
+        with penstock.start_run("around", system_metrics=False) as outer:
+            with penstock.start_run(
+                "second", run_id=run.id, nested=True, tags={"team": "x"}, description="note"
+            ) as again:
+                try:
+                    penstock.start_run(run_id=again.id, nested=True)
+                except PenstockError as error:
+                    penstock.set_tag("told", error.code)
+                for loss in (4.0, 5.0):
+                    penstock.log_metric("loss", loss)
+        """,
+    )
+    runs = {run.name: run for run in found(project)}
+    again = runs["second"]
+    assert set(runs) == {"second", "around"}
+    assert (again.metrics["loss"], again.status) == (5.0, "FINISHED")
+    assert {
+        "team": "x", "mlflow.note.content": "note", "mlflow.parentRunId": runs["around"].id, "told": "client.run_active",
+    }.items() <= again.tags.items()  # fmt: skip
+    with project.database.read() as connection:
+        assert [row[3] for row in list_history(connection, again.id, "loss")] == [0, 1, 2, 3, 4]
+        looks = [
+            row[3] for row in list_history(connection, again.id, "system/system_memory_usage_percentage")
+        ]
+    assert looks == sorted(set(looks))
 
 
 def test_a_run_without_its_server_is_sent_later(project: Project, tmp_path: Path) -> None:

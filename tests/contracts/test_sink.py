@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Conflict, Invalid, NotFound, Unavailable
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink, send_journals
+from penstock.client.rest import Rest
 from penstock.client.server import Address, ServerSink
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
 from penstock.data.verbs.creation import init_repository
@@ -63,7 +65,10 @@ class Place:
 
     def run(self, run_id: str) -> Run:
         if self.journal is not None:
-            run_id = dict(send_journals(self._home, self._target))[run_id]
+            (sent,) = [one for one in send_journals(self._home, self._target) if one.kept_as == run_id]
+            if sent.problem is not None:
+                raise sent.problem
+            run_id = sent.run_id
         with self.project.database.read() as connection:
             return runs.get_run(connection, run_id)
 
@@ -173,13 +178,43 @@ def test_what_is_sent_twice_changes_nothing(place: Place) -> None:
         assert len(runs.list_runs(connection, experiment="contract")) == 1
 
 
+@pytest.mark.parametrize("place", ["server"], indirect=True)
+def test_a_start_that_was_cut_off_is_made_whole(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Rest.post
+
+    def cut(self: Rest, path: str, body: dict[str, Any], method: str = "POST") -> Any:
+        if path.endswith("runs/log-inputs"):
+            raise Unavailable("it went away", code="client.unavailable")
+        return original(self, path, body, method)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rest, "post", cut)
+        with pytest.raises(Unavailable):
+            place.sink.start(DRAFT)
+    run_id = place.sink.start(DRAFT)
+    assert place.run(run_id).inputs == DRAFT.inputs
+    with place.project.database.read() as connection:
+        assert [run.id for run in runs.list_runs(connection, experiment="contract")] == [run_id]
+
+
 @pytest.mark.parametrize("place", ["embedded", "server"], indirect=True)
 def test_an_ended_run_goes_on(place: Place) -> None:
     run_id = place.sink.start(DRAFT)
+    place.sink.log(run_id, Batch(metrics=[MetricPoint("loss", 1.0, 9, step) for step in (7, 3)]))
     place.sink.finish(run_id, "FINISHED", 5)
-    place.sink.reopen(run_id)
+    assert place.sink.reopen(run_id) == {"loss": 7}
+    assert place.run(run_id).end_ms is None
+    assert place.run(run_id).name == DRAFT.name
+    place.sink.finish(run_id, "FINISHED", 6)
+    with pytest.raises(Conflict, match="is of the experiment 'contract', not of 'other'"):
+        place.sink.reopen(run_id, experiment="other", name="no", tags={"no": "no"})
+    assert place.run(run_id).status == "FINISHED"
+    place.sink.reopen(run_id, experiment="contract", name="second", tags={"team": "x"})
     place.sink.log(run_id, Batch(tags={"again": "yes"}))
-    assert place.run(run_id).status == "RUNNING"
+    run = place.run(run_id)
+    assert (run.status, run.end_ms, run.name) == ("RUNNING", None, "second")
+    assert {"team": "x", "again": "yes", "t": "v"}.items() <= run.tags.items()
+    assert "no" not in run.tags
     with pytest.raises(NotFound):
         place.sink.reopen("f" * 32)
 

@@ -127,11 +127,15 @@ def exit_code(error: errors.PenstockError) -> int:
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
+def error_document(error: errors.PenstockError) -> dict[str, object]:
+    """Return an error as `--json` tells it."""
+    return {"code": error.code, "message": error.message, "hint": error.hint, **error.fields}
+
+
 def report_error(error: errors.PenstockError, *, as_json: bool) -> None:
     """Print what is wrong and what to do: JSON on standard output with `--json`, else text."""
     if as_json:
-        body = {"code": error.code, "message": error.message, "hint": error.hint, **error.fields}
-        click.echo(render_json({"error": body}))
+        click.echo(render_json({"error": error_document(error)}))
         return
     click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
     if error.hint:

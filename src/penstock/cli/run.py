@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.output import EXIT_FAILED, Session, error_document, json_option, pass_session, report_error
 from penstock.cli.run_export import run_export
 from penstock.cli.tables import render_table
 
@@ -115,9 +115,20 @@ def run_sync(session: Session) -> None:
     from penstock.client.offline import send_journals
 
     sink, home = open_sink(session.directory)
-    sent = [{"run": run_id, "kept_as": name} for name, run_id in send_journals(home, sink)]
-    text = "\n".join(f"sent {item['run']} to {sink.place}" for item in sent) or "Nothing waits to be sent."
-    session.emit(sent, lambda: text)
+    told: list[dict[str, object]] = []
+    has_refused = False
+    for one in send_journals(home, sink):
+        entry: dict[str, object] = {"run": one.run_id, "kept_as": one.kept_as}
+        if one.problem is not None:
+            has_refused = True
+            entry["error"] = error_document(one.problem)
+            if not session.as_json:
+                report_error(one.problem, as_json=False)
+        told.append(entry)
+    text = "\n".join(f"sent {entry['run']} to {sink.place}" for entry in told if entry["run"])
+    session.emit(told, lambda: text if told else "Nothing waits to be sent.")
+    if has_refused:
+        raise click.exceptions.Exit(EXIT_FAILED)
 
 
 @run.command("delete")

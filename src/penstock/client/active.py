@@ -15,12 +15,14 @@ from types import TracebackType
 from typing import Any
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.store.database import check_texts
 from penstock.client.buffer import Buffer
 from penstock.client.offline import JournalSink
+from penstock.client.process.signals import stand_still
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
-from penstock.client.system import INTERVAL_S, SystemMetrics
-from penstock.records.limits import check_key
+from penstock.client.system import INTERVAL_S, PREFIX, SystemMetrics
+from penstock.records.limits import check_key, check_step
 from penstock.tracking.entities import MetricPoint, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -39,23 +41,33 @@ class Recording:
 class ActiveRun:
     """A run in this process. Use it as a context manager: an exception ends it as FAILED.
 
-    Logging returns at once and sends in the background; artifacts are sent before the call returns. Safe for
-    several threads.
+    Logging returns at once and sends in the background; artifacts are sent before the call returns. Parameters, metrics
+    and tags of a run that has ended are refused with `Conflict`. Safe for several threads.
     """
 
-    def __init__(self, recording: Recording, run_id: str, key: str, *, is_offline: bool = False) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        run_id: str,
+        key: str,
+        *,
+        is_offline: bool = False,
+        steps: Mapping[str, int] | None = None,
+    ) -> None:
         self._recording = recording
         self.id = run_id
         self._key, self._is_offline = key, is_offline
         self._status: RunStatus = "RUNNING"
         self._params: dict[str, str] = {}
-        self._steps: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._steps = dict(steps or {})
+        self._lock, self._ending = threading.Lock(), threading.RLock()
         self._pid = os.getpid()
         self._buffer = Buffer(self._deliver, self._keep)
-        self._system = (
-            SystemMetrics(self._log_system, recording.system_interval_s) if recording.system_metrics else None
-        )
+        self._system: SystemMetrics | None = None
+        if recording.system_metrics:
+            looks = (step for key, step in self._steps.items() if key.startswith(PREFIX))
+            first = max(looks, default=-1) + 1
+            self._system = SystemMetrics(self._log_system, recording.system_interval_s, first)
 
     @classmethod
     def start(cls, recording: Recording, draft: RunDraft) -> ActiveRun:
@@ -67,15 +79,24 @@ class ActiveRun:
             return cls(recording, recording.journal.start(draft), draft.client_id, is_offline=True)
 
     @classmethod
-    def resume(cls, recording: Recording, run_id: str) -> ActiveRun:
-        """Let an ended run go on.
+    def resume(
+        cls,
+        recording: Recording,
+        run_id: str,
+        *,
+        experiment: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ActiveRun:
+        """Let an ended run go on: with its next steps, under a new name and with further tags where they are given.
 
         Raises:
             NotFound: there is no such run.
+            Conflict: it is of another experiment than the one named.
             Unavailable: the place cannot be reached.
         """
-        recording.sink.reopen(run_id)
-        return cls(recording, run_id, f"{run_id}-{uuid.uuid4().hex[:8]}")
+        steps = recording.sink.reopen(run_id, experiment=experiment, name=name, tags=tags)
+        return cls(recording, run_id, f"{run_id}-{uuid.uuid4().hex[:8]}", steps=steps)
 
     @property
     def is_offline(self) -> bool:
@@ -91,7 +112,7 @@ class ActiveRun:
         """Record one parameter; it keeps its value for the run.
 
         Raises:
-            Invalid: it has another value already, or the name cannot be one.
+            Invalid: it has another value already, or the name or the text cannot be kept.
         """
         self.log_params({key: value})
 
@@ -101,7 +122,7 @@ class ActiveRun:
         Raises:
             Invalid: as `log_param`; then none is recorded.
         """
-        texts = {check_key(key): str(value) for key, value in params.items()}
+        texts = checked_texts(params)
         with self._lock:
             for key, text in texts.items():
                 if self._params.get(key, text) != text:
@@ -111,13 +132,13 @@ class ActiveRun:
                         hint="start another run",
                     )
             self._params.update(texts)
-        self._buffer.add(params=texts)
+        self._add(params=texts)
 
     def log_metric(self, key: str, value: float, step: int | None = None) -> None:
         """Record one point of a metric; without a step it is the next one.
 
         Raises:
-            Invalid: the value is no number, or the name cannot be one.
+            Invalid: the value is no number, the step no whole number, or the name cannot be one.
         """
         self.log_metrics({key: value}, step)
 
@@ -127,18 +148,19 @@ class ActiveRun:
         Raises:
             Invalid: as `log_metric`; then none is recorded.
         """
-        time_ms = now_ms()
-        points = []
-        for key, value in metrics.items():
-            check_key(key)
-            points.append(MetricPoint(key, _number(key, value), time_ms, self._step(key, step)))
-        self._buffer.add(metrics=points)
+        time_ms, asked = now_ms(), None if step is None else check_step(step)
+        numbers = {_plain(check_key(key)): _number(key, value) for key, value in metrics.items()}
+        self._add(
+            metrics=[
+                MetricPoint(key, value, time_ms, self._step(key, asked)) for key, value in numbers.items()
+            ]
+        )
 
     def set_tag(self, key: str, value: object) -> None:
         """Set one tag.
 
         Raises:
-            Invalid: the name cannot be one.
+            Invalid: the name or the text cannot be kept.
         """
         self.set_tags({key: value})
 
@@ -146,9 +168,9 @@ class ActiveRun:
         """Set tags, replacing those of the same name.
 
         Raises:
-            Invalid: a name cannot be one.
+            Invalid: a name or a text cannot be kept; then none is set.
         """
-        self._buffer.add(tags={check_key(key): str(value) for key, value in tags.items()})
+        self._add(tags=checked_texts(tags))
 
     def log_artifact(self, path: str | Path, artifact_path: str | None = None) -> None:
         """Keep a file, in the folder `artifact_path` of the run's artifacts.
@@ -210,9 +232,10 @@ class ActiveRun:
             PenstockError: a record was refused, now or earlier.
         """
         self._buffer.flush()
+        stand_still()
 
     def end(self, status: RunStatus = "FINISHED") -> None:
-        """Send what waits and end the run; ending twice changes nothing.
+        """Send what waits and end the run; ending twice changes nothing, and waits for an end that is under way.
 
         A forked child sends what it recorded; the run ends in the process that started it.
 
@@ -222,30 +245,34 @@ class ActiveRun:
         if os.getpid() != self._pid:
             self.flush()
             return
-        with self._lock:
-            if self._status != "RUNNING":
-                return
-            self._status = status
-        problem: PenstockError | None = None
+        with self._ending:
+            if self._status == "RUNNING":
+                self._status = status
+                self._end(status)
+            else:
+                self._buffer.flush()  # what an end that was interrupted had in hand
+        stand_still()
+
+    def _end(self, status: RunStatus) -> None:
         try:
             if self._system is not None:
                 self._system.stop()
+        except Exception:  # a look at the machine is no reason to leave the run going
+            logger.exception("the machine was not measured")
+        try:
             self._buffer.close()
-        except PenstockError as error:
-            problem = error
-        self._attempt(
-            lambda: self._recording.sink.finish(self.id, status, now_ms()),
-            lambda: self._recording.journal.finish(self._key, status, now_ms()),
-        )
-        if problem is not None:
-            raise problem
+        finally:
+            self._attempt(
+                lambda: self._recording.sink.finish(self.id, status, now_ms()),
+                lambda: self._recording.journal.finish(self._key, status, now_ms()),
+            )
 
     def after_fork(self) -> None:
         """Go on in a forked child: same run, and threads, locks and connections of its own.
 
         What waited at the fork is the parent's to send.
         """
-        self._lock = threading.Lock()
+        self._lock, self._ending = threading.Lock(), threading.RLock()
         self._system = None
         self._recording.sink.after_fork()
         self._recording.journal.after_fork()
@@ -263,7 +290,21 @@ class ActiveRun:
         try:
             self.end("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
         except PenstockError as refused:
-            logger.warning("a record of run %s was refused: %s", self.id, refused.message)
+            logger.warning("run %s: %s", self.id, refused.message)
+
+    def _add(
+        self,
+        metrics: list[MetricPoint] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        if self._status != "RUNNING" or not self._buffer.add(metrics, params, tags):
+            stand_still()
+            raise Conflict(
+                f"run {self.id} has ended",
+                code="client.run_ended",
+                hint=f"go on with it: penstock.start_run(run_id={self.id!r})",
+            )
 
     def _step(self, key: str, step: int | None) -> int:
         with self._lock:
@@ -282,6 +323,7 @@ class ActiveRun:
             lambda: self._recording.sink.upload(self.id, source, plain),
             lambda: self._recording.journal.upload(self._key, source, plain),
         )
+        stand_still()
 
     def _deliver(self, batch: Batch) -> None:
         if self._is_offline:
@@ -310,6 +352,30 @@ class ActiveRun:
                 self._recording.journal.go_on(self._key, self.id)
 
 
+def checked_texts(values: Mapping[str, object]) -> dict[str, str]:
+    """Return names and texts as every place can keep them.
+
+    Raises:
+        Invalid: one cannot be kept.
+    """
+    texts = {_plain(check_key(key)): _plain(str(value)) for key, value in values.items()}
+    check_texts(texts.items())
+    for key, text in texts.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Invalid(
+                f"{key!r} holds half a character (a lone surrogate), which no store can keep: {text[:100]!r}",
+                code="request.invalid_value",
+            ) from None
+    return texts
+
+
+def _plain(text: str) -> str:
+    """Return a text of a type of its own, such as `numpy.str_`, as one that every encoder knows."""
+    return str.__str__(text)
+
+
 def _number(key: str, value: object) -> float:
     try:
         if isinstance(value, bool | str):
@@ -319,7 +385,7 @@ def _number(key: str, value: object) -> float:
         raise Invalid(
             f"metric {key!r}: the value is too large for a double", code="request.invalid_value"
         ) from None
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - whatever the value's own class says
         raise Invalid(
             f"metric {key!r}: {value!r} is no number", code="request.invalid_value", hint="log it as a tag"
         ) from None

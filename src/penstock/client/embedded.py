@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,14 +10,14 @@ import sqlalchemy as sa
 from penstock.artifacts.files import ArtifactFiles
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict
-from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft, RunDraft
+from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft, RunDraft, check_experiment
 from penstock.project.project import Project
 from penstock.tracking import logged_models, runs
 from penstock.tracking.datasets import link_models, log_datasets
 from penstock.tracking.entities import NAME_TAG, LoggedModel, ModelLink, Run, RunStatus
-from penstock.tracking.experiments import ensure_experiment
+from penstock.tracking.experiments import ensure_experiment, get_experiment
 from penstock.tracking.inputs import as_datasets
-from penstock.tracking.metrics import RunReference, log_points
+from penstock.tracking.metrics import RunReference, list_latest, log_points
 from penstock.tracking.values import log_params, set_tags
 
 COPY_BYTES = 1 << 20
@@ -55,10 +56,22 @@ class StoreSink:
             log_datasets(connection, runs.require_writable(connection, run.id), as_datasets(draft.inputs))
         return run.id
 
-    def reopen(self, run_id: str) -> None:
+    def reopen(
+        self,
+        run_id: str,
+        *,
+        experiment: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dict[str, int]:
         """Let an ended run go on."""
         with self._project.database.write() as connection:
-            runs.update_run(connection, run_id, status="RUNNING")
+            run = runs.require_writable(connection, run_id)
+            check_experiment(run_id, get_experiment(connection, run.experiment_id).name, experiment)
+            runs.update_run(connection, run_id, status="RUNNING", name=name)
+            set_tags(connection, run_id, tags or {})
+            found = list_latest(connection, [run_id]).get(run_id, [])
+        return {key: step for key, _, _, step, _ in found}
 
     def log(self, run_id: str, batch: Batch) -> None:
         """Keep a batch in one transaction."""

@@ -7,29 +7,21 @@ uncaught exception, or KILLED by a signal. A forked child goes on with its paren
 
 from __future__ import annotations
 
-import atexit
-import multiprocessing.util
-import os
-import signal
-import sys
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from penstock.base.errors import Conflict, PenstockError
-from penstock.client.active import ActiveRun
+from penstock.base.errors import Conflict
+from penstock.client.active import ActiveRun, checked_texts
 from penstock.client.connect import connect
 from penstock.client.context import draft_run
+from penstock.client.process.going import watch_run
+from penstock.client.process.signals import stand_still
 from penstock.tracking.entities import PARENT_TAG, RunStatus
 
 NOTE_TAG = "mlflow.note.content"
 _local = threading.local()
-_going: list[ActiveRun] = []
-_guard = threading.Lock()
-_has_hooks = False
 
 
 def start_run(
@@ -46,34 +38,37 @@ def start_run(
 
     Args:
         experiment: its name; by default the project's, or what `PENSTOCK_EXPERIMENT` says.
-        run_id: a run that ended, to go on with.
+        run_id: a run that ended, to go on with: its metrics with their next steps, under the name and with the tags and
+            the description that are given.
         nested: whether it belongs to the active run.
 
     Raises:
-        Conflict: a run is active and `nested` is False.
+        Conflict: a run is active and `nested` is False, or it is `run_id`; or that is of another experiment.
+        Invalid: a name or a text of the tags cannot be kept.
         NotARepository: there is neither a project here nor a server's address.
         NotFound: there is no run `run_id`.
     """
+    stand_still()
     parent = active_run()
-    if parent is not None and not nested:
+    if parent is not None and (not nested or run_id == parent.id):
         raise Conflict(
             f"run {parent.id} is active", code="client.run_active", hint="end_run() first, or nested=True"
         )
+    own = checked_texts(tags or {})
+    if parent is not None:
+        own[PARENT_TAG] = parent.id
+    if description is not None:
+        own |= checked_texts({NOTE_TAG: description})
     connection = connect(system_metrics=system_metrics)
     if run_id is not None:
-        run = ActiveRun.resume(connection.recording, run_id)
+        run = ActiveRun.resume(connection.recording, run_id, experiment=experiment, name=run_name, tags=own)
     else:
-        own = {key: str(value) for key, value in (tags or {}).items()}
-        if parent is not None:
-            own[PARENT_TAG] = parent.id
-        if description is not None:
-            own[NOTE_TAG] = description
         draft = draft_run(
             connection.around, experiment=experiment or connection.experiment, name=run_name, tags=own
         )
         run = ActiveRun.start(connection.recording, draft)
     _stack().append(run)
-    _watch(run)
+    watch_run(run)
     return run
 
 
@@ -155,51 +150,3 @@ def _stack() -> list[ActiveRun]:
 
 def _ensure() -> ActiveRun:
     return active_run() or start_run()
-
-
-def _watch(run: ActiveRun) -> None:
-    global _has_hooks  # noqa: PLW0603 - hooks belong to the process, and are set once
-    with _guard:
-        _going[:] = [*(one for one in _going if one.status == "RUNNING"), run]
-        if _has_hooks:
-            return
-        _has_hooks = True
-    atexit.register(_end_all)
-    os.register_at_fork(after_in_child=_after_fork)
-    multiprocessing.util.register_after_fork(_end_all, _end_with_worker)
-    before = sys.excepthook
-
-    def failed(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        _end_all("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
-        before(kind, error, trace)
-
-    sys.excepthook = failed
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _killed)
-
-
-def _after_fork() -> None:
-    global _guard  # noqa: PLW0603 - another thread of the parent may hold the old one for ever
-    _guard = threading.Lock()
-    for run in _going:
-        run.after_fork()
-
-
-def _end_with_worker(end_all: Callable[[], None]) -> None:
-    """Have a child of multiprocessing send what it recorded before it ends; such a child runs no atexit."""
-    multiprocessing.util.Finalize(None, end_all, exitpriority=100)
-
-
-def _killed(number: int, _frame: FrameType | None) -> None:
-    _end_all("KILLED")
-    signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(number)
-
-
-def _end_all(status: RunStatus = "FINISHED") -> None:
-    for run in list(_going):
-        with suppress(PenstockError):
-            run.end(status)

@@ -9,15 +9,18 @@ nothing on the server, so a sync that was interrupted is simply repeated.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
+from penstock.base.errors import Conflict, Corrupt, PenstockError, Unavailable, told_of_system
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
-from penstock.tracking.entities import PARENT_TAG, RunStatus
+from penstock.tracking.entities import NAME_TAG, PARENT_TAG, RunStatus
 
 FOLDER = "offline"
 JOURNAL = "journal"
@@ -56,9 +59,20 @@ class JournalSink:
         """Begin a journal of what a run that the server knows still has to send."""
         self._write(client_id, Record(run_id=run_id))
 
-    def reopen(self, run_id: str) -> None:
-        """Begin a journal of a run that the server knows."""
+    def reopen(
+        self,
+        run_id: str,
+        *,
+        experiment: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dict[str, int]:
+        """Begin a journal of a run that the server knows; what the server alone knows of it is not looked at."""
         self._write(run_id, Record(run_id=run_id))
+        own = {**(tags or {}), **({NAME_TAG: name} if name else {})}
+        if own:
+            self.log(run_id, Batch(tags=own))
+        return {}
 
     def log(self, run_id: str, batch: Batch) -> None:
         """Append a batch."""
@@ -87,7 +101,7 @@ class JournalSink:
     def _place(self, run_id: str) -> Path:
         files = self._home / run_id / "files"
         files.mkdir(parents=True, exist_ok=True)
-        return files / f"{len(list(files.iterdir()))}-{os.getpid()}"
+        return files / uuid.uuid4().hex
 
     def _write(self, run_id: str, record: Record) -> None:
         folder = self._home / run_id
@@ -107,31 +121,62 @@ def list_journals(home: Path) -> list[Path]:
     return sorted(found, key=_start_ms)
 
 
-def send_journals(home: Path, sink: Sink) -> Iterator[tuple[str, str]]:
-    """Send every journal and yield its name and the run's id there; a nested run follows its parent.
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a journal: the run's id there, or why the journal stays."""
+
+    folder: Path
+    run_id: str | None = None
+    problem: PenstockError | None = None
+
+    @property
+    def kept_as(self) -> str:
+        """The id that the run has here."""
+        return self.folder.name
+
+
+def send_journals(home: Path, sink: Sink) -> Iterator[Sent]:
+    """Send every journal and yield what became of each; a nested run follows its parent, or waits with it.
+
+    One that is refused, or cannot be read, stays and holds up no other.
 
     Raises:
-        Unavailable, Invalid: as `send_journal`; what was sent before is sent.
+        Unavailable: the server cannot be reached; what was sent before is sent.
     """
-    sent: dict[str, str] = {}
+    begun: dict[str, str] = {}
+    stayed: set[str] = set()
     for folder in list_journals(home):
-        sent[folder.name] = send_journal(folder, sink, sent)
-        yield folder.name, sent[folder.name]
+        try:
+            yield Sent(folder=folder, run_id=send_journal(folder, sink, begun, stayed))
+        except Unavailable:
+            raise
+        except PenstockError as error:
+            stayed.add(folder.name)
+            yield Sent(folder=folder, problem=_told(folder, error))
+        except OSError as error:
+            stayed.add(folder.name)
+            yield Sent(folder=folder, problem=_told(folder, told_of_system(error)))
 
 
-def send_journal(folder: Path, sink: Sink, sent: Mapping[str, str]) -> str:
+def send_journal(folder: Path, sink: Sink, begun: dict[str, str], stayed: Collection[str] = ()) -> str:
     """Send a journal's records and remove it; return the run's id there.
 
-    `sent` are the ids of runs that have been sent, by the ids they had here.
+    Args:
+        begun: the ids of runs that are there, by the ids they had here; this one is added.
+        stayed: the runs that could not be sent whole.
 
     Raises:
         Unavailable: the server cannot be reached; the journal stays.
         Invalid: the server refuses a record; the journal stays.
+        Conflict: the run around it is not there; the journal stays.
+        Corrupt: a record cannot be read; the journal stays.
     """
     run_id = ""
     for record in _records(folder / JOURNAL):
         if record.draft is not None:
-            run_id = sink.start(_adopted(record.draft, sent))
+            parent = record.draft.tags.get(PARENT_TAG, "")
+            if parent in stayed and parent not in begun:
+                raise Conflict(f"the run around it, {parent}, was not sent", code="client.parent_waits")
+            run_id = begun[folder.name] = sink.start(_adopted(record.draft, begun))
         elif record.run_id is not None:
             run_id = record.run_id
         elif record.batch is not None:
@@ -146,6 +191,14 @@ def send_journal(folder: Path, sink: Sink, sent: Mapping[str, str]) -> str:
     return run_id
 
 
+def _told(folder: Path, error: PenstockError) -> PenstockError:
+    """Return why a journal stays, with its folder and what can be done."""
+    first = f"{error.hint}; " if error.hint else ""
+    hint = f"{first}penstock run sync tries it again, rm -r {shlex.quote(str(folder))} gives it up"
+    fields = {**error.fields, "folder": str(folder)}
+    return type(error)(f"{folder} was not sent: {error.message}", code=error.code, hint=hint, **fields)
+
+
 def _adopted(draft: RunDraft, sent: Mapping[str, str]) -> RunDraft:
     """Return a draft whose parent is named by its id on the server."""
     parent = sent.get(draft.tags.get(PARENT_TAG, ""))
@@ -153,7 +206,10 @@ def _adopted(draft: RunDraft, sent: Mapping[str, str]) -> RunDraft:
 
 
 def _start_ms(folder: Path) -> float:
-    first = next(_records(folder / JOURNAL), None)
+    try:
+        first = next(_records(folder / JOURNAL), None)
+    except Corrupt:  # told when it is sent
+        first = None
     if first is not None and first.draft is not None:
         return first.draft.start_ms
     return (folder / JOURNAL).stat().st_mtime * 1000
@@ -165,4 +221,7 @@ def _records(path: Path) -> Iterator[Record]:
         while len(head := file.read(HEAD_BYTES)) == HEAD_BYTES:
             length = int.from_bytes(head)
             if len(data := file.read(length)) == length:
-                yield decoder.decode(data)
+                try:
+                    yield decoder.decode(data)
+                except msgspec.DecodeError as error:
+                    raise Corrupt(f"a record cannot be read: {error}", code="client.bad_journal") from None

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.client.rest import API, PROXY, Address, Rest, proxied
-from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft, RunDraft
+from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft, RunDraft, check_experiment
 from penstock.tracking.entities import NAME_TAG, RunStatus
 from penstock.tracking.inputs import as_datasets
 
@@ -39,8 +39,14 @@ class ServerSink:
                 "max_results": 1,
             },
         ).get("runs", [])
-        if known:
-            return str(known[0]["info"]["run_id"])
+        run_id = str(known[0]["info"]["run_id"]) if known else self._create(draft, experiment)
+        if (
+            draft.inputs
+        ):  # for a run that is there too: an earlier try may have come no further; twice changes nothing
+            self.rest.post(f"{API}/runs/log-inputs", {"run_id": run_id, "datasets": _datasets(draft.inputs)})
+        return run_id
+
+    def _create(self, draft: RunDraft, experiment: str) -> str:
         tags = {**draft.tags, NAME_TAG: draft.name, CLIENT_TAG: draft.client_id}
         made = self.rest.post(
             f"{API}/runs/create",
@@ -52,14 +58,26 @@ class ServerSink:
                 "tags": _pairs(tags),
             },
         )
-        run_id = str(made["run"]["info"]["run_id"])
-        if draft.inputs:
-            self.rest.post(f"{API}/runs/log-inputs", {"run_id": run_id, "datasets": _datasets(draft.inputs)})
-        return run_id
+        return str(made["run"]["info"]["run_id"])
 
-    def reopen(self, run_id: str) -> None:
+    def reopen(
+        self,
+        run_id: str,
+        *,
+        experiment: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dict[str, int]:
         """Let an ended run go on."""
-        self.rest.post(f"{API}/runs/update", {"run_id": run_id, "status": "RUNNING"})
+        run = self.rest.get(f"{API}/runs/get", run_id=run_id)["run"]
+        if experiment is not None:
+            asked = {"experiment_id": str(run["info"]["experiment_id"])}
+            found = self.rest.get(f"{API}/experiments/get", **asked)["experiment"]
+            check_experiment(run_id, str(found["name"]), experiment)
+        changed = {"run_name": name} if name else {}
+        self.rest.post(f"{API}/runs/update", {"run_id": run_id, "status": "RUNNING", **changed})
+        self.log(run_id, Batch(tags=dict(tags or {})))
+        return {str(one["key"]): int(one.get("step", 0)) for one in run["data"].get("metrics", [])}
 
     def log(self, run_id: str, batch: Batch) -> None:
         """Send a batch, in as many requests as the protocol's limits need."""

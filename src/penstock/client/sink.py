@@ -10,11 +10,13 @@ The contract, checked for each by `tests/contracts/test_sink.py`:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from penstock.base.errors import Conflict
 from penstock.tracking.entities import MetricPoint, RunStatus
 
 COMMIT_TAG = "mlflow.source.git.commit"
@@ -75,11 +77,19 @@ class Sink(Protocol):
         """Start a run and return its id."""
         ...
 
-    def reopen(self, run_id: str) -> None:
-        """Let an ended run go on.
+    def reopen(
+        self,
+        run_id: str,
+        *,
+        experiment: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dict[str, int]:
+        """Let an ended run go on, under a new name and with further tags; return the last step of each metric.
 
         Raises:
             NotFound: there is no such run.
+            Conflict: it is of another experiment than the one named; then it stays as it is.
         """
         ...
 
@@ -116,3 +126,17 @@ class Sink(Protocol):
     def close(self) -> None:
         """Release what is open."""
         ...
+
+
+def check_experiment(run_id: str, of: str, wanted: str | None) -> None:
+    """Check that a run that goes on is of the experiment that is wanted, where one is.
+
+    Raises:
+        Conflict: it is not.
+    """
+    if wanted is not None and wanted != of:
+        raise Conflict(
+            f"run {run_id} is of the experiment {of!r}, not of {wanted!r}",
+            code="client.other_experiment",
+            hint="leave the experiment out, or start another run",
+        )

@@ -36,11 +36,14 @@ class SystemMetrics:
     """Samples the machine every `interval_s` seconds until it is stopped."""
 
     def __init__(
-        self, log: Callable[[Mapping[str, float], int], None], interval_s: float = INTERVAL_S
+        self,
+        log: Callable[[Mapping[str, float], int], None],
+        interval_s: float = INTERVAL_S,
+        first_step: int = 0,
     ) -> None:
         self._log = log
         self._before: tuple[float, float] | None = None
-        self._step = 0
+        self._step = first_step
         self._background = Background(
             "penstock-system", self._turn, interval_s, failing="the machine was not measured", at_once=True
         )

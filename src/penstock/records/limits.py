@@ -6,6 +6,7 @@ Source: MLflow 3.17 `mlflow/utils/validation.py` (limits and texts only).
 from __future__ import annotations
 
 import json
+import operator
 import posixpath
 import re
 from functools import lru_cache
@@ -66,6 +67,21 @@ def check_key(name: str, path: str = "key") -> str:
     if is_another_path(name):
         raise invalid_value(path, name, another_path(name))
     return limit_length(path, name, MAX_KEY)
+
+
+def check_step(step: object, path: str = "step") -> int:
+    """Return a step as the whole number that a store keeps; those of NumPy and PyTorch are some too.
+
+    Raises:
+        Invalid: it is none, or has no place in 64 bits.
+    """
+    try:
+        number = int(operator.index(step))  # type: ignore[arg-type]
+    except TypeError:
+        raise invalid_value(path, step, "a step is a whole number") from None
+    if not -MAX_INT64 - 1 <= number <= MAX_INT64:
+        raise invalid_value(path, step, "a step has 64 bits")
+    return number
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,8 @@ import msgspec
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 RUN_STATUSES: tuple[RunStatus, ...] = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+GOING: tuple[RunStatus, ...] = ("RUNNING", "SCHEDULED")
+"""Of a run in these states nobody knows an end."""
 
 PARENT_TAG = "mlflow.parentRunId"
 EXPERIMENT_TAG = "penstock.experiment"

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.numbers import storable
 from penstock.base.store.database import insert_rows, upsert
+from penstock.records.limits import check_step
 from penstock.tracking.entities import MetricPoint
 from penstock.tracking.tables import logged_model_metrics, logged_models, run_latest_metrics, run_metrics
 from penstock.tracking.values import in_parts
@@ -41,11 +42,19 @@ def log_points(connection: sa.Connection, run: RunReference, points: Sequence[Me
 
     Raises:
         NotFound: a point names a logged model that does not exist.
+        Invalid: a step is no whole number.
     """
     if not points:
         return
     rows = [
-        (run.id, point.key, point.step, point.time_ms, storable(point.value), point.value != point.value)
+        (
+            run.id,
+            point.key,
+            point.step if point.step.__class__ is int else check_step(point.step),
+            point.time_ms,
+            storable(point.value),
+            point.value != point.value,
+        )
         for point in points
     ]
     dialect = connection.dialect.name
@@ -253,7 +262,7 @@ def _of_model(run_id: str, point: MetricPoint) -> dict[str, object]:
         "model_id": point.model_id,
         "key": point.key,
         "time_ms": point.time_ms,
-        "step": point.step,
+        "step": check_step(point.step),
         "run_id": run_id,
         "value": storable(point.value),
         "is_nan": math.isnan(point.value),

@@ -16,6 +16,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.records.limits import invalid_value
 from penstock.tracking.entities import (
+    GOING,
     NAME_TAG,
     RAN,
     RUN_STATUSES,
@@ -141,7 +142,7 @@ def update_run(
     end_ms: int | None = None,
     name: str | None = None,
 ) -> None:
-    """Change a run's state, end or name; what is None stays.
+    """Change a run's state, end or name; what is None stays, but for the end of a run that goes on.
 
     Raises:
         NotFound, Invalid: as `require_writable`; or there is no such status.
@@ -151,6 +152,8 @@ def update_run(
         raise invalid_value("status", status, f"one of {', '.join(RUN_STATUSES)}")
     values: dict[str, Any] = {"status": status, "end_ms": end_ms}
     changed = {column: value for column, value in values.items() if value is not None}
+    if status in GOING:
+        changed["end_ms"] = end_ms
     if changed:
         connection.execute(runs.update().where(runs.c.id == run_id).values(**changed))
     if name:

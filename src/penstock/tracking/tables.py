@@ -7,10 +7,26 @@ by a purge; `deleted_ms` marks what its owner took away.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import sqlalchemy as sa
 
 from penstock.base.store.database import metadata
 from penstock.tracking.entities import PARENT_TAG
+
+
+class Step(sa.BigInteger):
+    """A step of a metric. Earlier clients stored the integers of NumPy as bytes in SQLite; these are read as numbers."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Return what makes a number of what SQLite holds; other databases hold nothing but numbers."""
+        return _step_of if dialect.name == "sqlite" else None
+
+
+def _step_of(stored: Any) -> Any:
+    return int.from_bytes(stored, "little", signed=True) if stored.__class__ is bytes else stored
+
 
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """Ids that MLflow's file store made have 18 digits; SQLite's INTEGER holds them, PostgreSQL's does not."""
@@ -81,7 +97,7 @@ run_metrics = sa.Table(
     # no foreign key: the writer has just read the run, and the check would cost a look-up for each point
     sa.Column("run_id", sa.String(32), primary_key=True),
     sa.Column("key", sa.String(250), primary_key=True),
-    sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step", Step, primary_key=True, autoincrement=False),
     sa.Column("time_ms", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("value", sa.Float, primary_key=True),
     sa.Column("is_nan", sa.Boolean, primary_key=True),
@@ -94,7 +110,7 @@ run_latest_metrics = sa.Table(
     sa.Column("key", sa.String(250), primary_key=True),
     sa.Column("value", sa.Float, nullable=False),
     sa.Column("is_nan", sa.Boolean, nullable=False),
-    sa.Column("step", sa.BigInteger, nullable=False),
+    sa.Column("step", Step, nullable=False),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
     sa.Column("experiment_id", BigId, nullable=False),
     # the order a search by metric walks; the experiment stands here so that it need not look at other runs

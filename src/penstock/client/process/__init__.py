@@ -1,0 +1,1 @@
+"""The process that records runs: its signals, its forks and its end."""
