@@ -340,7 +340,8 @@ def _join_all(
     """Join labels at once, or one half after the other where one of them cannot be; return whose predictions are stored."""
     join = Join(connection, endpoint, labels, monitor, keeps=keeps)
     try:
-        _run(connection, join, monitor, writer)
+        with connection.begin_nested():  # what one that cannot be joined had written goes with it
+            _run(connection, join, monitor, writer)
     except (Unavailable, sa.exc.SQLAlchemyError):
         raise
     except Exception as error:  # noqa: BLE001  (whatever a label holds, it is its own fault alone)
