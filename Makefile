@@ -33,7 +33,7 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 	$(BIN)/penstock demo --force
 
 test: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests; ARGS="tests/data -k add" only some.
-	$(if $(filter true,$(CI)),PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots) $(REAL) $(PYTEST) $(ARGS)
+	$(REAL) $(PYTEST) $(ARGS)
 
 test-fast: WORKERS = 2
 test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
