@@ -56,11 +56,18 @@ def check_slices(gate: SlicesGate, evidence: Evidence) -> Outcome:
     """
     labels, scores, champion = evidence.held_out.scored(gate.metric)
     champion = champion if gate.max_champion_drop is not None else None
+    if champion is not None and not np.isfinite(champion).all():
+        name = evidence.held_out.champion
+        return Outcome(
+            "error", f"cannot be compared with {name}: it gives no number for some rows", n=len(labels)
+        )
     parts = _parts(gate, evidence)
     judged = {name: rows for name, rows in parts.items() if _can_be_judged(gate, labels[rows])}
     small = sorted(parts.keys() - judged.keys())
     sign = -1.0 if gate.metric in LOWER_IS_BETTER else 1.0
     overall = METRICS[gate.metric](labels, scores)(np.ones(len(labels)))
+    if judged and not np.isfinite(overall):  # as of squares too large for a number
+        return Outcome("error", f"{gate.metric} on all rows is no number", n=len(labels))
     if not judged:
         return Outcome(
             "error",
