@@ -134,6 +134,24 @@ def test_a_label_that_is_infinite_hides_no_worse_model(tmp_path: Path, gate: str
     assert "1 of 40 rows of test.parquet has an infinite 'late'" in found.sentence
 
 
+def test_rows_without_a_value_are_a_group_that_no_text_hides(tmp_path: Path) -> None:
+    penstock.save_model(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), str(tmp_path / "new"), [[0.0]])
+    who, late = [None, "None", "", "x"] * 100, [0, 0, 0, 0, 1, 1, 1, 1] * 50
+    wrong = [1.0 - one if who[at] is None else float(one) for at, one in enumerate(late)]
+    frame = pl.DataFrame({"who": who, "late": late, "says": wrong})
+    evidence = held_out_of(tmp_path, frame, "probability")
+    assert evidence.held_out.groups("who")[:4].tolist() == [0, 2, 1, 3]
+    asked = (
+        "  - slices: {columns: [who], metric: accuracy, max_drop: 0.3, resamples: 100}\n"
+        "  - fairness: {columns: [who], metric: equal_opportunity, max_difference: 0.3, resamples: 100}"
+    )
+    slices, fairness = run_checks(gates(asked), evidence)
+    assert (slices.status, fairness.status) == ("fail", "fail")
+    names = {"who has no value", "who is None", "who is ", "who is x"}
+    assert {one["slice"] for one in slices.evidence["slices"]} == set(fairness.evidence["rows"]) == names
+    assert "where who has no value" in slices.sentence
+
+
 def test_a_champion_check_without_a_champion_asks_for_what_it_names(tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": [0.0, 1.0, 2.0, 3.0] * 5, "late": [0, 0, 1, 1] * 5, "day": [1, 2] * 10})
     frame.write_parquet(tmp_path / "test.parquet")

@@ -133,16 +133,15 @@ class HeldOutTable:
                 )
 
     def groups(self, column: str) -> NDArray[np.int64]:
-        """Return the number of each row's group.
+        """Return the number of each row's group; rows without a value are one of their own, and no empty text.
 
         Raises:
             Invalid: the table has no such column.
         """
         self.require_columns(column)
         frame = self._frame
-        _, numbers_of_rows = np.unique(
-            frame[column].cast(pl.String).fill_null("").to_numpy(), return_inverse=True
-        )
+        told = frame.select("=" + pl.col(column).cast(pl.String)).to_series().fill_null("")
+        _, numbers_of_rows = np.unique(told.to_numpy(), return_inverse=True)
         return numbers_of_rows.astype(np.int64)
 
     @cached_property

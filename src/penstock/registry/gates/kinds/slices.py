@@ -15,6 +15,7 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.registry.gates.groups import name_group
 from penstock.stats.metric_names import LOWER_IS_BETTER, Compared
 from penstock.stats.significance import METRICS
 
@@ -157,7 +158,7 @@ def _parts(gate: SlicesGate, evidence: Evidence) -> dict[str, Any]:
         values = frame[column].to_list()
         for number in range(int(numbers.max(initial=-1)) + 1):
             rows = np.flatnonzero(numbers == number)
-            parts[f"{column} is {values[int(rows[0])]}"] = rows
+            parts[name_group(column, values[int(rows[0])])] = rows
     return parts
 
 
