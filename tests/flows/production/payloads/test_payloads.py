@@ -22,7 +22,7 @@ from penstock.base.store.database import Database
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
-from penstock.flows.production.payloads.reading import read_payloads
+from penstock.flows.production.payloads.reading import read_newest, read_payloads
 from penstock.flows.production.payloads.sampling import Hour
 from penstock.flows.production.payloads.segments import concat, decode, encode, frame_of
 from penstock.flows.production.payloads.tidying import tidy
@@ -215,6 +215,35 @@ def test_segments_of_an_hour_become_one_and_a_kill_at_any_step_loses_and_doubles
         assert read_payloads(world.project, "delay").equals(before), allowed
     assert len([one for one in place.list("payloads") if "merged" in one.key]) == 1
     assert len(list(place.list("payloads"))) == 2
+
+
+def test_segments_that_are_merged_or_forgotten_while_somebody_reads_are_read_from_what_became_of_them(
+    world: World, place: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = now_ms() // 1000
+    old_ms = (now_s - 8 * 3600) * 1000
+    for number in range(3):
+        call = exchange(number, time_ms=old_ms)
+        place.put(Hour.of("delay", old_ms).key(f"{number}-1"), encode(frame_of([call], PayloadSettings())))
+    record(world, lambda: LocalBackend(place.root), ALL, exchange(9, time_ms=old_ms - 40 * 86_400_000))
+    get = LocalBackend.get
+
+    def beside_housekeeping(self: LocalBackend, key: str) -> bytes:
+        monkeypatch.setattr(LocalBackend, "get", get)
+        found = get(self, key)
+        assert tidy(place, {"delay": ALL}, now_s) == 4
+        return found
+
+    for read in (read_payloads, lambda project, endpoint: read_newest(project, endpoint, 10)):
+        monkeypatch.setattr(LocalBackend, "get", beside_housekeeping)
+        found = read(world.project, "delay")
+        assert sorted(found.filter(pl.col("time").dt.epoch("ms") == old_ms)["inputs.hour"]) == [0, 1, 2]
+        for entry in list(place.list("payloads")):
+            place.delete(entry.key)
+        for number in range(4):
+            when = old_ms - (40 * 86_400_000 if number == 3 else 0)
+            call = exchange(number, time_ms=when)
+            place.put(Hour.of("delay", when).key(f"{number}-1"), encode(frame_of([call], PayloadSettings())))
 
 
 def test_days_past_their_retention_go_also_of_an_endpoint_without_the_setting(
