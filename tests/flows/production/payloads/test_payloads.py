@@ -21,16 +21,20 @@ from penstock.base.settings import parse_settings
 from penstock.base.store.database import Database
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.live.recording import LiveRecorder
+from penstock.flows.production.live.summarising import ScoredRows
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.flows.production.payloads.reading import read_newest, read_payloads
 from penstock.flows.production.payloads.sampling import Hour
 from penstock.flows.production.payloads.segments import concat, decode, encode, frame_of
 from penstock.flows.production.payloads.tidying import tidy
+from penstock.flows.production.scoring.recording import Recording
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
+from penstock.registry.versions import get_version
+from penstock.serving.deployments import get_revision
 from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.ids import PredictionId, parse_prediction_id
 from penstock.serving.predictions.stored import list_predictions
@@ -178,6 +182,31 @@ def test_services_of_one_s_own_and_batches_are_sampled_once_too(world: World, pl
     found = read_payloads(world.project, "delay")
     assert sorted(found["prediction_id"]) == sorted(first.prediction_ids)
     assert [name for name in found.columns if name.startswith("inputs.")] == ["inputs.hour"]
+
+
+def test_rows_of_a_job_are_kept_though_one_bunch_has_whole_numbers_and_the_next_fractions(
+    world: World, place: LocalBackend
+) -> None:
+    world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1}}"))
+    with world.project.database.read() as connection:
+        recording = Recording(
+            world.project, get_revision(connection, "delay"), get_version(connection, "m", 1)
+        )
+    where = recording.watching()
+    part = recording.begin(where)
+    two, places = np.array([0.5, 0.25]), np.arange(2)
+    for first, hours in ((0, np.array([7, 8])), (2, np.array([9.5, np.nan]))):
+        part.add(ScoredRows({"hour": hours}, {"prediction": two}, places, 2, 0.1), first, 2)
+    recording.record("job", 0, part)
+    assert read_payloads(world.project, "delay")["inputs.hour"].fill_nan(None).to_list() == [
+        7.0,
+        8.0,
+        9.5,
+        None,
+    ]
+    nothing = recording.begin(where)
+    recording.record("job", 1, nothing)
+    assert len(list(place.list("payloads"))) == 1
 
 
 def test_segments_of_an_hour_become_one_and_a_kill_at_any_step_loses_and_doubles_nothing(
