@@ -116,6 +116,16 @@ def test_the_champion_check_says_what_does_not_allow_it() -> None:
     assert judge("  - champion: {metric: roc_auc, group: hour, max_drop: 0.2}", Rows(0.5, 0.5)) == ["pass"]
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("mode", ["", ", mode: not_worse", ", mode: non_inferior"])
+def test_what_is_too_large_to_be_compared_does_not_pass(mode: str) -> None:
+    huge = Rows(0.5, 0.5)
+    huge._candidate, huge._champion = huge._candidate * 1e300, huge._labels * 1e299
+    assert "brier inf against inf is no number" in champion_sentence(
+        f"  - champion: {{metric: brier{mode}}}", huge
+    )
+
+
 def test_the_champion_check_compares_several_metrics_in_two_modes_alone_and_in_groups() -> None:
     both = "metric: [accuracy, roc_auc]"
     for rows, not_worse, non_inferior in (

@@ -109,6 +109,26 @@ def test_a_services_own_metrics_and_ours_are_one_scrape(called: Engine) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_what_nobody_called_yet_is_told_as_0_so_that_the_first_failures_are_an_increase(
+    world: World, engine: Engine
+) -> None:
+    penstock.watch(endpoint="delay", model="m/1")(lambda _features: 0.5)
+    wait_until(lambda: all(one.standing.endpoint_id for one in engine.watched.values()))
+    app = penstock.metrics_asgi_app(prometheus_client.CollectorRegistry())
+    text = TestClient(Starlette(routes=[Mount("/metrics", app)])).get("/metrics/").text
+    series = {"endpoint": "delay", "route": "stable", "version": "1"}
+    found = values(text)
+    expected = {
+        "penstock_requests_total{'endpoint': 'delay', 'outcome': 'ok'}": 0,
+        "penstock_requests_total{'endpoint': 'delay', 'outcome': 'invalid'}": 0,
+        "penstock_requests_total{'endpoint': 'delay', 'outcome': 'error'}": 0,
+        f"penstock_predictions_total{series}": 0,
+        f"penstock_request_duration_seconds_count{series}": 0,
+        f"penstock_prediction_errors_total{dict(sorted({**series, 'kind': 'model_failed'}.items()))}": 0,
+    }
+    assert {name: found.get(name) for name in expected} == expected
+
+
 def test_the_applications_answer_the_same(called: Engine) -> None:
     registry = prometheus_client.CollectorRegistry()
     app = Starlette(routes=[Mount("/metrics", penstock.metrics_asgi_app(registry))])

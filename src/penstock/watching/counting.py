@@ -13,6 +13,9 @@ from penstock.watching.calls import Call, Mark, Standing
 DURATION_BUCKETS_S = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 )  # fmt: skip
+OUTCOMES = ("ok", "invalid", "error")
+"""What becomes of a watched call."""
+FAILED = "model_failed"
 Series = tuple[str, str, str]
 """Endpoint, version and route; the last two are empty while they are not known."""
 
@@ -62,13 +65,23 @@ class Counts:
                     durations.counts[bisect_left(DURATION_BUCKETS_S, call.latency_s)] += 1
                     durations.total_s += call.latency_s
                 elif call.outcome == "error":
-                    self.errors[(*series, "model_failed")] += 1
+                    self.errors[(*series, FAILED)] += 1
             for mark, outcome in missed:
                 self.requests[endpoint, outcome] += 1
                 if outcome == "error":
-                    self.errors[(*_series(endpoint, place(mark)), "model_failed")] += 1
+                    self.errors[(*_series(endpoint, place(mark)), FAILED)] += 1
             if missed:
                 self.dropped[endpoint] += len(missed)
+
+    def prime(self, endpoint: str, standing: Standing) -> None:
+        """Let the series of what is watched begin at 0: an increase counts nothing of what its first value was."""
+        series = _series(endpoint, standing)
+        with self._lock:
+            for outcome in OUTCOMES:
+                self.requests[endpoint, outcome] += 0
+            if standing.endpoint_id:
+                self.errors[(*series, FAILED)] += 0
+                self.durations.setdefault(series, Durations())
 
     def copy(self) -> Counts:
         """Return the counts of this moment."""

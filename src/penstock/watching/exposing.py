@@ -67,6 +67,8 @@ def _read() -> Counted:
         return Counted({}, {}, {}, DURATION_BUCKETS_S, {}, {}, (), 0, MAX_BYTES)
     counts = engine.counts.copy()
     watched = list(engine.watched.values())
+    for one in watched:
+        counts.prime(one.endpoint, one.standing)
     return Counted(
         requests=counts.requests,
         errors=counts.errors,

@@ -117,7 +117,7 @@ def test_a_regression_needs_finite_numbers(tmp_path: Path) -> None:
     for rows, learned, told in (
         (test, train.with_columns(infinite), "'y' of train.parquet are no finite numbers"),
         (test, train.with_columns(mixed), "'y' of train.parquet are no finite numbers"),
-        (test.with_columns(infinite), train, "'y' of the held-out rows are no finite numbers"),
+        (test.with_columns(infinite), train, "of 400 rows of test.parquet have an infinite 'y'"),
     ):
         found = judged(tmp_path, model, rows, learned, "mae")
         assert (found.status, told in found.sentence) == ("error", True), found.sentence

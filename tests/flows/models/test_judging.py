@@ -79,6 +79,79 @@ def test_rows_without_a_label_are_not_judged(tmp_path: Path) -> None:
             held_out.scored("accuracy")
 
 
+def held_out_of(root: Path, frame: pl.DataFrame, kind: str) -> Evidence:
+    """Return what checks look at where a model answers the column `says` of a table."""
+    frame.write_parquet(root / "test.parquet")
+    settings = ModelSettings(name="m", path="new", test="test.parquet", label="late")
+    candidate = Candidate(settings, root / "new", Manifest(()))
+    held_out = HeldOutTable(root, candidate, files_of_folder(root / "new", "m", 0, "d1"), None)
+    held_out.__dict__["_answers"] = answers.Answers({kind: frame["says"].to_numpy()}, None)
+    named = Named(test="test.parquet", label="late", reference="test.parquet")
+    return Evidence(root, {}, held_out, named=named)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "gate",
+    [
+        "slices: {columns: [x], metric: brier, max_drop: 0.1, min_rows: 5}",
+        "slices: {columns: [x], metric: accuracy, max_drop: 0.9, min_rows: 5}",
+        "fairness: {columns: [x], max_difference: 0.99, min_rows: 5}",
+        "baseline: {metric: accuracy, min_rows: 10, resamples: 100}",
+    ],
+)
+def test_rows_that_are_answered_by_no_number_are_not_judged_as_if_they_were(
+    tmp_path: Path, gate: str, wrong: float
+) -> None:
+    penstock.save_model(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), str(tmp_path / "new"), [[0.0]])
+    late = [0, 1] * 20
+    says = [wrong if at < 4 else 0.1 + 0.8 * one for at, one in enumerate(late)]
+    frame = pl.DataFrame({"x": [0, 0, 1, 1] * 10, "late": late, "says": says})
+    (found,) = run_checks(gates(f"  - {gate}"), held_out_of(tmp_path, frame, "probability"))
+    assert found.status == "error"
+    assert "the candidate answers 4 of 40 rows of test.parquet by no finite number" in found.sentence
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        "slices: {columns: [x], metric: mae, max_drop: 0.1, min_rows: 5}",
+        "champion: {metric: mae, min_rows: 10, resamples: 100}",
+        "champion: {metric: mae, min_rows: 10, mode: non_inferior}",
+    ],
+)
+def test_a_label_that_is_infinite_hides_no_worse_model(tmp_path: Path, gate: str) -> None:
+    penstock.save_model(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), str(tmp_path / "new"), [[0.0]])
+    frame = pl.DataFrame(
+        {"x": [0, 1] * 20, "late": [*map(float, range(39)), float("inf")], "says": [0.0] * 40}
+    )
+    evidence = held_out_of(tmp_path, frame, "prediction")
+    evidence.held_out.__dict__["_champion"] = files_of_folder(tmp_path / "new", "m", 7, "d0")
+    best = answers.Answers({"prediction": np.arange(40.0)}, None)
+    evidence.held_out.__dict__["_champion_answers"] = best
+    (found,) = run_checks(gates(f"  - {gate}"), evidence)
+    assert found.status == "error"
+    assert "1 of 40 rows of test.parquet has an infinite 'late'" in found.sentence
+
+
+def test_rows_without_a_value_are_a_group_that_no_text_hides(tmp_path: Path) -> None:
+    penstock.save_model(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), str(tmp_path / "new"), [[0.0]])
+    who, late = [None, "None", "", "x"] * 100, [0, 0, 0, 0, 1, 1, 1, 1] * 50
+    wrong = [1.0 - one if who[at] is None else float(one) for at, one in enumerate(late)]
+    frame = pl.DataFrame({"who": who, "late": late, "says": wrong})
+    evidence = held_out_of(tmp_path, frame, "probability")
+    assert evidence.held_out.groups("who")[:4].tolist() == [0, 2, 1, 3]
+    asked = (
+        "  - slices: {columns: [who], metric: accuracy, max_drop: 0.3, resamples: 100}\n"
+        "  - fairness: {columns: [who], metric: equal_opportunity, max_difference: 0.3, resamples: 100}"
+    )
+    slices, fairness = run_checks(gates(asked), evidence)
+    assert (slices.status, fairness.status) == ("fail", "fail")
+    names = {"who has no value", "who is None", "who is ", "who is x"}
+    assert {one["slice"] for one in slices.evidence["slices"]} == set(fairness.evidence["rows"]) == names
+    assert "where who has no value" in slices.sentence
+
+
 def test_a_champion_check_without_a_champion_asks_for_what_it_names(tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": [0.0, 1.0, 2.0, 3.0] * 5, "late": [0, 0, 1, 1] * 5, "day": [1, 2] * 10})
     frame.write_parquet(tmp_path / "test.parquet")

@@ -61,6 +61,22 @@ def test_latency_goes_by_the_rank_of_the_policy_and_what_no_bucket_tells_is_said
     assert DURATION_BUCKETS_S[-1] == LONGEST_S
 
 
+def test_several_limits_on_latency_are_one_alert_and_of_one_rank_the_least_counts() -> None:
+    three = "{latency: {p99_ms: 500}}, {latency: {p95_ms: 100}}, {latency: {p99_ms: 900, action: rollback}}"
+    made = rules(three)
+    (expr,) = expressions(made, "PenstockSlow")
+    assert ':p95_5m{endpoint="delay"} > 0.1 or ' in expr
+    assert ':p99_5m{endpoint="delay"} > 0.5) and' in expr
+    (slow,) = (one for one in made.alerts if one.name == "PenstockSlow")
+    assert slow.annotations["summary"].endswith("is over 500 ms")
+    assert " is over 100 ms, or p99 of " in slow.annotations["summary"]
+    if shutil.which("promtool") is None:
+        missing("promtool", "prometheus")
+    own = tuple(one for one in made.groups if one.name not in {"penstock.judgement", "penstock.processes"})
+    made = msgspec.structs.replace(made, groups=own)
+    assert prove_rules(made) == sum(len(one.cases) for one in made.alerts)
+
+
 def test_windows_are_stale_after_three_of_their_own_lengths() -> None:
     assert "> 960 and" in expressions(rules("", window_s=300), "PenstockWindowsStale")[0]
 

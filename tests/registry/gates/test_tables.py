@@ -68,6 +68,28 @@ def test_the_index_is_that_of_its_definition_less_what_chance_adds(tmp_path: Pat
     assert found.evidence["columns"][0]["psi"] == pytest.approx(exact - 9 * (2 / 4000), abs=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ([0.0], [-5.0]),  # a constant that falls
+        ([0.0], [5.0]),
+        ([7], [3]),
+        ([0.0, 1.0, 0.0, 2.5], [-9.0, 1.0, -9.0, 2.5]),  # what was nothing is less than that
+        ([0.0, 1.0], [0.0, 0.4]),  # a flag that became a share
+        ([1.0, 1.0, 4.0, None], [0.5, 1.0, 4.0, None]),
+    ],
+)
+def test_values_that_many_rows_shared_are_not_taken_for_what_lies_beside_them(
+    tmp_path: Path, before: list[float | None], now: list[float | None]
+) -> None:
+    first, second = (pl.DataFrame({"x": (one * 1000)[:1000]}) for one in (before, now))
+    asked = "drift: {psi_max: 0.25, columns: [x]}"
+    same = ask(asked, root=tmp_path, tables={"reference": first, "test": first})
+    assert (same.status, same.observed) == ("pass", 0.0)
+    found = ask(asked, root=tmp_path, tables={"reference": first, "test": second})
+    assert found.status == "fail", found.sentence
+
+
 def test_drift_without_rows_or_tables_does_not_pass(tmp_path: Path) -> None:
     few = ask(
         "drift: {psi_max: 0.25}", root=tmp_path, tables={"reference": flights(50), "test": flights(500)}

@@ -73,7 +73,7 @@ class HeldOut(Protocol):
         Of a classifier whose classes are not 0 and 1: as of its own classes.
 
         Raises:
-            Invalid: the metric says nothing of so many classes, or a label is none of them.
+            Invalid: the metric says nothing of so many classes, a label is none of them, or the candidate gives no number.
         """
         ...
 
@@ -81,7 +81,7 @@ class HeldOut(Protocol):
         """Return truth and the candidate's scores, as the metric takes them; no champion is asked.
 
         Raises:
-            Invalid: the metric says nothing of so many classes, or a label is none of them.
+            Invalid: the metric says nothing of so many classes, a label is none of them, or the candidate gives no number.
         """
         ...
 
@@ -93,7 +93,7 @@ class HeldOut(Protocol):
         The answer is learned from the training labels of `table`, counted by their names.
 
         Raises:
-            Invalid: the metric says nothing of so many classes, or a label is none of them.
+            Invalid: the metric says nothing of so many classes, a label is none of them, or the candidate gives no number.
         """
         ...
 

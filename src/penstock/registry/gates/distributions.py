@@ -1,7 +1,7 @@
 """How far the columns of one table are from those of another: what gates of distributions share.
 
 The distance is the population stability index over tenths of the first (of text: over its values), with a bin for what is
-missing, corrected for chance.
+missing and for each number that a tenth of the rows share, corrected for chance.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from penstock.stats.distances import population_stability, stability_noise
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
 BINS = 10
 MAX_VALUES = 50
@@ -98,19 +99,14 @@ def judge(found: list[dict[str, Any]], psi_max: float, count: int, *, moved: str
 def _counts(before: pl.Series, now: pl.Series) -> tuple[Floats, Floats]:
     if before.dtype.is_numeric() and now.dtype.is_numeric():
         first, second = (one.cast(float).to_numpy().astype(np.float64) for one in (before, now))
-        whole = first[~np.isnan(first)]
-        edges = (
-            np.unique(np.quantile(whole, np.linspace(0, 1, BINS + 1)[1:-1])) if len(whole) else np.empty(0)
-        )
-        counted = [
-            np.append(
-                np.bincount(
-                    np.searchsorted(edges, one[~np.isnan(one)], side="left"), minlength=len(edges) + 1
-                ),
-                np.isnan(one).sum(),
+        edges, of_raw = _number_bins(first[~np.isnan(first)])
+        counted = []
+        for one in (first, second):
+            there = one[~np.isnan(one)]
+            raw = np.searchsorted(edges, there, side="left") + np.searchsorted(edges, there, side="right")
+            counted.append(
+                np.append(np.bincount(of_raw[raw], minlength=of_raw[-1] + 1), len(one) - len(there))
             )
-            for one in (first, second)
-        ]
     else:
         texts = [
             np.array(["" if one is None else f"={one}" for one in column.to_list()])
@@ -124,3 +120,17 @@ def _counts(before: pl.Series, now: pl.Series) -> tuple[Floats, Floats]:
             counted.append(np.append(each, len(one) - each.sum()))
     used = (counted[0] > 0) | (counted[1] > 0)
     return counted[0][used].astype(np.float64), counted[1][used].astype(np.float64)
+
+
+def _number_bins(values: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the edges of a reference's tenths, and the bin of each place beside and at them.
+
+    Places are: below the first edge, at it, between it and the second, … A value that a tenth of the rows share has a bin
+    of its own, so that a constant that falls is seen as well as one that rises; any other edge belongs to what is below it.
+    """
+    if not len(values):
+        return np.empty(0), np.zeros(1, dtype=np.intp)
+    edges: Floats = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
+    begins = np.ones((len(edges), 2), dtype=np.intp)
+    begins[:, 0] = [(values == edge).sum() * BINS >= len(values) for edge in edges]
+    return edges, np.cumsum(np.concatenate([[0], begins.ravel()]))

@@ -21,16 +21,20 @@ from penstock.base.settings import parse_settings
 from penstock.base.store.database import Database
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.live.recording import LiveRecorder
+from penstock.flows.production.live.summarising import ScoredRows
 from penstock.flows.production.payloads.keeping import PayloadLog
-from penstock.flows.production.payloads.reading import read_payloads
+from penstock.flows.production.payloads.reading import read_newest, read_payloads
 from penstock.flows.production.payloads.sampling import Hour
 from penstock.flows.production.payloads.segments import concat, decode, encode, frame_of
 from penstock.flows.production.payloads.tidying import tidy
+from penstock.flows.production.scoring.recording import Recording
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
+from penstock.registry.versions import get_version
+from penstock.serving.deployments import get_revision
 from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.ids import PredictionId, parse_prediction_id
 from penstock.serving.predictions.stored import list_predictions
@@ -180,6 +184,31 @@ def test_services_of_one_s_own_and_batches_are_sampled_once_too(world: World, pl
     assert [name for name in found.columns if name.startswith("inputs.")] == ["inputs.hour"]
 
 
+def test_rows_of_a_job_are_kept_though_one_bunch_has_whole_numbers_and_the_next_fractions(
+    world: World, place: LocalBackend
+) -> None:
+    world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1}}"))
+    with world.project.database.read() as connection:
+        recording = Recording(
+            world.project, get_revision(connection, "delay"), get_version(connection, "m", 1)
+        )
+    where = recording.watching()
+    part = recording.begin(where)
+    two, places = np.array([0.5, 0.25]), np.arange(2)
+    for first, hours in ((0, np.array([7, 8])), (2, np.array([9.5, np.nan]))):
+        part.add(ScoredRows({"hour": hours}, {"prediction": two}, places, 2, 0.1), first, 2)
+    recording.record("job", 0, part)
+    assert read_payloads(world.project, "delay")["inputs.hour"].fill_nan(None).to_list() == [
+        7.0,
+        8.0,
+        9.5,
+        None,
+    ]
+    nothing = recording.begin(where)
+    recording.record("job", 1, nothing)
+    assert len(list(place.list("payloads"))) == 1
+
+
 def test_segments_of_an_hour_become_one_and_a_kill_at_any_step_loses_and_doubles_nothing(
     world: World, place: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +244,35 @@ def test_segments_of_an_hour_become_one_and_a_kill_at_any_step_loses_and_doubles
         assert read_payloads(world.project, "delay").equals(before), allowed
     assert len([one for one in place.list("payloads") if "merged" in one.key]) == 1
     assert len(list(place.list("payloads"))) == 2
+
+
+def test_segments_that_are_merged_or_forgotten_while_somebody_reads_are_read_from_what_became_of_them(
+    world: World, place: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = now_ms() // 1000
+    old_ms = (now_s - 8 * 3600) * 1000
+    for number in range(3):
+        call = exchange(number, time_ms=old_ms)
+        place.put(Hour.of("delay", old_ms).key(f"{number}-1"), encode(frame_of([call], PayloadSettings())))
+    record(world, lambda: LocalBackend(place.root), ALL, exchange(9, time_ms=old_ms - 40 * 86_400_000))
+    get = LocalBackend.get
+
+    def beside_housekeeping(self: LocalBackend, key: str) -> bytes:
+        monkeypatch.setattr(LocalBackend, "get", get)
+        found = get(self, key)
+        assert tidy(place, {"delay": ALL}, now_s) == 4
+        return found
+
+    for read in (read_payloads, lambda project, endpoint: read_newest(project, endpoint, 10)):
+        monkeypatch.setattr(LocalBackend, "get", beside_housekeeping)
+        found = read(world.project, "delay")
+        assert sorted(found.filter(pl.col("time").dt.epoch("ms") == old_ms)["inputs.hour"]) == [0, 1, 2]
+        for entry in list(place.list("payloads")):
+            place.delete(entry.key)
+        for number in range(4):
+            when = old_ms - (40 * 86_400_000 if number == 3 else 0)
+            call = exchange(number, time_ms=when)
+            place.put(Hour.of("delay", when).key(f"{number}-1"), encode(frame_of([call], PayloadSettings())))
 
 
 def test_days_past_their_retention_go_also_of_an_endpoint_without_the_setting(

@@ -93,7 +93,7 @@ class HeldOutTable:
         column = self._settings.label or ""
         values = to_columns(self._frame, [column])[column]
         try:
-            return values.astype(np.float64)
+            labels = values.astype(np.float64)
         except ValueError:
             raise Invalid(
                 f"label {column!r} of {self._settings.test} is not a number",
@@ -101,6 +101,16 @@ class HeldOutTable:
                 hint="write 0 and 1 for classes",
                 column=column,
             ) from None
+        endless = int(np.isinf(labels).sum())
+        if endless:
+            raise Invalid(
+                f"{endless} of {counted(len(labels), 'row')} of {self._settings.test} "
+                f"{'has' if endless == 1 else 'have'} an infinite {column!r}, beside which all models are alike",
+                code="gate.bad_label",
+                hint="leave such rows out where the table is made",
+                column=column,
+            )
+        return labels
 
     def require_columns(self, *names: str) -> None:
         """Make sure that the table has its label, and these columns to group its rows by.
@@ -123,16 +133,15 @@ class HeldOutTable:
                 )
 
     def groups(self, column: str) -> NDArray[np.int64]:
-        """Return the number of each row's group.
+        """Return the number of each row's group; rows without a value are one of their own, and no empty text.
 
         Raises:
             Invalid: the table has no such column.
         """
         self.require_columns(column)
         frame = self._frame
-        _, numbers_of_rows = np.unique(
-            frame[column].cast(pl.String).fill_null("").to_numpy(), return_inverse=True
-        )
+        told = frame.select("=" + pl.col(column).cast(pl.String)).to_series().fill_null("")
+        _, numbers_of_rows = np.unique(told.to_numpy(), return_inverse=True)
         return numbers_of_rows.astype(np.int64)
 
     @cached_property
@@ -196,7 +205,7 @@ class HeldOutTable:
         """Return truth, the candidate's scores, and the champion's where there is another one, as the metric takes them.
 
         Raises:
-            Invalid: the metric says nothing of so many classes, or a label is none of them.
+            Invalid: the metric says nothing of so many classes, a label is none of them, or the candidate gives no number.
         """
         return self._scored(metric, self._champion_answers)
 
@@ -216,9 +225,25 @@ class HeldOutTable:
             if any(needs_classes(one) for one in both):
                 truth = class_names(to_columns(self._frame, [column])[column])
                 require_known(truth, known_classes(both), column)
-                return compare_by_classes(ours, theirs, truth, metric)
+                labels, scores, others = compare_by_classes(ours, theirs, truth, metric)
+                return labels, self._finite(scores), others
             self._require_zero_one()
-        return self._labels, scores_of(ours), None if theirs is None else scores_of(theirs)
+        return self._labels, self._finite(scores_of(ours)), None if theirs is None else scores_of(theirs)
+
+    def _finite(self, scores: Floats) -> Floats:
+        """Return the candidate's scores, all of which are numbers: compared with a limit, NaN would count as below it.
+
+        Raises:
+            Invalid: one is NaN or infinite (`gate.no_number`).
+        """
+        bad = int((~np.isfinite(scores)).sum())
+        if bad:
+            raise Invalid(
+                f"the candidate answers {bad} of {counted(scores.size, 'row')} of {self._settings.test} by no finite number",
+                code="gate.no_number",
+                hint="mend the model, or give it rows that it can answer",
+            )
+        return scores
 
     def _require_zero_one(self) -> None:
         """Refuse labels that are none of the two classes of models whose scores are of 1: they would count as 1.
@@ -238,4 +263,6 @@ class HeldOutTable:
         """
         column = self._settings.label or ""
         truth = class_names(to_columns(self._frame, [column])[column])
-        return compare_with_constant(self._answers, truth, training, metric, column, table)
+        found = compare_with_constant(self._answers, truth, training, metric, column, table)
+        self._finite(found[1])
+        return found

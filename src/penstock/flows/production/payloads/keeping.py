@@ -57,6 +57,8 @@ def put_frames(backend: Backend, batch: str, frames: Mapping[Hour, pl.DataFrame]
             backend.put(hour.key(f"batch-{batch}"), encode(frame))
         except PenstockError as error:
             logger.warning("payloads of batch %s are not kept: %s", batch, error.message)
+        except Exception:
+            logger.exception("payloads of batch %s are not kept", batch)
 
 
 class PayloadLog:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
-from penstock.base.errors import Corrupt
-from penstock.flows.production.payloads.sampling import PREFIX
+from penstock.base.errors import Corrupt, NotFound
+from penstock.flows.production.payloads.sampling import MERGED, PREFIX, Hour
 from penstock.flows.production.payloads.segments import concat, decode, once
 from penstock.project.project import Project
 from penstock.serving.deployments import get_revision
@@ -92,14 +93,36 @@ def _segments(
     first = f"{begin.astimezone(UTC):%Y-%m-%d/%H}" if begin else ""
     last = f"{end.astimezone(UTC):%Y-%m-%d/%H}" if end else "9"
     folder = f"{PREFIX}/{endpoint}"
+    looked: set[str] = set()
     for entry in sorted(backend.list(folder), reverse=newest_first):
-        hour = entry.key[len(folder) + 1 :][:13]
-        if not first <= hour <= last:
+        day, _, hour = entry.key[len(folder) + 1 :][:13].partition("/")
+        if not first <= f"{day}/{hour}" <= last:
             continue
+        frame = None
         try:
-            yield decode(backend.get(entry.key))
-        except Corrupt as error:
-            logger.warning("%s in %s is left out: %s", entry.key, backend.url, error.message)
+            frame = _segment(backend, entry.key)
+        except NotFound:
+            # merged with those of its hour since they were listed, or past its retention
+            target = Hour(endpoint, day, hour).key(MERGED)
+            if target not in looked:
+                looked.add(target)
+                with suppress(NotFound):
+                    frame = _segment(backend, target)
+        if frame is not None:
+            yield frame
+
+
+def _segment(backend: Backend, key: str) -> pl.DataFrame | None:
+    """Return what a segment holds; None where it cannot be read, which a warning tells.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    try:
+        return decode(backend.get(key))
+    except Corrupt as error:
+        logger.warning("%s in %s is left out: %s", key, backend.url, error.message)
+        return None
 
 
 def _labels(project: Project, frame: pl.DataFrame) -> list[Any]:

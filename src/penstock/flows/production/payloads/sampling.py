@@ -10,6 +10,8 @@ from penstock.serving.recorder import Exchange
 from penstock.serving.traffic import position
 
 PREFIX = "payloads"
+MERGED = "merged"
+"""The name of the segment that those of an hour become."""
 SHIFT = 0x2C1B3C6D
 """Moves this sample away from the traffic split and from that of features."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from penstock.base.errors import Corrupt
-from penstock.flows.production.payloads.sampling import PREFIX, Hour
+from penstock.flows.production.payloads.sampling import MERGED, PREFIX, Hour
 from penstock.monitoring.settings import KEPT_MAX_DAYS, MonitorSettings, PayloadSettings
 from penstock.storage.backend import Backend
 
@@ -67,7 +67,7 @@ def _merge_hour(backend: Backend, hour: Hour, keys: Sequence[str]) -> int:
             frames[key] = decode(backend.get(key))
         except Corrupt as error:
             logger.warning("%s stays as it is: %s", key, error.message)
-    target = hour.key("merged")
+    target = hour.key(MERGED)
     if len(frames) < 2 or (target in keys and target not in frames):
         return 0
     backend.put(target, encode(once(concat(frames.values()))))

@@ -24,7 +24,7 @@ from penstock.flows.production.live.summarising import (
 )
 from penstock.flows.production.payloads.keeping import put_frames
 from penstock.flows.production.payloads.sampling import SHIFT, Hour
-from penstock.flows.production.payloads.segments import side
+from penstock.flows.production.payloads.segments import concat, side
 from penstock.flows.production.scoring.job import Watching
 from penstock.flows.production.scoring.writing import ids_of
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
@@ -167,9 +167,8 @@ class Recording:
                 classes={} if self._classes is None else {served: self._classes},
             )
         )
-        if is_new and part.payloads:
-            hour = Hour.of(where.endpoint, now_ms())
-            put_frames(self._project.artifacts.backend, batch, {hour: pl.concat(part.payloads)})
+        if is_new and (frame := concat(part.payloads)).height:
+            put_frames(self._project.artifacts.backend, batch, {Hour.of(where.endpoint, now_ms()): frame})
 
 
 def recorded_route(where: Watching) -> str:

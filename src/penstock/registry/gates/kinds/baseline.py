@@ -57,7 +57,6 @@ def check_baseline(gate: BaselineGate, evidence: Evidence) -> Outcome:
     column = _training_labels(evidence.table(table), evidence.require("label"), table)
     if gate.metric == "mae":
         labels, scores = evidence.held_out.scored_alone("mae")
-        _require_numbers(labels, column.name, "the held-out rows")
         constant = float(np.median(_numbers(column, table)))
         baseline, told = np.full(len(labels), constant), f"constant {constant:.4g}"
     else:
@@ -116,20 +115,16 @@ def _training_labels(frame: pl.DataFrame, label: str, name: str) -> pl.Series:
 
 
 def _numbers(column: pl.Series, table: str) -> Floats:
-    numbers = column.cast(float, strict=False).fill_null(float("nan")).to_numpy()
-    _require_numbers(numbers, column.name, table)
-    return numbers
-
-
-def _require_numbers(values: Floats, label: str, where: str) -> None:
-    bad = int((~np.isfinite(values)).sum())
+    numbers: Floats = column.cast(float, strict=False).fill_null(float("nan")).to_numpy()
+    bad = int((~np.isfinite(numbers)).sum())
     if bad:
         raise Invalid(
-            f"{bad} of {counted(len(values), 'label')} {label!r} of {where} are no finite numbers, as mae needs them",
+            f"{bad} of {counted(len(numbers), 'label')} {column.name!r} of {table} are no finite numbers, as mae needs them",
             code="gate.bad_label",
             hint="leave such rows out where the table is made",
-            column=label,
+            column=column.name,
         )
+    return numbers
 
 
 GATE = Gate(

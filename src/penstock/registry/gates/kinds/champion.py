@@ -134,6 +134,10 @@ def check_champion(gate: ChampionGate, evidence: Evidence) -> Outcome:
             sentence = f"cannot be compared with {champion}: {obstacle}"
             return Outcome("error", sentence, n=len(labels), evidence={"row_count": len(labels)})
         found = _compare(gate, metric, labels, candidate, baseline, groups)
+        if not np.isfinite((found.difference, found.low, found.high)).all():
+            # as of squares too large for a number: neither side of a limit
+            sentence = f"cannot be compared with {champion}: {metric} {found.candidate:.4g} against {found.baseline:.4g} is no number"
+            return Outcome("error", sentence, n=len(labels), evidence={"row_count": len(labels)})
         compared.append(_Compared(metric, found, bool(np.array_equal(candidate, baseline))))
     return (_not_worse if gate.mode == "not_worse" else _non_inferior)(gate, compared, str(champion))
 

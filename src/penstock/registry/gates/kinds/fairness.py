@@ -17,6 +17,7 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.registry.gates.groups import name_group
 from penstock.registry.gates.two_classes import of_more_classes, score_two_classes
 
 Metric = Literal["demographic_parity", "equalized_odds", "equal_opportunity"]
@@ -196,7 +197,7 @@ def _groups(gate: FairnessGate, evidence: Evidence) -> dict[str, NDArray[np.intp
     found: dict[str, Any] = {}
     for number in range(len(kinds)):
         rows = np.flatnonzero(group.reshape(-1) == number)
-        words = [f"{column} is {frame[column][int(rows[0])]}" for column in gate.columns]
+        words = [name_group(column, frame[column][int(rows[0])]) for column in gate.columns]
         found[" and ".join(words)] = rows
     return found
 

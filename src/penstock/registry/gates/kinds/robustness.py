@@ -83,12 +83,18 @@ def _answers(outputs: Mapping[str, Any]) -> Any:
 
 def _changed(gate: RobustnessGate, before: Any, after: Any) -> Any:
     if before.dtype.kind == "f" and after.dtype.kind == "f":
-        scale = float(np.nanstd(before)) or 1.0
-        gaps = np.abs(before - after)
-        far = (gaps > gate.tolerance * scale) | (np.isnan(before) != np.isnan(after))
+        is_same = (before == after) | (np.isnan(before) & np.isnan(after))
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            far = ~(is_same | (np.abs(before - after) <= gate.tolerance * _spread(before)))
     else:
         far = before != after
     return far.reshape(len(before), -1).any(axis=1)
+
+
+def _spread(values: Any) -> float:
+    """Return the standard deviation of the values that are numbers; 1 where they do not differ."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.std()) if len(finite) else 0.0) or 1.0
 
 
 def _noisy(gate: RobustnessGate, frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
@@ -102,12 +108,21 @@ def _noisy(gate: RobustnessGate, frame: pl.DataFrame, names: list[str]) -> pl.Da
         if not column.dtype.is_numeric():
             continue
         values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        moved = values + generator.normal(0, gate.noise * (float(np.nanstd(values)) or 1.0), len(values))
-        series = pl.Series(name, moved).fill_nan(None)
-        noisy.append(
-            series.round().cast(column.dtype) if column.dtype.is_integer() else series.cast(column.dtype)
-        )
+        moved = values + generator.normal(0, gate.noise * _spread(values), len(values))
+        noisy.append(_within(pl.Series(name, moved).fill_nan(None), column.dtype))
     return frame.with_columns(noisy)
+
+
+def _within(moved: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Return numbers in the type of their column; what noise moved beyond a type of whole numbers stays at its end."""
+    import polars as pl
+
+    if not kind.is_integer():
+        return moved.cast(kind)
+    whole = moved.round().cast(kind, strict=False)
+    low, high = pl.select(low=kind.min(), high=kind.max()).row(0)  # type: ignore[attr-defined]
+    is_beyond = whole.is_null() & moved.is_not_null()
+    return whole.set(is_beyond & (moved < 0), low).set(is_beyond & (moved > 0), high)
 
 
 def _nothing(frame: pl.DataFrame, name: str) -> pl.Expr:

@@ -15,6 +15,7 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.registry.gates.groups import name_group
 from penstock.stats.metric_names import LOWER_IS_BETTER, Compared
 from penstock.stats.significance import METRICS
 
@@ -56,11 +57,18 @@ def check_slices(gate: SlicesGate, evidence: Evidence) -> Outcome:
     """
     labels, scores, champion = evidence.held_out.scored(gate.metric)
     champion = champion if gate.max_champion_drop is not None else None
+    if champion is not None and not np.isfinite(champion).all():
+        name = evidence.held_out.champion
+        return Outcome(
+            "error", f"cannot be compared with {name}: it gives no number for some rows", n=len(labels)
+        )
     parts = _parts(gate, evidence)
     judged = {name: rows for name, rows in parts.items() if _can_be_judged(gate, labels[rows])}
     small = sorted(parts.keys() - judged.keys())
     sign = -1.0 if gate.metric in LOWER_IS_BETTER else 1.0
     overall = METRICS[gate.metric](labels, scores)(np.ones(len(labels)))
+    if judged and not np.isfinite(overall):  # as of squares too large for a number
+        return Outcome("error", f"{gate.metric} on all rows is no number", n=len(labels))
     if not judged:
         return Outcome(
             "error",
@@ -150,7 +158,7 @@ def _parts(gate: SlicesGate, evidence: Evidence) -> dict[str, Any]:
         values = frame[column].to_list()
         for number in range(int(numbers.max(initial=-1)) + 1):
             rows = np.flatnonzero(numbers == number)
-            parts[f"{column} is {values[int(rows[0])]}"] = rows
+            parts[name_group(column, values[int(rows[0])])] = rows
     return parts
 
 
