@@ -21,7 +21,13 @@ from penstock.base.errors import Conflict, Corrupt
 from penstock.base.numbers import counted
 from penstock.base.store.database import metadata
 from penstock.base.store.events import record_event
-from penstock.monitoring.settings import AlertSettings, EndpointSettings
+from penstock.monitoring.settings import (
+    KEPT_MAX_DAYS,
+    AlertSettings,
+    EndpointSettings,
+    MonitorSettings,
+    PayloadSettings,
+)
 
 policies = sa.Table(
     "policies",
@@ -69,6 +75,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return self.body.endpoint
 
 
+KEEPS_NOTHING = MonitorSettings(
+    feature_ratio=0.0, payloads=PayloadSettings(sample=0.0, keep_days=KEPT_MAX_DAYS)
+)
+"""How an endpoint is watched of which nobody knows how it is to be."""
+
+
 @dataclass(frozen=True)
 class HeldPolicies:
     """The policies that hold, by endpoint, and why those that this program cannot read were not."""
@@ -114,6 +126,19 @@ def find_alerting(connection: sa.Connection, endpoint: str) -> AlertSettings | N
     except (ValueError, AttributeError):
         readable = find_readable_policy(connection, endpoint)
         return AlertSettings() if readable is None else readable.body.alerts
+
+
+def find_monitor(connection: sa.Connection, endpoint: str) -> MonitorSettings:
+    """Return how an endpoint is watched whose policy cannot be read in all: as that part of it says alone.
+
+    Where that cannot be read either, no row is kept, since what it redacts is not known, and none goes.
+    """
+    newest = sa.select(policies.c.body).where(policies.c.endpoint == endpoint)
+    try:
+        body = connection.execute(newest.order_by(policies.c.number.desc()).limit(1)).scalar_one()
+        return msgspec.convert(body["endpoint"].get("monitor", {}), MonitorSettings)
+    except (LookupError, ValueError, TypeError, AttributeError):
+        return KEEPS_NOTHING
 
 
 def policy_or_none_yet(connection: sa.Connection, endpoint: str, model: str) -> Policy:

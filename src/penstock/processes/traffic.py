@@ -8,26 +8,47 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.store.outside import words_outside
-from penstock.monitoring.policies import Policy, find_readable_policy, list_policies
-from penstock.monitoring.settings import TrafficSettings
+from penstock.monitoring.policies import (
+    Policy,
+    PolicyBody,
+    find_monitor,
+    find_readable_policy,
+    list_policies,
+)
+from penstock.monitoring.settings import EndpointSettings, TrafficSettings
 from penstock.serving.engine.options import EndpointLimits
 from penstock.serving.repository import ServedRevision
 from penstock.serving.traffic import Rule, text_of
+
+NONE_KNOWN = Policy(
+    endpoint="",
+    number=0,
+    digest="",
+    created_ms=0,
+    actor="",
+    body=PolicyBody(endpoint=EndpointSettings(model="")),
+)
 
 
 def followed_policies(connection: sa.Connection, before: Mapping[str, Policy]) -> dict[str, Policy]:
     """Return how each endpoint is watched and answered for: by the policy that holds.
 
-    Of one that cannot be read, by what was followed `before`, else by the newest policy that can be read. The
-    controller tells of it.
+    Of one that cannot be read, by what was followed `before`, else by the newest policy that can be read, and watched
+    as its own part on that says. The controller tells of it.
     """
     held = list_policies(connection)
     followed = dict(held.readable)
     for name in held.unreadable:
-        policy = before.get(name) or find_readable_policy(connection, name)
-        if policy is not None:
-            followed[name] = policy
+        followed[name] = before.get(name) or _watched(connection, name)
     return followed
+
+
+def _watched(connection: sa.Connection, endpoint: str) -> Policy:
+    policy = find_readable_policy(connection, endpoint) or NONE_KNOWN
+    settings = msgspec.structs.replace(policy.settings, monitor=find_monitor(connection, endpoint))
+    return msgspec.structs.replace(
+        policy, endpoint=endpoint, body=msgspec.structs.replace(policy.body, endpoint=settings)
+    )
 
 
 def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from flows.production.endpoints import POLICY, World
+from penstock.base.clock import now_ms
 from penstock.base.errors import Corrupt
 from penstock.flows.production.controlling.deciding import NOT_JUDGED
 from penstock.flows.production.controlling.untold import list_untold
 from penstock.flows.production.live.housekeeping import Housekeeping
 from penstock.flows.production.overview import overview
+from penstock.flows.production.payloads.sampling import PREFIX
 from penstock.flows.production.policing import FileFollower
 from penstock.flows.production.revising import apply_deployment, preview_changes
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.monitoring.policies import UNREADABLE, find_policy, list_policies, list_policy_steps
-from penstock.monitoring.settings import Webhook
+from penstock.monitoring.settings import MonitorSettings, Webhook
 from penstock.processes.traffic import followed_policies
 
 HOOK = Webhook(url="http://127.0.0.1:9/hook")
@@ -79,9 +82,37 @@ def test_a_serve_process_goes_on_by_the_policy_it_had_and_follows_the_others(two
     assert (found["delay"].number, found["other"].number) == (2, 1)
 
 
-def test_it_is_tidied_by_the_newest_that_can_be_read(two: World) -> None:
-    spoil(two)
+LONG = {**NEWER["endpoint"], "monitor": {"payloads": {"keep_days": 90, "redact": ["ssn"]}}}
+DAY_S = 86_400
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [({"endpoint": LONG}, [60]), ({"endpoint": {"monitor": 3}}, [100, 60]), ("{no json", [100, 60])],
+)
+def test_its_payloads_stay_as_long_as_it_can_be_read_to_say(two: World, body: Any, left: list[int]) -> None:
+    now_s = now_ms() // 1000
+    days = {age: f"{datetime.fromtimestamp(now_s - age * DAY_S, UTC):%Y-%m-%d}" for age in (100, 60)}
+    for day in days.values():
+        two.project.artifacts.backend.put(f"{PREFIX}/other/{day}/10-1.parquet", b"x")
+    spoil(two, body)
     Housekeeping(two.project).clean()
+    found = {one.key.split("/")[-2] for one in two.project.artifacts.backend.list(f"{PREFIX}/other")}
+    assert found == {days[age] for age in left}
+
+
+def test_a_serve_process_that_begins_keeps_no_value_that_it_may_redact(two: World) -> None:
+    def monitor(body: dict[str, Any] | str) -> MonitorSettings:
+        spoil(two, body)
+        with two.project.database.read() as connection:
+            return followed_policies(connection, {})["other"].settings.monitor
+
+    assert monitor({"endpoint": LONG}).redacted == ("ssn",)
+    for body in ({"endpoint": {"monitor": 3}}, {"endpoint": 1}, "{no json"):
+        found = monitor(body)
+        assert found.feature_ratio == 0
+        assert found.payloads is not None
+        assert found.payloads.sample == 0
 
 
 def test_the_file_is_followed_and_mends_it(two: World) -> None:

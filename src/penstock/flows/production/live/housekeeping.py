@@ -23,7 +23,7 @@ from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.payloads.tidying import tidy
 from penstock.monitoring.compaction import HOUR_S, Bundle, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.findings import delete_findings
-from penstock.monitoring.policies import find_readable_policy, list_policies
+from penstock.monitoring.policies import find_monitor, list_policies
 from penstock.monitoring.refusals import KEPT_S, forget_refusals
 from penstock.project.project import Project
 from penstock.serving.predictions.stored import delete_predictions, forget_features
@@ -181,9 +181,8 @@ class Housekeeping:
     def _tidy_payloads(self, now_s: int) -> None:
         with self._project.database.read() as connection:
             held = list_policies(connection)
-            before = {name: find_readable_policy(connection, name) for name in held.unreadable}
-        policies = {**held.readable, **{name: one for name, one in before.items() if one is not None}}
-        monitors = {name: one.settings.monitor for name, one in policies.items()}
+            monitors = {name: find_monitor(connection, name) for name in held.unreadable}
+        monitors |= {name: one.settings.monitor for name, one in held.readable.items()}
         tidy(self._project.artifacts.backend, monitors, now_s)
 
     def _tell_deleted(self, *, at_once: bool = False) -> None:
