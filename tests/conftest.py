@@ -7,6 +7,7 @@ import functools
 import gc
 import os
 import sys
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -55,6 +56,7 @@ TestClient._portal_factory = lambda self: contextlib.nullcontext(self.portal or 
 gc.disable()  # until all is collected: imports leave little to find
 use_quick_passwords()
 use_quick_trials()
+APART_S = 2.0
 
 pytest.register_assert_rewrite("compat.dvc.sides", "tables")
 
@@ -67,6 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         begin()
         record_durations(config)
+    else:  # what the first has compiled, the others read: at once, all would compile the same files
+        time.sleep(APART_S * int(config.workerinput["workerid"].removeprefix("gw")))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -15,3 +15,6 @@ for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 # Programs in Go, Prometheus' among them, live for seconds here: collecting garbage is a third of what they do.
 os.environ.setdefault("GOGC", "400")
+# After each commit, git would begin a process to see whether a repository of three files is to be packed.
+for name, value in (("COUNT", "1"), ("KEY_0", "maintenance.auto"), ("VALUE_0", "false")):
+    os.environ.setdefault(f"GIT_CONFIG_{name}", value)
