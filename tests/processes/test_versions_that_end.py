@@ -33,7 +33,7 @@ POLICY = """\
 model: fatal@champion
 monitor: {window_s: 1, windows: 60}
 guardrails:
-  - errors: {max_ratio: 0.99}
+  - latency: {p99_ms: 100000}
 on_breach: [rollback, alert]
 """
 NAMES = ("main", "beside")
