@@ -220,9 +220,10 @@ class QualityCounts:
 
     def turned(self, positive: str) -> Self:
         """Return the same with another class as the positive one, where it is known which it is now."""
+        if positive in ("", self.positive):
+            return self
         names = {one for pair in self.classes for one in pair}
-        is_unknown = not self.positive and (POSITIVE in names or self.fine is not NONE)
-        if positive in ("", self.positive) or is_unknown:
+        if not self.positive and (POSITIVE in names or self.fine is not NONE):
             return self
         new = {POSITIVE: f"={self.positive}", f"={positive}": POSITIVE}
         if self.fine is not NONE or NEGATIVE in names or {self.positive, positive} == {"0", "1"}:
